@@ -1,0 +1,74 @@
+"""Fixtures: the golden CLIP, whose weights are a formula, and where golden numbers lie."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+GOLDENS = Path(__file__).parent / "goldens"
+CLASSES = ["annual crop land", "forest", "brushland or shrubland", "river", "sea or lake"]
+
+torch.set_num_threads(1)  # tests run side by side; more threads than cores made them ten times slower
+
+
+def golden_weights(shapes: dict[str, torch.Size]) -> dict[str, torch.Tensor]:
+    """The k-th key in sorted order is RandomState(1000 + k); see goldens/README.md for the scales."""
+    weights = {}
+    for k, (key, shape) in enumerate(sorted(shapes.items())):
+        if key == "logit_scale":
+            weights[key] = torch.tensor(np.log(1 / 0.07), dtype=torch.float32)
+            continue
+        norm = len(shape) == 1 and key.endswith(".weight")
+        if norm:
+            std = 0.1
+        elif len(shape) == 1 or key.endswith(("token_embedding.weight", "positional_embedding")):
+            std = 0.02
+        else:
+            std = shape[-1] ** -0.5
+        values = np.random.RandomState(1000 + k).standard_normal(tuple(shape)) * std + norm
+        weights[key] = torch.from_numpy(values.astype(np.float32))
+    return weights
+
+
+@pytest.fixture(scope="session")
+def golden_clip() -> torch.nn.Module:
+    """open_clip's CLIP with 3 + 3 layers, ViT-B/16's widths and formula weights, frozen."""
+    from open_clip.model import CLIP
+
+    model = CLIP(
+        embed_dim=512,
+        quick_gelu=True,
+        vision_cfg={"layers": 3, "width": 768, "head_width": 64, "patch_size": 16, "image_size": 32},
+        text_cfg={"layers": 3, "width": 512, "heads": 8, "context_length": 77, "vocab_size": 49408},
+    )
+    model.load_state_dict(golden_weights({key: value.shape for key, value in model.state_dict().items()}))
+    return model.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="session")
+def golden_images() -> torch.Tensor:
+    return torch.from_numpy(np.random.RandomState(7).standard_normal((3, 3, 32, 32)).astype(np.float32))
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """A function from a golden's name to its tensors (or, for JSON, its content)."""
+
+    def read(name: str):
+        path = GOLDENS / name
+        return json.loads(path.read_text()) if path.suffix == ".json" else load_file(path)
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def relative_error():
+    def error(a, b) -> float:
+        a, b = torch.as_tensor(a).double(), torch.as_tensor(b).double()
+        assert a.shape == b.shape, f"shapes {tuple(a.shape)} and {tuple(b.shape)}"
+        return float((a - b).norm() / b.norm())
+
+    return error
