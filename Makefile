@@ -1,0 +1,60 @@
+# Everything runs with .venv/bin first on PATH: the `python` in dvc.yaml is the environment's.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+BIN := .venv/bin
+STAMP := .venv/.installed
+LOCK := $(shell git hash-object requirements.lock)
+preset ?= pocket
+workers ?= 2
+
+.PHONY: help setup lock check test repro bench params pretrain page clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+
+setup:  ## create .venv from requirements.lock; nothing to do if that is done
+	@if [ "$$(cat $(STAMP) 2>/dev/null)" != "$(LOCK)" ]; then \
+	  python=$$(for p in python3.11 python3; do \
+	    $$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$p && break; done); \
+	  [ -n "$$python" ] || { echo "Python 3.11 is needed: neither python3.11 nor python3 is one; install it and run make again." >&2; exit 1; }; \
+	  echo "Installing requirements.lock into .venv (gigabytes, minutes; once)"; \
+	  $$python -m venv .venv && $(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock && \
+	  echo $(LOCK) > $(STAMP); \
+	fi
+
+lock: setup  ## install requirements.in and pin the outcome in requirements.lock
+	$(BIN)/python -m pip install -r requirements.in
+	@{ echo "# Made by 'make lock' from requirements.in on x86_64 Linux; do not edit."; \
+	  sed -nE 's/^(torch(vision)?==[^#]*[^# ]) *(#.*)?$$/\1/p' requirements.in; \
+	  $(BIN)/python -m pip freeze --all --exclude pip --exclude torch --exclude torchvision | \
+	  sed -E '/^nvidia-ml-py=/!s/^((nvidia|cuda)-.*|triton=.*)$$/\1 ; platform_system == "Linux" and platform_machine == "x86_64"/'; \
+	} > requirements.lock
+	@git hash-object requirements.lock > $(STAMP)
+
+check: setup  ## ruff (lint, format) and pyright (types)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+
+test: setup  ## the test suite, without a GPU under three minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(workers)
+
+repro: setup  ## the pipeline, from params.yaml to reports/
+	$(BIN)/dvc repro
+
+bench: setup  ## the scripts in benchmarks/, one after the other
+	@for script in $(basename $(notdir $(wildcard benchmarks/*.py))); do \
+	  echo "== $$script" && $(BIN)/python -m benchmarks.$$script || exit 1; done
+
+params: setup  ## write params.yaml from conf/, e.g. make preset=paper params
+	$(BIN)/python -m stages.compose preset=$(preset)
+
+pretrain: setup  ## train the pocket CLIP again if anything that it is made of has changed (hours)
+	$(BIN)/dvc unfreeze pretrain
+	@$(BIN)/dvc repro pretrain; status=$$?; $(BIN)/dvc freeze pretrain && exit $$status
+
+page: setup  ## rebuild .dvc/plots/page.html, the offline frame of `dvc plots show`
+	$(BIN)/python -m stages.page
+
+clean:  ## remove caches and the plots page; data, runs and unfinished training stay
+	rm -rf .pytest_cache .ruff_cache .hypothesis dvc_plots
+	find adapt stages tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
