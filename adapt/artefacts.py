@@ -1,0 +1,124 @@
+"""Files that stages leave for each other: written whole or not at all, and refused where they do not belong."""
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from adapt.errors import UserError
+
+
+@contextmanager
+def folder(path: Path) -> Iterator[Path]:
+    """A new folder to fill, which takes its name `path` only when the block ends well; an old one is replaced."""
+    building = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir(parents=True)
+    try:
+        yield building
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+    if path.exists():
+        shutil.rmtree(path)
+    building.rename(path)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` that replaces it when the block ends well and its bytes are on the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Rows under a header; numbers as Python prints them, so that they are read back bit-equal."""
+    with whole(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(columns), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_csv(path: Path, made_by: str) -> list[dict[str, str]]:
+    """All rows. `made_by` is the command that makes the file, for the message when it is missing or broken."""
+    try:
+        with path.open(newline="") as file:
+            return list(csv.DictReader(file, strict=True))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; make it with `{made_by}`") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not a readable CSV file ({error}); make it again with `{made_by}`") from None
+
+
+def write_json(path: Path, content: Any) -> None:
+    """JSON for people and for `dvc metrics`."""
+    with whole(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path, made_by: str) -> Any:
+    """The content of a JSON file; messages as `read_csv`."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; make it with `{made_by}`") from None
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON ({error}); make it again with `{made_by}`") from None
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Any], made_from: Mapping[str, Any]) -> None:
+    """Tensors as safetensors; `made_from` (backbone, weights, params …) goes into the file's metadata."""
+    from safetensors.torch import save_file
+
+    metadata = {key: value if isinstance(value, str) else json.dumps(value) for key, value in made_from.items()}
+    with whole(path) as temporary:
+        save_file(dict(tensors), temporary, metadata=metadata)
+
+
+def read_tensors(path: Path, made_by: str, **expected: str) -> dict[str, Any]:
+    """The tensors of a file whose metadata has to agree with `expected` (such as weights=…).
+
+    Raises: UserError for a file that is missing, broken or made from something else.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            for key, value in expected.items():
+                if metadata.get(key) != value:
+                    raise UserError(
+                        f"{path} was made with {key} {shorten(metadata.get(key, 'unknown'))}, but the params say "
+                        f"{shorten(value)}; make it again with `{made_by}`"
+                    )
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; make it with `{made_by}`") from None
+    except SafetensorError as error:
+        raise UserError(f"{path} is not a whole safetensors file ({error}); make it again with `{made_by}`") from None
+
+
+def shorten(value: str) -> str:
+    """A name as it is, a hash by its first digits."""
+    return value[:12] if len(value) == 64 else value
+
+
+def fingerprint(*parts: Any) -> str:
+    """A name for exactly these inputs: settings as JSON, files (given as paths) by their bytes."""
+    digest = hashlib.sha256()
+    for part in parts:
+        content = part.read_bytes() if isinstance(part, Path) else json.dumps(part, sort_keys=True).encode()
+        digest.update(len(content).to_bytes(8) + content)
+    return digest.hexdigest()

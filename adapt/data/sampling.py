@@ -1,0 +1,42 @@
+"""Few-shot subsets by CoOp's protocol, to the letter: the same seed gives the same images as the published index files.
+
+Convention: Dassl/CoOp. One generator seeded once draws train at `shots`, then, without reseeding, val at
+min(shots, 4); classes in order of first appearance; a class with fewer images than asked gives all that it has.
+"""
+
+import random
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from adapt.data.dataset import Item
+
+VAL_SHOTS = 4
+
+
+class FewShot(NamedTuple):
+    """The images of one seed, and the classes that have fewer than `shots` training images (name, how many)."""
+
+    train: list[Item]
+    val: list[Item]
+    short: list[tuple[str, int]]
+
+
+def sample(train: Sequence[Item], val: Sequence[Item], shots: int, seed: int) -> FewShot:
+    """Draw the few-shot training and validation subsets of one seed."""
+    generator = random.Random(seed)
+    chosen, short = draw(train, shots, generator)
+    return FewShot(chosen, draw(val, min(shots, VAL_SHOTS), generator)[0], short)
+
+
+def draw(items: Sequence[Item], shots: int, generator: random.Random) -> tuple[list[Item], list[tuple[str, int]]]:
+    by_label: dict[int, list[Item]] = {}
+    for item in items:
+        by_label.setdefault(item.label, []).append(item)
+    chosen, short = [], []
+    for group in by_label.values():
+        if len(group) >= shots:
+            group = generator.sample(group, shots)
+        else:
+            short.append((group[0].name, len(group)))
+        chosen.extend(group)
+    return chosen, short

@@ -1,0 +1,59 @@
+"""Views: random resized crops that are a pure function of (seed, image, view).
+
+So the teacher's features of the very crops that training will see are computed once and shared by every method.
+Crop and flip follow torchvision's RandomResizedCrop (aspect ratio 3/4 to 4/3) with CLIP's bicubic interpolation.
+"""
+
+import math
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as transforms
+
+RATIO = (3 / 4, 4 / 3)
+TRIES = 10  # then the whole image is taken, as torchvision does
+
+
+def to_tensor(image: Image.Image) -> UInt8[Tensor, "3 y x"]:
+    """The pixels of an image."""
+    return transforms.pil_to_tensor(image.convert("RGB"))
+
+
+def view(
+    image: UInt8[Tensor, "3 y x"], key: tuple[int, int, int], *, size: int, scale: list[float], flip: bool
+) -> UInt8[Tensor, "3 size size"]:
+    """View `key` = (seed, image's number, view's number) of an image, `size` pixels square."""
+    generator = np.random.default_rng(key)
+    height, width = image.shape[-2:]
+    crop = box(generator, height, width, scale)
+    flipped = bool(generator.random() < 0.5)  # drawn also where not used: `flip` does not change the crops
+    out = transforms.resized_crop(
+        image, *crop, size=[size, size], interpolation=InterpolationMode.BICUBIC, antialias=True
+    )
+    return transforms.horizontal_flip(out) if flip and flipped else out
+
+
+def box(generator: np.random.Generator, height: int, width: int, scale: list[float]) -> tuple[int, int, int, int]:
+    """Top, left, height and width of a random crop whose area is a share in `scale` of the image's."""
+    for _ in range(TRIES):
+        area = height * width * generator.uniform(*scale)
+        ratio = math.exp(generator.uniform(math.log(RATIO[0]), math.log(RATIO[1])))
+        h, w = round(math.sqrt(area / ratio)), round(math.sqrt(area * ratio))
+        if 0 < h <= height and 0 < w <= width:
+            return int(generator.integers(height - h + 1)), int(generator.integers(width - w + 1)), h, w
+    return 0, 0, height, width
+
+
+def centre(image: Image.Image, size: int) -> UInt8[Tensor, "3 size size"]:
+    """The pixels that evaluation sees: CLIP's resize of the shorter edge and centre crop."""
+    resized = transforms.resize(image.convert("RGB"), [size], interpolation=InterpolationMode.BICUBIC)
+    return to_tensor(transforms.center_crop(resized, [size, size]))
+
+
+def stack(images: list[Tensor], keys: list[tuple[int, int, int]], **settings) -> UInt8[Tensor, "b 3 size size"]:
+    """The views of several images."""
+    return torch.stack([view(image, key, **settings) for image, key in zip(images, keys, strict=True)])

@@ -1,0 +1,67 @@
+"""Distances between the prompted model (student) and the frozen one (teacher).
+
+Every distance gives a text and an image term, to be weighted and added to the cross-entropy. All features come
+normalised. Stated in the abstract: angular distillation; the others are what it is compared with.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class Features(NamedTuple):
+    """Normalised embeddings of the classes and of a batch of images."""
+
+    text: Float[Tensor, "c f"]
+    image: Float[Tensor, "b f"]
+
+
+Terms = tuple[Float[Tensor, ""], Float[Tensor, ""]]
+
+
+def logits(features: Features, scale: Float[Tensor, ""]) -> Float[Tensor, "b c"]:
+    """Cosines times CLIP's scale (exp of the learned logarithm)."""
+    return scale * features.image @ features.text.T
+
+
+def angular(student: Features, teacher: Features, scale: Tensor) -> Terms:
+    """1 - cos, mean over classes and over instances (ADAPT, stated)."""
+    return tuple(1 - (s * t).sum(dim=-1).mean() for s, t in zip(student, teacher, strict=True))
+
+
+def l1(student: Features, teacher: Features, scale: Tensor) -> Terms:
+    """Mean absolute difference over all elements (PromptSRC's convention)."""
+    return tuple(F.l1_loss(s, t) for s, t in zip(student, teacher, strict=True))
+
+
+def kl(student: Features, teacher: Features, scale: Tensor) -> Terms:
+    """KL(teacher ‖ student) of the class distributions, summed and divided by the number of logits (PromptSRC's).
+
+    It belongs to instances, so it is the image term and takes that weight (ours).
+    """
+    s, t = (logits(features, scale).log_softmax(dim=-1) for features in (student, teacher))
+    return s.new_zeros(()), F.kl_div(s, t, reduction="sum", log_target=True) / s.numel()
+
+
+def pairwise(student: Features, teacher: Features, scale: Tensor) -> Terms:
+    """Mean squared difference of the matrices of pairwise cosines, the abstract's other reading (ours)."""
+    return tuple(F.mse_loss(s @ s.T, t @ t.T) for s, t in zip(student, teacher, strict=True))
+
+
+def none(student: Features, teacher: Features, scale: Tensor) -> Terms:
+    """No distillation."""
+    return student.text.new_zeros(()), student.image.new_zeros(())
+
+
+DISTANCES: dict[str, Callable[[Features, Features, Tensor], Terms]] = {
+    distance.__name__: distance for distance in (angular, l1, kl, pairwise, none)
+}
+
+
+def ensemble(features: Float[Tensor, "m c f"]) -> Float[Tensor, "c f"]:
+    """Class embeddings from m templates: the mean of the un-normalised features, normalised (PromptSRC's)."""
+    return F.normalize(torch.mean(features, dim=0), dim=-1)

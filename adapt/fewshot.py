@@ -1,0 +1,58 @@
+"""The few-shot subsets on disk: data/fewshot/<dataset>/ as `sample` writes it and the other stages read it."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from adapt import artefacts
+from adapt.data.dataset import Dataset, Item
+from adapt.data.sampling import FewShot
+
+ROOT = Path("data/fewshot")
+COLUMNS = ("split", *Item._fields)
+
+
+class Description(NamedTuple):
+    """dataset.json: what does not depend on the seed."""
+
+    dataset: str
+    template: str
+    classes: list[str]
+    sizes: dict[str, int]
+    shots: int
+
+
+def write(dataset: Dataset, subsets: dict[int, FewShot], shots: int) -> None:
+    """Write the description, the test split and, per seed, the chosen images."""
+    with artefacts.folder(ROOT / dataset.name) as path:
+        sizes = {split: len(getattr(dataset, split)) for split in ("train", "val", "test")}
+        description = Description(dataset.name, dataset.template, list(dataset.classes), sizes, shots)
+        artefacts.write_json(path / "dataset.json", description._asdict())
+        artefacts.write_csv(path / "test.csv", COLUMNS, rows("test", dataset.test))
+        for seed, subset in subsets.items():
+            chosen = [*rows("train", subset.train), *rows("val", subset.val)]
+            artefacts.write_csv(path / f"seed_{seed}.csv", COLUMNS, chosen)
+
+
+def rows(split: str, items: Any) -> list[dict[str, Any]]:
+    return [{"split": split, **item._asdict()} for item in items]
+
+
+def describe(dataset: str) -> Description:
+    """The description of a sampled dataset."""
+    return Description(**artefacts.read_json(ROOT / dataset / "dataset.json", made_by(dataset)))
+
+
+def file(dataset: str, seed: int) -> Path:
+    """Where the subset of a seed is."""
+    return ROOT / dataset / f"seed_{seed}.csv"
+
+
+def read(dataset: str, seed: int, split: str) -> list[Item]:
+    """The items of a split: train and val are the seed's, test is everybody's."""
+    path = ROOT / dataset / "test.csv" if split == "test" else file(dataset, seed)
+    found = artefacts.read_csv(path, made_by(dataset))
+    return [Item(row["path"], int(row["label"]), row["name"]) for row in found if row["split"] == split]
+
+
+def made_by(dataset: str) -> str:
+    return f"dvc repro sample@{dataset}"

@@ -1,0 +1,31 @@
+"""One file per method, a class each, found by name: `coop.py` holds the method `coop`."""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from adapt.methods._method import Method
+    from adapt.task import Task
+
+
+def names() -> list[str]:
+    """All methods, by the names of their files (nothing is imported)."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+
+
+def find(name: str) -> "type[Method]":
+    """The class of a method."""
+    module = importlib.import_module(f"{__name__}.{name}")
+    classes = [item for _, item in inspect.getmembers(module, inspect.isclass) if item.__module__ == module.__name__]
+    assert len(classes) == 1, f"{module.__file__} has to define one class, the method"
+    return classes[0]
+
+
+def build(name: str, task: "Task", settings: Mapping[str, Any]) -> "Method":
+    """A method for a task, with those sections of the params that its constructor names."""
+    made = find(name)
+    wanted = inspect.signature(made).parameters
+    return made(task, **{section: value for section, value in settings.items() if section in wanted})

@@ -1,0 +1,16 @@
+"""The control for what pruning brings: as many tokens as `adapt` ends with, spread evenly, never pruned."""
+
+from adapt.methods._prompted import Prompted
+from adapt.params import Context, Distill, Prune
+from adapt.prompts import Prompts, spread
+from adapt.task import Task
+
+
+class Uniform(Prompted):
+    """The same injection, distillation and number of tokens as `adapt` at the end, with even lengths (ours)."""
+
+    def __init__(self, task: Task, *, context: Context, prune: Prune, distill: Distill):
+        backbone = task.backbone
+        lengths = spread(prune.target, backbone.layers)
+        prompts = Prompts.initialise(lengths, backbone.widths, std=context.std, seed=task.seed)
+        super().__init__(task, prompts, kind=distill.kind, text=distill.text, image=distill.image)

@@ -1,0 +1,79 @@
+"""Learned prompt tokens of both branches, with a length of its own at every layer."""
+
+from collections.abc import Mapping, Sequence
+from typing import Self
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+BRANCHES = ("text", "image")
+
+
+class Prompts(nn.Module):
+    """Tokens by branch, `tokens[branch]` [n, d], sorted by layer; `slots[branch]` [n, 2] says which is which.
+
+    A slot is (layer, token): the layer that the token stands in and its number there at the start, so that a token
+    keeps its name when others are removed. Removed tokens leave the tensors.
+    """
+
+    def __init__(
+        self, tokens: Mapping[str, Float[Tensor, "n d"]], slots: Mapping[str, Int[Tensor, "n 2"]], layers: Mapping[str, int]
+    ):
+        super().__init__()
+        self.tokens = nn.ParameterDict([(branch, nn.Parameter(tokens[branch])) for branch in BRANCHES])
+        self.slots = {branch: slots[branch].cpu() for branch in BRANCHES}
+        self.layers = dict(layers)
+
+    @classmethod
+    def initialise(
+        cls, lengths: Mapping[str, Sequence[int]], widths: Mapping[str, int], std: float, seed: int
+    ) -> Self:
+        """Tokens drawn from N(0, std²) (convention); `lengths[branch][layer]` tokens at each layer."""
+        generator = torch.Generator().manual_seed(seed)
+        slots, tokens = {}, {}
+        for branch in BRANCHES:
+            pairs = [(layer, token) for layer, length in enumerate(lengths[branch]) for token in range(length)]
+            slots[branch] = torch.tensor(pairs, dtype=torch.long).reshape(-1, 2)
+            tokens[branch] = torch.randn(len(pairs), widths[branch], generator=generator) * std
+        return cls(tokens, slots, layers={branch: len(lengths[branch]) for branch in BRANCHES})
+
+    def lengths(self, branch: str) -> list[int]:
+        """Tokens at each layer."""
+        return torch.bincount(self.slots[branch][:, 0], minlength=self.layers[branch]).tolist()
+
+    def count(self) -> int:
+        """Tokens in all."""
+        return sum(len(slots) for slots in self.slots.values())
+
+    def by_layer(self, branch: str) -> list[Float[Tensor, "t d"]]:
+        """What the encoders take: the tokens of each layer (0 of them is legal)."""
+        return list(self.tokens[branch].split(self.lengths(branch)))
+
+    def split(self, branch: str, values: Float[Tensor, " n"] | None) -> list[Tensor] | None:
+        """One value a token, such as gates, layer by layer."""
+        return None if values is None else list(values.split(self.lengths(branch)))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a file of prompts holds."""
+        tokens = {f"{branch}.tokens": self.tokens[branch].detach().cpu().contiguous() for branch in BRANCHES}
+        return tokens | {f"{branch}.slots": self.slots[branch] for branch in BRANCHES}
+
+    @classmethod
+    def restore(cls, tensors: Mapping[str, Tensor], layers: Mapping[str, int]) -> Self:
+        """The inverse of `tensors`."""
+        parts = [{branch: tensors[f"{branch}.{part}"] for branch in BRANCHES} for part in ("tokens", "slots")]
+        return cls(*parts, layers=layers)
+
+
+def spread(total: int, layers: Mapping[str, int]) -> dict[str, list[int]]:
+    """`total` tokens spread evenly over all layers of both branches; what is left over goes to the first layers.
+
+    The text branch of a layer comes before its image branch (ours).
+    """
+    places = sorted((layer, BRANCHES.index(branch), branch) for branch in BRANCHES for layer in range(layers[branch]))
+    each, rest = divmod(total, len(places))
+    lengths = {branch: [each] * layers[branch] for branch in BRANCHES}
+    for layer, _, branch in places[:rest]:
+        lengths[branch][layer] += 1
+    return lengths

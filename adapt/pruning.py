@@ -1,0 +1,83 @@
+"""When tokens are pruned, which ones, and how they leave prompts and optimiser.
+
+Reported: no pruning in the first epochs, then every few steps the lowest-scored tokens go, under one budget over both
+branches and all layers, until the target is reached.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from adapt.prompts import BRANCHES, Prompts
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """From epoch `warmup` (counted from 0) on, `count` tokens every `every` steps, until `target` are left."""
+
+    warmup: int
+    every: int
+    count: int
+    target: int
+
+    def due(self, step: int, epoch: int, left: int) -> int:
+        """How many tokens to remove after step number `step` (from 1, over all epochs) when `left` are there."""
+        if epoch < self.warmup or step % self.every:
+            return 0
+        return max(0, min(self.count, left - self.target))
+
+
+class Removal(NamedTuple):
+    """One removed token; the columns of trace.csv but the step."""
+
+    branch: str
+    layer: int
+    token: int
+    score: float
+
+
+def lowest(scores: Float[Tensor, " n"], count: int) -> Int[Tensor, " k"]:
+    """The places of the `count` lowest scores, ties by place."""
+    return scores.argsort(stable=True)[:count]
+
+
+def remove(
+    prompts: Prompts, optimiser: torch.optim.Optimizer, places: Int[Tensor, " k"], scores: Float[Tensor, " n"]
+) -> Iterator[Removal]:
+    """Take tokens out of the prompts and out of the optimiser's state; yields what went, lowest score first.
+
+    places: into all tokens, text before image, as `scores`.
+    """
+    start = 0
+    gone = []
+    for branch in BRANCHES:
+        slots = prompts.slots[branch]
+        mine = places[(places >= start) & (places < start + len(slots))]
+        for place in mine.tolist():
+            layer, token = slots[place - start].tolist()
+            gone.append(Removal(branch, layer, token, float(scores[place])))
+        keep = torch.ones(len(slots), dtype=torch.bool)
+        keep[mine - start] = False
+        start += len(slots)
+        prompts.slots[branch] = slots[keep]
+        prompts.tokens[branch] = keep_rows(optimiser, prompts.tokens[branch], keep)
+    yield from sorted(gone, key=lambda removal: removal.score)
+
+
+def keep_rows(optimiser: torch.optim.Optimizer, old: nn.Parameter, keep: Tensor) -> nn.Parameter:
+    """A parameter with the kept rows of `old`, in its place in the optimiser, with the kept rows of its state."""
+    keep = keep.to(old.device)
+    new = nn.Parameter(old.detach()[keep])
+    for group in optimiser.param_groups:
+        group["params"] = [new if param is old else param for param in group["params"]]
+    if old in optimiser.state:
+        state = optimiser.state.pop(old)
+        optimiser.state[new] = {
+            key: value[keep] if isinstance(value, Tensor) and value.shape == old.shape else value
+            for key, value in state.items()
+        }
+    return new

@@ -1,0 +1,47 @@
+"""Complete runs: runs/<dataset>/<method>/seed_<s>/ holds all that one seed of a method gave."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from adapt import artefacts, tuning
+from adapt.data.dataset import Item
+
+ROOT = Path("runs")
+
+
+def accuracy(predicted: list[int], items: list[Item]) -> float:
+    """Top-1: the share of images whose most likely class is theirs."""
+    return sum(guess == item.label for guess, item in zip(predicted, items, strict=True)) / len(items)
+
+
+def write(
+    dataset: str,
+    method: str,
+    splits: Mapping[int, list[Item]],
+    predicted: Mapping[int, tuple[list[int], int]],
+    facts: Mapping[str, Any],
+) -> list[float]:
+    """Write the run folder of every seed; returns the accuracies.
+
+    It is `train`'s folder (a few kilobytes, which DVC's cache holds once) and metrics.json and predictions.csv, so that
+    a run is whole in one place: two stages cannot write into one folder.
+    predicted: by seed the classes and the number of trainable parameters.
+    """
+    scores = []
+    with artefacts.folder(ROOT / dataset / method) as path:
+        for seed, (classes, trainable) in predicted.items():
+            run = path / f"seed_{seed}"
+            shutil.copytree(tuning.folder(dataset, method, seed), run)
+            items = splits[seed]
+            rows = [
+                {"path": item.path, "label": item.label, "prediction": guess}
+                for item, guess in zip(items, classes, strict=True)
+            ]
+            artefacts.write_csv(run / "predictions.csv", ("path", "label", "prediction"), rows)
+            lengths = artefacts.read_csv(run / "lengths.csv", f"dvc repro -f train@{dataset}-{method}")
+            scores.append(accuracy(classes, items))
+            counts = {"images": len(items), "tokens": sum(int(row["length"]) for row in lengths), "trainable": trainable}
+            artefacts.write_json(run / "metrics.json", {**facts, "seed": seed, "accuracy": scores[-1], **counts})
+    return scores

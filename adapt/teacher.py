@@ -1,0 +1,60 @@
+"""The frozen model's features on disk: data/teacher/<dataset>/, shared by all methods."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES, SIMPLE_IMAGENET_TEMPLATES
+from torch import Tensor
+from torch.nn import functional as F
+
+from adapt import artefacts
+from adapt.clip import Backbone
+from adapt.data import views
+from adapt.distill import ensemble
+from adapt.encoders import encode_image, encode_text, split_shared
+
+ROOT = Path("data/teacher")
+NAMED_TEMPLATES = {"openai": OPENAI_IMAGENET_TEMPLATES, "simple": SIMPLE_IMAGENET_TEMPLATES}
+CHUNK = 256  # images encoded at a time
+
+
+@torch.no_grad()
+def embed_classes(backbone: Backbone, classes: list[str], templates: str | list[str]) -> Float[Tensor, "c f"]:
+    """Class embeddings over a template ensemble, normalised."""
+    made = NAMED_TEMPLATES[templates] if isinstance(templates, str) else [text.format for text in templates]
+    none = [None] * backbone.layers["text"]
+    features = [
+        encode_text(backbone.model, split_shared(backbone.tokenize([template(name) for name in classes])), none)
+        for template in made
+    ]
+    return ensemble(torch.stack(features))
+
+
+@torch.no_grad()
+def embed_views(
+    backbone: Backbone, images: list[Tensor], seed: int, *, count: int, scale: list[float], flip: bool
+) -> Float[Tensor, "n v f"]:
+    """Normalised features of `count` views of every image: the very crops that training will see."""
+    none = [None] * backbone.layers["image"]
+
+    def chunks() -> Iterator[Tensor]:
+        keys = [(seed, number, view) for number in range(len(images)) for view in range(count)]
+        for start in range(0, len(keys), CHUNK):
+            part = keys[start : start + CHUNK]
+            pixels = views.stack([images[key[1]] for key in part], part, size=backbone.size, scale=scale, flip=flip)
+            yield F.normalize(encode_image(backbone.model, backbone.normalise(pixels), none), dim=-1)
+
+    return torch.cat(list(chunks())).unflatten(0, (len(images), count)).cpu()
+
+
+def file(dataset: str, seed: int | None) -> Path:
+    """Where the features of a seed's views are; those of the classes for no seed."""
+    return ROOT / dataset / ("classes.safetensors" if seed is None else f"seed_{seed}.safetensors")
+
+
+def read(dataset: str, seed: int | None, backbone: Backbone) -> Tensor:
+    """Cached features; refused when another backbone or other weights made them."""
+    expected = {"backbone": backbone.name, "weights": backbone.weights}
+    return artefacts.read_tensors(file(dataset, seed), f"dvc repro -f teacher@{dataset}", **expected)["features"]

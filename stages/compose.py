@@ -1,0 +1,15 @@
+"""Write params.yaml from conf/ without running anything: `python -m stages.compose preset=paper shots=8`."""
+
+from adapt import artefacts, params, stage
+
+
+def main(overrides: list[str]) -> None:
+    """Replace params.yaml by the composition, if it is valid."""
+    with artefacts.whole(stage.PARAMS) as temporary:
+        temporary.write_text(params.compose(overrides))
+        params.load(temporary)
+    stage.say(f"wrote {stage.PARAMS}")
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,40 @@
+"""Score a tuned method on a whole split; complete its run folder with metrics and predictions."""
+
+from itertools import chain
+
+import torch
+
+from adapt import clip, fewshot, parallel, params, runs, stage, tuning
+
+
+def main(
+    dataset: str,
+    method: str,
+    preset: str,
+    shots: int,
+    seeds: list[int],
+    backbone: params.Backbone,
+    evaluate: params.Evaluate,
+    runtime: params.Runtime,
+) -> None:
+    """Write runs/<dataset>/<method>/seed_<s>/."""
+    torch.set_num_threads(1)  # the seeds run side by side
+    frozen = clip.load(backbone.name, backbone.pretrained, runtime.device)
+    splits = {seed: fewshot.read(dataset, seed, evaluate.split) for seed in seeds}
+    pixels = tuning.read_pixels(dataset, chain(*splits.values()), frozen.size)
+
+    def predict(seed: int) -> tuple[list[int], int]:
+        tuned = tuning.restore(method, tuning.make_task(frozen, dataset, seed), dataset)
+        found = tuning.predict(tuned, frozen, [pixels[item.path] for item in splits[seed]], evaluate.batch)
+        return found, sum(parameter.numel() for parameter in tuned.parameters())
+
+    predicted = parallel.for_each(predict, seeds, processes=runtime.processes, device=frozen.device)
+    facts = {"preset": preset, "backbone": frozen.name, "weights": frozen.weights}
+    facts |= {"dataset": dataset, "method": method, "shots": shots, "split": evaluate.split}
+    scores = runs.write(dataset, method, splits, dict(zip(seeds, predicted, strict=True)), facts)
+    accuracies = ", ".join(f"{score:.3f}" for score in scores)
+    stage.say(f"evaluate {dataset} {method}: accuracy {accuracies} on {evaluate.split} for seeds {seeds}")
+
+
+if __name__ == "__main__":
+    stage.run(main)

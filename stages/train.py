@@ -1,0 +1,44 @@
+"""Tune a method on the few-shot subsets of a dataset: one run a seed, each resumable on its own."""
+
+import torch
+
+from adapt import artefacts, clip, parallel, params, stage, tuning
+from adapt.checkpoint import Checkpoint
+
+
+def main(
+    dataset: str,
+    method: str,
+    preset: str,
+    seeds: list[int],
+    backbone: params.Backbone,
+    views: params.Views,
+    context: params.Context,
+    prune: params.Prune,
+    distill: params.Distill,
+    optimiser: params.Optimiser,
+    runtime: params.Runtime,
+) -> None:
+    """Write data/tuned/<dataset>/<method>/seed_<s>/."""
+    torch.set_num_threads(1)  # the seeds run side by side
+    frozen = clip.load(backbone.name, backbone.pretrained, runtime.device)
+    settings = {"views": views, "context": context, "prune": prune, "distill": distill, "optimiser": optimiser}
+    made_from = tuning.describe(frozen, preset, dataset, method, settings)
+    stores = {seed: Checkpoint(tuning.fingerprint(made_from, dataset, seed)) for seed in seeds}
+
+    def tune(seed: int) -> tuning.Tuned:
+        progress = stage.bar(f"{dataset} {method} seed {seed}", seeds.index(seed), "epoch")
+        return tuning.tune(method, frozen, dataset, seed, settings, stores[seed], progress)
+
+    tuned = parallel.for_each(tune, seeds, processes=runtime.processes, device=frozen.device)
+    with artefacts.folder(tuning.ROOT / dataset / method) as path:
+        for seed, result in zip(seeds, tuned, strict=True):
+            tuning.write(path / f"seed_{seed}", result, made_from | {"seed": str(seed)})
+    for store in stores.values():
+        store.clear()
+    tokens = ", ".join(str(sum(row["length"] for row in result.lengths)) for result in tuned)
+    stage.say(f"train {dataset} {method}: {tokens} tokens for seeds {seeds}")
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,181 @@
+"""The encoders equal open_clip, the plain version, and the numbers of the published code."""
+
+import open_clip
+import pytest
+import torch
+from conftest import CLASSES
+from torch.nn import functional as F
+
+import plain
+from adapt.encoders import TextInput, encode_image, encode_text, split_shared
+
+NONE = [None, None, None]
+LABELS = torch.tensor([0, 3, 4])
+WIDTHS = {"text": 512, "image": 768}
+DEEPER = "transformer.resblocks.1.VPT_shallow"
+
+
+@pytest.fixture(scope="module")
+def tokens() -> torch.Tensor:
+    return open_clip.tokenize([f"a photo of a {name}." for name in CLASSES])
+
+
+@pytest.fixture(scope="module")
+def text(tokens) -> TextInput:
+    return split_shared(tokens)
+
+
+def random_prompts(branch: str, lengths: list[int], seed: int = 0) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return [(torch.randn(n, WIDTHS[branch], generator=generator) * 0.1).requires_grad_() for n in lengths]
+
+
+def cross_entropy(model, image: torch.Tensor, text: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    logits = model.logit_scale.exp() * F.normalize(image, dim=-1) @ F.normalize(text, dim=-1).T
+    return logits, F.cross_entropy(logits, LABELS)
+
+
+def test_tokens_are_the_golden_ones(tokens, golden):
+    assert torch.equal(tokens, golden("zeroshot.safetensors")["tokens"])
+
+
+def test_shared_part_is_the_common_prefix(text):
+    words = ["a", "photo", "of", "a"]
+    assert text.shared.tolist() == open_clip.tokenize([" ".join(words)])[0, : len(words) + 1].tolist()
+
+
+def test_each_class_ends_in_its_own_part(text):
+    assert text.own[torch.arange(5), text.last].tolist() == [49407] * 5
+
+
+def test_single_class_keeps_its_end_in_its_own_part(tokens):
+    alone = split_shared(tokens[:1])
+    assert alone.own[0, alone.last].tolist() == [49407]
+
+
+def test_no_prompts_equals_open_clip_text(golden_clip, tokens, text, relative_error):
+    assert relative_error(encode_text(golden_clip, text, NONE), golden_clip.encode_text(tokens)) < 1e-5
+
+
+def test_no_prompts_equals_open_clip_image(golden_clip, golden_images, relative_error):
+    assert relative_error(encode_image(golden_clip, golden_images, NONE), golden_clip.encode_image(golden_images)) < 1e-5
+
+
+def test_golden_zero_shot(golden_clip, golden_images, text, golden, relative_error):
+    known = golden("zeroshot.safetensors")
+    seen, read = encode_image(golden_clip, golden_images, NONE), encode_text(golden_clip, text, NONE)
+    logits, _ = cross_entropy(golden_clip, seen, read)
+    assert relative_error(seen, known["image_features"]) < 1e-5
+    assert relative_error(read, known["text_features"]) < 1e-5
+    assert relative_error(logits, known["logits"]) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["kv_hetero", "kv_homog", "kv_none"])
+def test_golden_key_value_prompts(name, golden_clip, golden_images, text, golden, relative_error):
+    known = golden(f"{name}.safetensors")
+    prompts = {
+        branch: [known.get(f"param.{branch}.{layer}", torch.zeros(0, width)).requires_grad_() for layer in range(3)]
+        for branch, width in WIDTHS.items()
+    }
+    seen = encode_image(golden_clip, golden_images, prompts["image"])
+    read = encode_text(golden_clip, text, prompts["text"])
+    logits, loss = cross_entropy(golden_clip, seen, read)
+    assert relative_error(F.normalize(seen, dim=-1), known["image_features"]) < 1e-5
+    assert relative_error(F.normalize(read, dim=-1), known["text_features"]) < 1e-5
+    assert relative_error(logits, known["logits"]) < 1e-5
+    assert relative_error(loss, known["ce"]) < 1e-5
+    gradients = {key: value for key, value in known.items() if key.startswith("grad.")}
+    if gradients:
+        loss.backward()
+    for key, value in gradients.items():
+        _, branch, layer = key.split(".")
+        assert relative_error(prompts[branch][int(layer)].grad, value) < 1e-4, key
+
+
+def test_golden_carried_image_context(golden_clip, golden_images, text, golden, relative_error):
+    known = golden("vpt.safetensors")
+    keys = ("image_encoder.VPT", f"image_encoder.{DEEPER}")
+    first, deeper = (known[f"param.{key}"].requires_grad_() for key in keys)
+    seen = encode_image(golden_clip, golden_images, [golden_clip.visual.ln_pre(first), deeper, None])
+    logits, loss = cross_entropy(golden_clip, seen, encode_text(golden_clip, text, NONE))
+    loss.backward()
+    assert relative_error(logits, known["logits"]) < 1e-5
+    for key, param in zip(keys, (first, deeper), strict=True):
+        assert relative_error(param.grad, known[f"grad.{key}"]) < 1e-4, key
+
+
+def test_golden_carried_text_context(golden_clip, golden_images, text, golden, relative_error):
+    known = golden("ivlp.safetensors")
+    params = {key[6:]: value.requires_grad_() for key, value in known.items() if key.startswith("param.")}
+    instead = text._replace(shared=text.shared[:1], positions=torch.cat([text.positions[:1], text.positions[5:]]))
+    context = params["ctx"] + golden_clip.positional_embedding[1:5]
+    read = encode_text(golden_clip, instead, [context, params[f"text_encoder.{DEEPER}"], None], place=1)
+    image = [golden_clip.visual.ln_pre(params["image_encoder.VPT"]), params[f"image_encoder.{DEEPER}"], None]
+    logits, loss = cross_entropy(golden_clip, encode_image(golden_clip, golden_images, image), read)
+    loss.backward()
+    assert relative_error(logits, known["logits"]) < 1e-5
+    for key, param in params.items():
+        assert relative_error(param.grad, known[f"grad.{key}"]) < 1e-4, key
+
+
+@pytest.mark.parametrize("lengths", [[4, 1, 0], [0, 0, 3], [2, 2, 2]])
+def test_text_equals_plain_version(lengths, golden_clip, tokens, text, relative_error):
+    mine, theirs = random_prompts("text", lengths), random_prompts("text", lengths)
+    short, long = encode_text(golden_clip, text, mine), plain.encode_text(golden_clip, tokens, theirs)
+    weights = torch.randn(short.shape, generator=torch.Generator().manual_seed(1))
+    (short * weights).sum().backward()
+    (long * weights).sum().backward()
+    assert relative_error(short, long) < 1e-5
+    for a, b in zip(mine, theirs, strict=True):
+        if len(a):
+            assert relative_error(a.grad, b.grad) < 1e-4
+
+
+@pytest.mark.parametrize("lengths", [[4, 1, 0], [0, 0, 3], [2, 2, 2]])
+def test_image_equals_plain_version(lengths, golden_clip, golden_images, relative_error):
+    mine, theirs = random_prompts("image", lengths), random_prompts("image", lengths)
+    short, long = encode_image(golden_clip, golden_images, mine), plain.encode_image(golden_clip, golden_images, theirs)
+    weights = torch.randn(short.shape, generator=torch.Generator().manual_seed(1))
+    (short * weights).sum().backward()
+    (long * weights).sum().backward()
+    assert relative_error(short, long) < 1e-5
+    for a, b in zip(mine, theirs, strict=True):
+        if len(a):
+            assert relative_error(a.grad, b.grad) < 1e-4
+
+
+def test_template_that_starts_with_the_class_shares_only_its_start(golden_clip, relative_error):
+    tokens = open_clip.tokenize([f"{name} texture." for name in CLASSES])
+    text = split_shared(tokens)
+    assert len(text.shared) == 1
+    assert relative_error(encode_text(golden_clip, text, NONE), golden_clip.encode_text(tokens)) < 1e-5
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 5, 100])
+def test_chunks_of_classes_change_neither_values_nor_gradients(chunk, golden_clip, text, relative_error):
+    whole, parts = random_prompts("text", [2, 0, 1]), random_prompts("text", [2, 0, 1])
+    expected, got = encode_text(golden_clip, text, whole), encode_text(golden_clip, text, parts, chunk=chunk)
+    expected.pow(2).sum().backward()
+    got.pow(2).sum().backward()
+    assert relative_error(got, expected) < 1e-5
+    for a, b in zip(whole, parts, strict=True):
+        if len(a):
+            assert relative_error(b.grad, a.grad) < 1e-4
+
+
+@pytest.mark.parametrize("branch", ["text", "image"])
+def test_bias_of_minus_infinity_removes_a_token(branch, golden_clip, golden_images, text, relative_error):
+    def encode(prompts, biases=None):
+        if branch == "text":
+            return encode_text(golden_clip, text, prompts, biases)
+        return encode_image(golden_clip, golden_images, prompts, biases)
+
+    prompts = [prompt.detach() for prompt in random_prompts(branch, [3, 2, 1])]
+    biases = [torch.tensor([0.0, float("-inf"), 0.0]), torch.zeros(2), torch.tensor([float("-inf")])]
+    without = [prompts[0][[0, 2]], prompts[1], prompts[2][:0]]
+    assert relative_error(encode(prompts, biases), encode(without)) < 1e-5
+
+
+def test_wrong_number_of_layers_is_refused(golden_clip, golden_images):
+    with pytest.raises(ValueError, match="2 layers of prompts"):
+        encode_image(golden_clip, golden_images, [None, None])

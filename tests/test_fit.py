@@ -1,0 +1,150 @@
+"""The loop: its schedule is the published one, it moves what it should, and a resumed run equals an undisturbed one."""
+
+import copy
+
+import pytest
+import torch
+
+from adapt.checkpoint import Checkpoint
+from adapt.errors import UserError
+from adapt.fit import fit, learning_rate
+from adapt.methods.adapt import Adapt
+from adapt.methods.uniform import Uniform
+from adapt.params import Context, Distill, Prune
+
+OPTIMISER = {"lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4, "epochs": 6, "warmup_epochs": 1, "warmup_lr": 1e-5}
+
+
+def make(task, criterion: str = "gate", kind: str = "angular", target: int = 7, of: type = Adapt):
+    return of(
+        task,
+        context=Context(length=3, std=0.02),
+        prune=Prune(criterion=criterion, warmup=1, every=2, count=3, target=target),
+        distill=Distill(kind=kind, text=1.0, image=1.0),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "lr", "epochs"),
+    [("lr0.0025_epochs50", 0.0025, 50), ("lr0.0035_epochs40", 0.0035, 40), ("lr0.002_epochs200", 0.002, 200)],
+)
+def test_golden_schedule(name, lr, epochs, golden):
+    mine = [learning_rate(e, lr=lr, epochs=epochs, warmup_epochs=1, warmup_lr=1e-5) for e in range(epochs)]
+    assert mine == pytest.approx(golden("lr_schedule.json")[name], rel=1e-9)
+
+
+def test_every_prompt_moves_and_every_frozen_weight_is_bit_equal(task, batches):
+    method, frozen = make(task), copy.deepcopy(task.backbone.model.state_dict())
+    method.classifier()(next(batches(0)).images)
+    before = [tokens.detach().clone() for tokens in method.parameters()]
+    fit(method, batches, **(OPTIMISER | {"epochs": 2}))
+    kept = {branch: method.prompts.slots[branch] for branch in ("text", "image")}
+    for (branch, slots), old in zip(kept.items(), before, strict=True):
+        now = method.prompts.tokens[branch]
+        first = old[slots[:, 0] * 3 + slots[:, 1]]
+        assert (now != first).any(dim=1).all()
+    for key, value in task.backbone.model.state_dict().items():
+        assert torch.equal(value, frozen[key]), key
+
+
+def test_only_prompts_are_trainable(task):
+    assert {name for name, _ in make(task).named_parameters()} == {"prompts.tokens.text", "prompts.tokens.image"}
+
+
+def test_target_is_reached_and_kept(task, batches):
+    method = make(task)
+    record = fit(method, batches, **OPTIMISER)
+    assert method.prompts.count() == 7
+    assert record.history[-1]["tokens"] == 7
+
+
+def test_trace_tells_every_removed_token_once(task, batches):
+    method = make(task)
+    trace = fit(method, batches, **OPTIMISER).trace
+    gone = {(row["branch"], row["layer"], row["token"]) for row in trace}
+    assert len(gone) == len(trace) == 15 - 7
+    left = {(branch, *slot) for branch, slots in method.prompts.slots.items() for slot in slots.tolist()}
+    assert not gone & left
+
+
+def test_no_pruning_before_its_epoch(task, batches):
+    assert all(row["epoch"] >= 1 for row in fit(make(task), batches, **OPTIMISER).trace)
+
+
+def test_pruned_to_nothing_is_zero_shot(task, batches):
+    from adapt.methods.zero_shot import ZeroShot
+
+    method = make(task, target=0)
+    fit(method, batches, **OPTIMISER)
+    images = next(batches(0)).images
+    assert method.prompts.count() == 0
+    torch.testing.assert_close(method.classifier()(images), ZeroShot(task).classifier()(images))
+
+
+def test_loss_after_pruning_is_the_loss_with_those_keys_masked(task, batches):
+    method, batch = make(task), next(batches(0))
+    biases = {branch: torch.zeros(len(tokens)) for branch, tokens in method.prompts.tokens.items()}
+    biases["text"][[1, 5]] = float("-inf")
+    biases["image"][2] = float("-inf")
+    gates, method.gates = method.gates, lambda: biases
+    masked = method.losses(batch)[0]
+    method.gates = gates
+    n = len(biases["text"])
+    optimiser = torch.optim.SGD(method.parameters(), lr=0.1)
+    from adapt.pruning import remove
+
+    list(remove(method.prompts, optimiser, torch.tensor([1, 5, n + 2]), torch.zeros(15)))
+    method.saliency.reset()
+    torch.testing.assert_close(method.losses(batch)[0], masked)
+
+
+@pytest.mark.parametrize("criterion", ["snip", "gate", "gradient", "magnitude", "random"])
+def test_killed_and_resumed_equals_never_killed(criterion, task, batches, tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    whole = make(task, criterion)
+    record = fit(whole, batches, **OPTIMISER)
+
+    class Killed(Exception):
+        pass
+
+    def until(epochs):
+        for epoch in epochs:
+            if epoch == 3:
+                raise Killed
+            yield epoch
+
+    with pytest.raises(Killed):
+        fit(make(task, criterion), batches, **OPTIMISER, store=Checkpoint("run"), progress=until)
+    resumed = make(task, criterion)
+    again = fit(resumed, batches, **OPTIMISER, store=Checkpoint("run"))
+    assert again.history == record.history
+    assert again.trace == record.trace
+    for key, value in whole.tensors().items():
+        assert torch.equal(resumed.tensors()[key], value), key
+
+
+@pytest.mark.parametrize("kind", ["angular", "l1", "kl", "pairwise", "none"])
+def test_loss_of_every_distillation_goes_down_on_the_same_batch(kind, task, batches):
+    batch = next(batches(0))
+    settings = OPTIMISER | {"lr": 1e-3}
+    losses = [row["loss"] for row in fit(make(task, kind=kind), lambda epoch: [batch], **settings).history]
+    assert losses[-1] < losses[1]
+
+
+def test_uniform_has_the_budget_and_is_not_pruned(task, batches):
+    method = make(task, of=Uniform, target=7)
+    assert fit(method, batches, **OPTIMISER).trace == []
+    assert method.lengths() == {"text": [2, 1, 1], "image": [2, 1]}
+
+
+def test_unfinite_loss_says_where_and_what_to_do(task, batches):
+    with pytest.raises(UserError, match=r"the loss is nan in epoch \d.*lower optimiser.lr"):
+        fit(make(task), batches, **(OPTIMISER | {"lr": 1e30, "warmup_epochs": 0}))
+
+
+def test_broken_checkpoint_counts_as_none(tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    checkpoint = Checkpoint("run")
+    checkpoint.save({"a": torch.zeros(1000)})
+    checkpoint.path.write_bytes(checkpoint.path.read_bytes()[:700])
+    assert checkpoint.load() is None

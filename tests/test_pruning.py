@@ -1,0 +1,90 @@
+"""Pruning: when, which, and what is left in prompts and optimiser."""
+
+import pytest
+import torch
+
+from adapt.pruning import Removal, Schedule, lowest, remove
+from adapt.prompts import Prompts
+
+WIDTHS = {"text": 4, "image": 6}
+# all tokens in order: text layer 0 (2), text layer 2 (1), image layer 0 (1), image layer 1 (2)
+SCORES = torch.tensor([3.0, 1.0, 6.0, 2.0, 5.0, 4.0])
+
+
+@pytest.fixture
+def prompts() -> Prompts:
+    return Prompts.initialise({"text": [2, 0, 1], "image": [1, 2]}, WIDTHS, std=1.0, seed=0)
+
+
+@pytest.fixture
+def optimiser(prompts) -> torch.optim.Optimizer:
+    """After one step, so that momentum is there."""
+    made = torch.optim.SGD(prompts.parameters(), lr=0.1, momentum=0.9)
+    sum((tokens * tokens).sum() for tokens in prompts.parameters()).backward()
+    made.step()
+    return made
+
+
+def test_nothing_is_due_before_the_warmup_ends():
+    assert Schedule(warmup=5, every=1, count=4, target=0).due(step=40, epoch=4, left=96) == 0
+
+
+def test_count_is_due_every_so_many_steps():
+    schedule = Schedule(warmup=1, every=3, count=4, target=0)
+    assert [schedule.due(step, 1, 96) for step in range(1, 8)] == [0, 0, 4, 0, 0, 4, 0]
+
+
+def test_last_pruning_stops_at_the_target():
+    assert Schedule(warmup=0, every=1, count=4, target=48).due(step=1, epoch=0, left=50) == 2
+
+
+def test_nothing_is_due_at_the_target():
+    assert Schedule(warmup=0, every=1, count=4, target=48).due(step=1, epoch=0, left=48) == 0
+
+
+def test_lowest_takes_the_lowest_scores():
+    assert lowest(SCORES, 3).tolist() == [1, 3, 0]
+
+
+def test_ties_go_by_place():
+    assert lowest(torch.ones(5), 2).tolist() == [0, 1]
+
+
+def test_removal_says_what_went_lowest_first(prompts, optimiser):
+    gone = list(remove(prompts, optimiser, lowest(SCORES, 3), SCORES))
+    assert gone == [Removal("text", 0, 1, 1.0), Removal("image", 0, 0, 2.0), Removal("text", 0, 0, 3.0)]
+
+
+def test_exactly_the_lowest_leave_the_tensors(prompts, optimiser):
+    text, image = (prompts.tokens[branch].detach().clone() for branch in ("text", "image"))
+    list(remove(prompts, optimiser, lowest(SCORES, 3), SCORES))
+    assert torch.equal(prompts.tokens["text"], text[2:])
+    assert torch.equal(prompts.tokens["image"], image[1:])
+    assert prompts.lengths("text") == [0, 0, 1] and prompts.lengths("image") == [0, 2]
+
+
+def test_tokens_keep_their_names(prompts, optimiser):
+    list(remove(prompts, optimiser, torch.tensor([0]), SCORES))
+    assert prompts.slots["text"].tolist() == [[0, 1], [2, 0]]
+
+
+def test_optimiser_state_follows(prompts, optimiser):
+    momentum = optimiser.state[prompts.tokens["text"]]["momentum_buffer"].clone()
+    list(remove(prompts, optimiser, torch.tensor([0]), SCORES))
+    state = optimiser.state[prompts.tokens["text"]]
+    assert torch.equal(state["momentum_buffer"], momentum[1:])
+    assert len(optimiser.state) == 2
+
+
+def test_optimiser_steps_the_kept_tokens(prompts, optimiser):
+    list(remove(prompts, optimiser, torch.tensor([0]), SCORES))
+    before = prompts.tokens["text"].detach().clone()
+    optimiser.zero_grad()
+    prompts.tokens["text"].sum().backward()
+    optimiser.step()
+    assert not torch.equal(prompts.tokens["text"], before)
+
+
+def test_all_tokens_can_go(prompts, optimiser):
+    list(remove(prompts, optimiser, lowest(SCORES, 6), SCORES))
+    assert prompts.count() == 0
