@@ -7,7 +7,6 @@ normalised. Stated in the abstract: angular distillation; the others are what it
 from collections.abc import Callable
 from typing import NamedTuple
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
@@ -60,8 +59,3 @@ def none(student: Features, teacher: Features, scale: Tensor) -> Terms:
 DISTANCES: dict[str, Callable[[Features, Features, Tensor], Terms]] = {
     distance.__name__: distance for distance in (angular, l1, kl, pairwise, none)
 }
-
-
-def ensemble(features: Float[Tensor, "m c f"]) -> Float[Tensor, "c f"]:
-    """Class embeddings from m templates: the mean of the un-normalised features, normalised (PromptSRC's)."""
-    return F.normalize(torch.mean(features, dim=0), dim=-1)

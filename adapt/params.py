@@ -126,6 +126,20 @@ class Runtime(Section):
     processes: Annotated[int, Field(ge=1)]
 
 
+class Pretrain(Section):
+    """How the pocket CLIP is trained (AdamW): peak rate, warm-up and decay in steps, images per batch by kind."""
+
+    steps: Annotated[int, Field(ge=1)]
+    lr: Annotated[float, Field(gt=0)]
+    warmup: Annotated[int, Field(ge=1)]
+    decay: Annotated[int, Field(ge=1)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    clip: Annotated[float, Field(gt=0)]
+    batch: dict[Literal["icon", "digit", "letter"], Annotated[int, Field(ge=0)]]
+    seed: Annotated[int, Field(ge=0)]
+    save_every: Annotated[int, Field(ge=1)]
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
@@ -147,7 +161,7 @@ class Params(Section):
     optimiser: Optimiser
     evaluate: Evaluate
     runtime: Runtime
-    pretrain: "Pretrain"
+    pretrain: Pretrain
 
     @model_validator(mode="after")
     def budget_fits(self) -> Self:

@@ -12,7 +12,6 @@ from torch.nn import functional as F
 from adapt import artefacts
 from adapt.clip import Backbone
 from adapt.data import views
-from adapt.distill import ensemble
 from adapt.encoders import encode_image, encode_text, split_shared
 
 ROOT = Path("data/teacher")
@@ -30,6 +29,11 @@ def embed_classes(backbone: Backbone, classes: list[str], templates: str | list[
         for template in made
     ]
     return ensemble(torch.stack(features))
+
+
+def ensemble(features: Float[Tensor, "m c f"]) -> Float[Tensor, "c f"]:
+    """Class embeddings from m templates: the mean of the un-normalised features, normalised (PromptSRC's)."""
+    return F.normalize(torch.mean(features, dim=0), dim=-1)
 
 
 @torch.no_grad()

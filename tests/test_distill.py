@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from adapt.distill import DISTANCES, Features, angular, ensemble, kl, l1, logits, pairwise
+from adapt.distill import DISTANCES, Features, angular, kl, l1, logits, pairwise
 from adapt.params import Distance
 
 SCALE = torch.tensor(20.0)
@@ -60,23 +60,3 @@ def test_distance_is_positive_elsewhere(kind):
 
 def test_every_kind_of_the_params_is_there():
     assert set(DISTANCES) == set(get_args(Distance))
-
-
-def test_ensemble_is_the_normalised_mean_of_unnormalised_features():
-    features = torch.randn(3, 5, 8, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 5.0, 9.0])[:, None, None]
-    expected = features.mean(dim=0)
-    torch.testing.assert_close(ensemble(features), expected / expected.norm(dim=-1, keepdim=True))
-
-
-def test_golden_ensemble(golden_clip, golden, relative_error):
-    import open_clip
-    from conftest import CLASSES
-
-    from adapt.encoders import encode_text, split_shared
-
-    templates = ("a photo of a {}.", "a bad photo of the {}.", "itap of a {}.")
-    features = [
-        encode_text(golden_clip, split_shared(open_clip.tokenize([t.format(c) for c in CLASSES])), [None] * 3)
-        for t in templates
-    ]
-    assert relative_error(torch.stack(features).mean(dim=0), golden("zeroshot.safetensors")["ensemble_text_features"]) < 1e-5
