@@ -1,28 +1,49 @@
-"""Rebuild the frame of `dvc plots show` with Vega inside, so that the page opens without a network: `make page`."""
+"""Write .dvc/plots/page.html, the frame of `dvc plots show`, with Vega inside so that it works offline (`make page`).
+
+Not a stage of dvc.yaml: the page is kept in git and changes only with the version of Vega-Lite.
+"""
 
 from pathlib import Path
 
 import vl_convert
 
+FOLDER = Path(".dvc/plots")
+VEGA_LITE = "5.20"
+# DVC fills {refresh_tag} and {plot_divs}; leaving out its {scripts} leaves out the links to a content network.
+# DVC gives each plot a border and centres it by inline styles, which only !important overrides.
 FRAME = """<!DOCTYPE html>
-<html>
+<html lang="en">
 <head>
-{{refresh_tag}}
 <meta charset="utf-8">
-<title>ADAPT</title>
-<script>(function () {{{bundle}}})();</script>
+{refresh_tag}
+<title>ADAPT: plots</title>
+<style>
+body { font-family: sans-serif; max-width: 1240px; margin: 2rem auto; padding: 0 1rem; color: #222222; }
+body > div { border: 0 !important; text-align: left !important; white-space: normal !important; }
+body > div { margin-bottom: 2.5rem; }
+body > div > div { border: 0 !important; margin: 0 !important; }
+p { color: #555555; margin: 0.3rem 0; }
+img { max-width: 100%; height: auto; }
+</style>
+<!--
+LICENCES-->
+<script>(function () {
+BUNDLE
+})();</script>
 </head>
 <body>
-{{plot_divs}}
+<h1>ADAPT</h1>
+<p>Interactive plots of reports/plots, then the figures of reports/figures. Each says with what it was made.</p>
+{plot_divs}
 </body>
 </html>
 """
 
 
 def main() -> None:
-    # the Vega-Lite 5 of DVC's templates; leaving out {scripts} keeps DVC from adding its links to a CDN
-    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version="5.20")
-    Path(".dvc/plots/page.html").write_text(FRAME.format(bundle=bundle), encoding="utf-8")
+    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE)
+    page = FRAME.replace("LICENCES", (FOLDER / "licences.txt").read_text()).replace("BUNDLE", bundle)
+    (FOLDER / "page.html").write_text(page)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,170 @@
+"""The runs that a report is made of, read into data frames; an incomplete or foreign run is refused."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from adapt import artefacts
+from adapt.errors import UserError
+
+SHOWN_PROBLEMS = 5
+WORDS = ("branch",)  # the only column that is not of numbers
+COLUMNS = {
+    "lengths": ["branch", "layer", "length"],
+    "history": ["epoch", "loss", "cross_entropy", "tokens"],
+    "trace": ["step", "tokens_left", "branch"],
+}
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Every run named by params. Each frame starts with `dataset, method, seed`, in the order of params.
+
+    results: shots, accuracy (fraction), tokens, steps, epochs; one row per run
+    lengths: branch, layer, length; history: epoch, loss, cross_entropy, tokens; trace: step, tokens_left, branch
+    """
+
+    preset: str
+    backbone: str
+    weights: str
+    shots: int
+    split: str
+    datasets: list[str]
+    methods: list[str]
+    seeds: list[int]
+    results: pd.DataFrame
+    lengths: pd.DataFrame
+    history: pd.DataFrame
+    trace: pd.DataFrame
+
+    @property
+    def stamp(self) -> str:
+        """With what the numbers were made: all that one must know before comparing them with others."""
+        seeds = f"seed{'s' * (len(self.seeds) > 1)} {', '.join(map(str, self.seeds))}"
+        made = f"{self.preset} preset, backbone {self.backbone}, weights {self.weights[:10]}"
+        return f"{made}, {self.shots} shots, {seeds}, {self.split} split"
+
+    @property
+    def warnings(self) -> list[str]:
+        """What these numbers must not be taken for."""
+        found = []
+        if self.preset != "paper":
+            found.append(f"{self.preset} preset: not the paper's numbers")
+        if self.split != "test":
+            found.append(f"measured on the {self.split} split (evaluate.split): not test accuracy")
+        return found
+
+    @property
+    def pruned(self) -> list[str]:
+        """The methods that removed tokens in some run."""
+        return [method for method in self.methods if (self.trace["method"] == method).any()]
+
+
+def read(
+    root: Path,
+    *,
+    datasets: Sequence[str],
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    preset: str,
+    backbone: str,
+    shots: int,
+    split: str,
+) -> Runs:
+    """Read `root/<dataset>/<method>/seed_<s>` for all that is named, never what merely lies there.
+
+    Raises:
+        UserError: names the files that are missing, broken or made under other params, and the commands to make them.
+    """
+    asked = {"preset": preset, "backbone": backbone, "shots": shots, "split": split}
+    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in ("results", *COLUMNS)}
+    problems: list[str] = []
+    for dataset, method, seed in product(datasets, methods, seeds):
+        key = {"dataset": dataset, "method": method, "seed": seed}
+        try:
+            run = read_run(root / dataset / method / f"seed_{seed}", {**asked, **key})
+        except UserError as error:
+            problems.append(str(error))
+            continue
+        for name, table in run.items():
+            tables[name].append(pd.DataFrame({word: [value] * len(table) for word, value in key.items()}).join(table))
+    if problems:
+        more = [f"and {len(problems) - SHOWN_PROBLEMS} more runs"] if len(problems) > SHOWN_PROBLEMS else []
+        raise UserError("\n".join(problems[:SHOWN_PROBLEMS] + more))
+    # tables without rows have no types of their own and would spoil those of the others
+    frames = {
+        name: pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
+        for name, parts in tables.items()
+    }
+    weights = _one_weights(frames["results"], root)
+    return Runs(preset, backbone, weights, shots, split, list(datasets), list(methods), list(seeds), **frames)
+
+
+def read_run(folder: Path, asked: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """The tables of one run by name, among them `results` of one row.
+
+    Raises:
+        UserError: one of its files is missing, broken, or not as asked.
+    """
+    made_by = f"dvc repro evaluate@{asked['dataset']}-{asked['method']}"
+    metrics, cost = (artefacts.read_json(folder / name, made_by) for name in ("metrics.json", "cost.json"))
+    for name, value in asked.items():
+        if metrics.get(name) != value:
+            has = f"{folder / 'metrics.json'} has {name} {metrics.get(name)!r}, the params say {value!r}"
+            raise UserError(f"{has}; make it again with `{made_by}`")
+    accuracy, tokens, steps = (
+        _number(content, name, path, made_by)
+        for content, name, path in (
+            (metrics, "accuracy", folder / "metrics.json"),
+            (metrics, "tokens", folder / "metrics.json"),
+            (cost, "steps", folder / "cost.json"),
+        )
+    )
+    tables = {name: _table(folder / f"{name}.csv", columns, made_by) for name, columns in COLUMNS.items()}
+    row = {
+        "shots": metrics["shots"],
+        "accuracy": accuracy,
+        "tokens": int(tokens),
+        "steps": int(steps),
+        "epochs": len(tables["history"]),
+        "weights": str(metrics.get("weights")),
+    }
+    return {"results": pd.DataFrame([row]), **tables}
+
+
+def _number(content: Mapping[str, Any], name: str, path: Path, made_by: str) -> float:
+    value = content.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise UserError(f"{path} has {name} {value!r} instead of a finite number; make it again with `{made_by}`")
+    return value
+
+
+def _table(path: Path, columns: list[str], made_by: str) -> pd.DataFrame:
+    """The named columns; no rows are legal (zero_shot), an empty cell or one that is not finite is not."""
+    rows = artefacts.read_csv(path, made_by)
+    table = pd.DataFrame(rows, columns=pd.Index(columns))
+    for name in columns:
+        numbers = table[name] if name in WORDS else pd.to_numeric(table[name], errors="coerce")
+        bad = numbers.isna() | numbers.isin([math.inf, -math.inf])
+        if bad.any():
+            row, got = int(bad.to_numpy().argmax()), table[name][bad].iloc[0]
+            raise UserError(f"{path} has {name} {got!r} in row {row + 1} of the data; make it again with `{made_by}`")
+        table[name] = numbers
+    return table
+
+
+def _one_weights(results: pd.DataFrame, root: Path) -> str:
+    first = results.iloc[0]
+    other = results[results["weights"] != first["weights"]]
+    if len(other):
+        here, there = (f"{root}/{r.dataset}/{r.method}/seed_{r.seed}" for r in (other.iloc[0], first))
+        raise UserError(
+            f"{here} was made with other backbone weights, {other.iloc[0]['weights'][:10]}, than {there}, "
+            f"{first['weights'][:10]}; make all of one kind with `dvc repro evaluate`"
+        )
+    return str(first["weights"])
