@@ -74,11 +74,11 @@ def loss(runs: Runs) -> Figure:
 
 def overview(runs: Runs) -> Figure:
     """For the README: accuracy over the datasets; below it, where the tokens stayed and how they went."""
-    table = series.lengths(runs)
-    focus = tables.OURS if tables.OURS in runs.pruned else next(iter(runs.pruned), "")
-    table, left = table[table["method"] == focus], series.tokens(runs).query("method == @focus and branch == 'both'")
-    if not focus:
+    if not runs.pruned:
         return accuracy(runs)
+    focus = tables.OURS if tables.OURS in runs.pruned else runs.pruned[0]
+    table = series.lengths(runs).query("method == @focus")
+    left = series.tokens(runs).query("method == @focus and branch == 'both'")
     lower = 1.6 + 0.22 * len(runs.datasets)
     with style.sheet(runs, "", 12, 4.8 + lower) as figure:
         grid = figure.subplot_mosaic("AAA;TIL", height_ratios=[3.6, lower])
@@ -119,7 +119,7 @@ def draw_accuracy(axes: Axes, runs: Runs, table: pd.DataFrame) -> None:
     axes.set_xticks(places, groups, rotation=0 if len(groups) <= 8 else 25)
     axes.get_xticklabels()[-1].set_fontweight("bold")
     axes.tick_params(axis="x", length=0)
-    axes.set(xlim=(-0.55, places[-1] + 0.55), ylim=(0, 1.04), ylabel=f"top-1 accuracy, {runs.split}")
+    axes.set(xlim=(-0.55, places[-1] + 0.55), ylim=(0, max(1.04, table["high"].max() + 0.04)), ylabel=f"top-1 accuracy, {runs.split}")
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.grid(axis="y")
     axes.legend(ncols=min(8, len(runs.methods)), loc="lower right", bbox_to_anchor=(1, 1), fontsize=9)
