@@ -51,7 +51,8 @@ def bind(main: Callable[..., None], arguments: list[str]) -> dict[str, Any]:
 
 def bar(title: str, position: int, unit: str) -> Callable[[Iterable[T]], Iterable[T]]:
     """A progress bar to put around what is iterated; side by side, each process takes a line."""
-    return partial(tqdm, desc=title, unit=unit, position=position, mininterval=1, leave=False)
+    interval = 0.5 if sys.stderr.isatty() else 10  # a log file takes a line now and then
+    return partial(tqdm, desc=title, unit=unit, position=position, mininterval=interval, leave=False)
 
 
 def say(message: str) -> None:

@@ -1,0 +1,113 @@
+"""How a stage is called: what its main gets, and how mistakes reach the user."""
+
+import errno
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from adapt import stage
+from adapt.errors import UserError
+from adapt.params import Prune
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def in_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def test_arguments_and_sections_are_bound_by_name():
+    def main(dataset: str, shots: int, prune: Prune) -> None: ...
+
+    bound = stage.bind(main, ["dataset=digits"])
+    assert bound["dataset"] == "digits" and bound["shots"] == 16 and bound["prune"].criterion == "snip"
+
+
+@pytest.mark.parametrize("arguments", [[], ["dataset=a", "method=b"], ["datset=a"], ["digits"]])
+def test_wrong_arguments_are_refused(arguments):
+    def main(dataset: str) -> None: ...
+
+    with pytest.raises(UserError, match="this stage takes dataset=…, got"):
+        stage.bind(main, arguments)
+
+
+def raising(error: BaseException):
+    def main() -> None:
+        raise error
+
+    return main
+
+
+def exit_message(error: BaseException, monkeypatch) -> str:
+    monkeypatch.setattr(sys, "argv", ["stage"])
+    with pytest.raises(SystemExit) as left:
+        stage.run(raising(error))
+    return str(left.value.code)
+
+
+def test_mistake_ends_with_one_message(monkeypatch):
+    assert exit_message(UserError("so it is"), monkeypatch) == "error: so it is"
+
+
+def test_full_disk_ends_with_one_message(monkeypatch):
+    error = OSError(errno.ENOSPC, "No space left on device", "runs/x.csv")
+    assert exit_message(error, monkeypatch) == (
+        "error: cannot write runs/x.csv: No space left on device; free or unlock it, run again"
+    )
+
+
+def test_our_own_mistakes_keep_their_traceback(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["stage"])
+    with pytest.raises(ZeroDivisionError):
+        stage.run(raising(ZeroDivisionError()))
+
+
+def run_in(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True)
+
+
+@pytest.fixture
+def copy(tmp_path) -> Path:
+    """A working copy without data."""
+    for name in ("adapt", "stages", "conf", "models"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    return tmp_path
+
+
+def test_wrong_param_fails_the_script_without_a_traceback(copy):
+    text = (copy / "params.yaml").read_text()
+    (copy / "params.yaml").write_text(text.replace("criterion: snip", "criterion: snap"))
+    done = run_in(copy, "stages.sample", "dataset=digits")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.startswith("error: params.yaml: prune.criterion: expected 'snip'")
+    assert not (copy / "data").exists()
+
+
+def test_stage_before_its_inputs_says_what_makes_them(copy):
+    done = run_in(copy, "stages.evaluate", "dataset=digits", "method=adapt")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "data/fewshot/digits/seed_1.csv is missing; make it with `dvc repro sample@digits`" in done.stderr
+
+
+def test_dataset_of_the_paper_preset_has_no_reader_yet(copy):
+    done = run_in(copy, "stages.sample", "dataset=imagenet")
+    assert done.returncode == 1 and "imagenet has no reader yet" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_invalid_composition_leaves_params_as_they_were(copy):
+    before = (copy / "params.yaml").read_text()
+    done = run_in(copy, "stages.compose", "shots=0")
+    assert done.returncode == 1 and "shots: expected greater than or equal to 1, got 0" in done.stderr
+    assert (copy / "params.yaml").read_text() == before
+
+
+def test_more_shots_than_images_says_so_and_takes_all(copy):
+    assert run_in(copy, "stages.compose", "shots=100000").returncode == 0
+    done = run_in(copy, "stages.sample", "dataset=phosphor")
+    assert done.returncode == 0
+    assert "training images, fewer than shots=100000: all are taken" in done.stdout
