@@ -13,8 +13,9 @@ MODELS = Path("models")  # architectures that ship with this repository
 def files() -> dict[str, Path]:
     """Architecture file by model name: open_clip's own and those in models/."""
     spec = importlib.util.find_spec("open_clip")
-    found = {}
-    for root in [*(Path(place) / "model_configs" for place in spec.submodule_search_locations or []), MODELS]:
+    places = (spec and spec.submodule_search_locations) or []
+    found: dict[str, Path] = {}
+    for root in [*(Path(place) / "model_configs" for place in places), MODELS]:
         found |= {path.stem: path for path in root.glob("*.json")}
     return found
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
@@ -21,8 +22,8 @@ class Backbone:
     """A frozen CLIP. `weights` is the sha256 of its state dict: artefacts carry it, so that they are not mixed."""
 
     name: str
-    model: nn.Module
-    tokenizer: Callable[..., Tensor]
+    model: Any  # open_clip.CLIP
+    tokenizer: Callable[[list[str]], Tensor]
     weights: str
     device: torch.device
 
@@ -34,7 +35,10 @@ class Backbone:
     @property
     def widths(self) -> dict[str, int]:
         """Width d of the tokens by branch."""
-        return {"text": self.model.positional_embedding.shape[1], "image": self.model.visual.positional_embedding.shape[1]}
+        return {
+            "text": self.model.positional_embedding.shape[1],
+            "image": self.model.visual.positional_embedding.shape[1],
+        }
 
     @property
     def size(self) -> int:
@@ -73,7 +77,9 @@ def load(name: str, pretrained: str, device: str) -> Backbone:
     if architecture.files()[name].parent == architecture.MODELS:
         open_clip.add_model_config(architecture.files()[name])
     if "/" in pretrained and not Path(pretrained).is_file():
-        raise UserError(f"params.yaml: backbone.pretrained: there is no file {pretrained}; give a file or an open_clip tag")
+        raise UserError(
+            f"params.yaml: backbone.pretrained: there is no file {pretrained}; give a file or an open_clip tag"
+        )
     try:
         model = open_clip.create_model(name, pretrained=pretrained, device=place, precision="fp32")
     except (RuntimeError, OSError, ValueError, KeyError, SafetensorError) as error:
@@ -85,7 +91,7 @@ def load(name: str, pretrained: str, device: str) -> Backbone:
     return freeze(name, model, place)
 
 
-def freeze(name: str, model: nn.Module, device: torch.device) -> Backbone:
+def freeze(name: str, model: Any, device: torch.device) -> Backbone:
     """A model as a backbone: evaluation mode, no gradients, and only if the encoders cover its towers."""
     visual = model.visual
     plain = hasattr(model, "transformer") and hasattr(visual, "transformer") and hasattr(visual, "_embeds")

@@ -27,14 +27,19 @@ def logits(features: Features, scale: Float[Tensor, ""]) -> Float[Tensor, "b c"]
     return scale * features.image @ features.text.T
 
 
+def both(distance: Callable[[Tensor, Tensor], Tensor], student: Features, teacher: Features) -> Terms:
+    """One distance for classes and for instances."""
+    return distance(student.text, teacher.text), distance(student.image, teacher.image)
+
+
 def angular(student: Features, teacher: Features, scale: Tensor) -> Terms:
     """1 - cos, mean over classes and over instances (ADAPT, stated)."""
-    return tuple(1 - (s * t).sum(dim=-1).mean() for s, t in zip(student, teacher, strict=True))
+    return both(lambda s, t: 1 - (s * t).sum(dim=-1).mean(), student, teacher)
 
 
 def l1(student: Features, teacher: Features, scale: Tensor) -> Terms:
     """Mean absolute difference over all elements (PromptSRC's convention)."""
-    return tuple(F.l1_loss(s, t) for s, t in zip(student, teacher, strict=True))
+    return both(F.l1_loss, student, teacher)
 
 
 def kl(student: Features, teacher: Features, scale: Tensor) -> Terms:
@@ -48,7 +53,7 @@ def kl(student: Features, teacher: Features, scale: Tensor) -> Terms:
 
 def pairwise(student: Features, teacher: Features, scale: Tensor) -> Terms:
     """Mean squared difference of the matrices of pairwise cosines, the abstract's other reading (ours)."""
-    return tuple(F.mse_loss(s @ s.T, t @ t.T) for s, t in zip(student, teacher, strict=True))
+    return both(lambda s, t: F.mse_loss(s @ s.T, t @ t.T), student, teacher)
 
 
 def none(student: Features, teacher: Features, scale: Tensor) -> Terms:

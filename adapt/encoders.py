@@ -1,17 +1,17 @@
 """Both towers of an unmodified open_clip CLIP, run block by block, with prompts as arguments.
 
-A *context stream* carries the prompts. At layer ℓ the context is either set anew (`prompts[ℓ]` is a tensor, possibly of
-length 0) or carried on from the layer before (`prompts[ℓ]` is None). A context that the next layer carries on is computed
-as ordinary tokens; one that the next layer replaces is only ever keys and values, so its queries and its MLP are not
-computed: `attn(q = ln_1(x), kv = ln_1([x ; P]))`. ADAPT sets every layer anew (deep key/value prompts, as in the same
-authors' released code).
+A *context stream* carries the prompts. At layer ℓ the context is either set anew (`prompts[ℓ]` is a tensor, possibly
+of length 0) or carried on from the layer before (`prompts[ℓ]` is None). A context that the next layer carries on is
+computed as ordinary tokens; one that the next layer replaces is only ever keys and values, so its queries and its MLP
+are not computed: `attn(q = ln_1(x), kv = ln_1([x ; P]))`. ADAPT sets every layer anew (deep key/value prompts, as in
+the same authors' released code).
 
 Nothing here writes to the model or to itself. Axis letters: b batch, c classes, s sequence, t prompt tokens, d width,
 l layers, h heads, e width of a head; features have width f.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+Clip = Any  # open_clip.CLIP and its blocks: to a type checker every attribute of a module is "Tensor | Module"
+Block = Any
 Prompts = Sequence[Tensor | None]
 Biases = Sequence[Tensor | None]
 
@@ -64,17 +66,18 @@ def split_shared(tokens: Int[Tensor, "c s"]) -> TextInput:
 
 
 def heads(attn: nn.MultiheadAttention, x: Float[Tensor, "... s d"]) -> Float[Tensor, "... h s e"]:
+    """Cut the width into the heads' widths."""
     return x.unflatten(-1, (attn.num_heads, -1)).transpose(-3, -2)
 
 
-def project(block: nn.Module, x: Float[Tensor, "... s d"]) -> tuple[Tensor, Tensor, Tensor]:
+def project(block: Block, x: Float[Tensor, "... s d"]) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values [..., h, s, e] of ordinary tokens."""
     qkv = F.linear(block.ln_1(x), block.attn.in_proj_weight, block.attn.in_proj_bias)
     q, k, v = (heads(block.attn, part) for part in qkv.chunk(3, dim=-1))
     return q, k, v
 
 
-def project_context(block: nn.Module, context: Float[Tensor, "... t d"]) -> tuple[Tensor, Tensor]:
+def project_context(block: Block, context: Float[Tensor, "... t d"]) -> tuple[Tensor, Tensor]:
     """Keys and values [..., h, t, e] of a context that the next layer replaces."""
     d = context.shape[-1]
     kv = F.linear(block.ln_1(context), block.attn.in_proj_weight[d:], block.attn.in_proj_bias[d:])
@@ -82,7 +85,7 @@ def project_context(block: nn.Module, context: Float[Tensor, "... t d"]) -> tupl
     return k, v
 
 
-def attend(block: nn.Module, x: Tensor, q: Tensor, keys: Keys) -> Float[Tensor, "... s d"]:
+def attend(block: Block, x: Tensor, q: Tensor, keys: Keys) -> Float[Tensor, "... s d"]:
     """One residual block over the tokens `x` with queries `q`."""
     mixed = F.scaled_dot_product_attention(q, keys.k, keys.v, attn_mask=keys.bias)
     x = x + block.ls_1(block.attn.out_proj(mixed.transpose(-3, -2).flatten(-2)))
@@ -94,7 +97,11 @@ def is_carried(prompts: Prompts, layer: int) -> bool:
     return layer + 1 < len(prompts) and prompts[layer + 1] is None
 
 
-def layers_of(transformer: nn.Module, prompts: Prompts, biases: Biases | None) -> tuple[Prompts, Biases]:
+def layers_of(transformer: Clip, prompts: Prompts, biases: Biases | None) -> tuple[Prompts, Biases]:
+    """Prompts and biases, one entry a block each.
+
+    Raises: ValueError for another number of entries.
+    """
     count = len(transformer.resblocks)
     biases = biases if biases is not None else [None] * count
     if len(prompts) != count or len(biases) != count:
@@ -106,7 +113,7 @@ def layers_of(transformer: nn.Module, prompts: Prompts, biases: Biases | None) -
 
 
 def encode_image(
-    model: nn.Module, images: Float[Tensor, "b 3 y x"], prompts: Prompts, biases: Biases | None = None
+    model: Clip, images: Float[Tensor, "b 3 y x"], prompts: Prompts, biases: Biases | None = None
 ) -> Float[Tensor, "b f"]:
     """Image features (not normalised) with prompts in the image tower.
 
@@ -129,7 +136,7 @@ def encode_image(
     return visual.ln_post(x[:, 0]) @ visual.proj
 
 
-def attend_to_context(block: nn.Module, x: Tensor, context: Tensor, bias: Tensor | None) -> Float[Tensor, "b s d"]:
+def attend_to_context(block: Block, x: Tensor, context: Tensor, bias: Tensor | None) -> Float[Tensor, "b s d"]:
     """A block over images [b, s, d] and a key/value context [t, d] that they share, or [b, t, d]."""
     q, k, v = project(block, x)
     if context.shape[-2] == 0:
@@ -145,7 +152,7 @@ def attend_to_context(block: nn.Module, x: Tensor, context: Tensor, bias: Tensor
 
 
 def encode_text(
-    model: nn.Module,
+    model: Clip,
     text: TextInput,
     prompts: Prompts,
     biases: Biases | None = None,
@@ -169,7 +176,7 @@ def encode_text(
     return torch.cat([checkpoint(run, ids, last, positions, use_reentrant=False) for ids, last in parts])
 
 
-def encode_shared(model: nn.Module, text: TextInput, prompts: Prompts, biases: Biases, place: int) -> list[Keys]:
+def encode_shared(model: Clip, text: TextInput, prompts: Prompts, biases: Biases, place: int) -> list[Keys]:
     """Run what all classes have in common through the tower; keys, values and biases per layer of all of it."""
     positions = model.positional_embedding[text.positions[: len(text.shared)]]
     x = model.token_embedding(text.shared) + positions
@@ -198,7 +205,7 @@ def encode_shared(model: nn.Module, text: TextInput, prompts: Prompts, biases: B
     return memory
 
 
-def own_part(model: nn.Module, memory: list[Keys], causal: Tensor) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+def own_part(model: Clip, memory: list[Keys], causal: Tensor) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """The function from own tokens [c, s], ends [c] and position embeddings [s, d] to text features [c, f]."""
 
     def run(own: Int[Tensor, "c s"], last: Int[Tensor, " c"], positions: Float[Tensor, "s d"]) -> Float[Tensor, "c f"]:
@@ -218,6 +225,7 @@ def own_part(model: nn.Module, memory: list[Keys], causal: Tensor) -> Callable[[
 
 
 def causal_bias(s: int, like: Tensor) -> Float[Tensor, "s s"]:
+    """The additive mask under which each of s tokens sees itself and those before it."""
     return additive(torch.ones(s, s, dtype=torch.bool, device=like.device).tril(), like)
 
 

@@ -1,5 +1,6 @@
 """The few-shot subsets on disk: data/fewshot/<dataset>/ as `sample` writes it and the other stages read it."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,7 +34,8 @@ def write(dataset: Dataset, subsets: dict[int, FewShot], shots: int) -> None:
             artefacts.write_csv(path / f"seed_{seed}.csv", COLUMNS, chosen)
 
 
-def rows(split: str, items: Any) -> list[dict[str, Any]]:
+def rows(split: str, items: Iterable[Item]) -> list[dict[str, Any]]:
+    """Items as rows of a CSV file."""
     return [{"split": split, **item._asdict()} for item in items]
 
 
@@ -55,4 +57,5 @@ def read(dataset: str, seed: int, split: str) -> list[Item]:
 
 
 def made_by(dataset: str) -> str:
+    """The command that makes these files."""
     return f"dvc repro sample@{dataset}"

@@ -27,8 +27,13 @@ class Record:
 class Store(Protocol):
     """Where a run's state is kept between epochs."""
 
-    def load(self) -> dict[str, Any] | None: ...
-    def save(self, state: dict[str, Any]) -> None: ...
+    def load(self) -> dict[str, Any] | None:
+        """The last saved state, or None."""
+        ...
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace the saved state."""
+        ...
 
 
 def learning_rate(epoch: int, *, lr: float, epochs: int, warmup_epochs: int, warmup_lr: float) -> float:
@@ -85,9 +90,7 @@ def fit(
                 "lower optimiser.lr in the params"
             )
         if store:
-            store.save(
-                {"method": method.progress(), "optimiser": optimiser.state_dict(), "record": asdict(record)}
-            )
+            store.save({"method": method.progress(), "optimiser": optimiser.state_dict(), "record": asdict(record)})
     return record
 
 

@@ -7,7 +7,7 @@ matrix products of few-shot tuning gain little from a second thread.
 import multiprocessing
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -23,15 +23,21 @@ def for_each(work: Callable[[int], T], seeds: Iterable[int], *, processes: int, 
     seeds = list(seeds)
     if processes == 1 or len(seeds) == 1 or device.type != "cpu":
         return [work(seed) for seed in seeds]
-    global _work
-    _work = work  # inherited by the fork: closures cannot be sent to a process
     context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(min(processes, len(seeds)), mp_context=context) as pool:
+    with ProcessPoolExecutor(
+        min(processes, len(seeds)), mp_context=context, initializer=_inherit, initargs=(work,)
+    ) as pool:
         return list(pool.map(_call, seeds))
 
 
-_work: Callable[[int], object]
+_work: Any
 
 
-def _call(seed: int):
+def _inherit(work: Callable[[int], Any]) -> None:
+    """Take what a fork inherits: closures cannot be sent to a process that runs already."""
+    global _work
+    _work = work
+
+
+def _call(seed: int) -> Any:
     return _work(seed)

@@ -34,12 +34,14 @@ def one_of(kind: str, known: Any) -> AfterValidator:
 
 
 def distinct(values: list[Any]) -> list[Any]:
+    """Refuse repeated entries."""
     if len(set(values)) < len(values):
         raise ValueError(f"each entry may stand once, got {values}")
     return values
 
 
 def with_name(template: str) -> str:
+    """Refuse a template that has no single place for the class name."""
     if template.count("{}") != 1:
         raise ValueError(f"a template has one {{}} for the class name, got {template!r}")
     return template
@@ -63,6 +65,7 @@ class Views(Section):
 
     @model_validator(mode="after")
     def ordered(self) -> Self:
+        """Refuse a range from the larger to the smaller."""
         if self.scale[0] > self.scale[1]:
             raise ValueError(f"scale goes from the smaller to the larger, got {self.scale}")
         return self
@@ -126,18 +129,25 @@ class Runtime(Section):
     processes: Annotated[int, Field(ge=1)]
 
 
-class Pretrain(Section):
-    """How the pocket CLIP is trained (AdamW): peak rate, warm-up and decay in steps, images per batch by kind."""
+class PretrainBatch(Section):
+    """How many drawings of each kind a pre-training batch shows."""
 
+    icon: Annotated[int, Field(ge=0)]
+    digit: Annotated[int, Field(ge=0)]
+    letter: Annotated[int, Field(ge=0)]
+
+
+class Pretrain(Section):
+    """AdamW at `lr` between a linear warm-up and a linear decay, in steps."""
+
+    batch: PretrainBatch
     steps: Annotated[int, Field(ge=1)]
     lr: Annotated[float, Field(gt=0)]
     warmup: Annotated[int, Field(ge=1)]
     decay: Annotated[int, Field(ge=1)]
     weight_decay: Annotated[float, Field(ge=0)]
     clip: Annotated[float, Field(gt=0)]
-    batch: dict[Literal["icon", "digit", "letter"], Annotated[int, Field(ge=0)]]
     seed: Annotated[int, Field(ge=0)]
-    save_every: Annotated[int, Field(ge=1)]
 
 
 class Params(Section):
@@ -165,6 +175,7 @@ class Params(Section):
 
     @model_validator(mode="after")
     def budget_fits(self) -> Self:
+        """Refuse a budget above the tokens at the start."""
         layers = architecture.layers(self.backbone.name)
         start = self.context.length * sum(layers.values())
         if self.prune.target > start:
@@ -222,6 +233,7 @@ def explain(problem: Any) -> str:
 
 
 def literals(problem: Any) -> list[str]:
+    """The values that pydantic lists as expected."""
     return problem["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
 
 

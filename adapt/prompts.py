@@ -18,7 +18,10 @@ class Prompts(nn.Module):
     """
 
     def __init__(
-        self, tokens: Mapping[str, Float[Tensor, "n d"]], slots: Mapping[str, Int[Tensor, "n 2"]], layers: Mapping[str, int]
+        self,
+        tokens: Mapping[str, Float[Tensor, "n d"]],
+        slots: Mapping[str, Int[Tensor, "n 2"]],
+        layers: Mapping[str, int],
     ):
         super().__init__()
         self.tokens = nn.ParameterDict([(branch, nn.Parameter(tokens[branch])) for branch in BRANCHES])
@@ -26,9 +29,7 @@ class Prompts(nn.Module):
         self.layers = dict(layers)
 
     @classmethod
-    def initialise(
-        cls, lengths: Mapping[str, Sequence[int]], widths: Mapping[str, int], std: float, seed: int
-    ) -> Self:
+    def initialise(cls, lengths: Mapping[str, Sequence[int]], widths: Mapping[str, int], std: float, seed: int) -> Self:
         """Tokens drawn from N(0, std²) (convention); `lengths[branch][layer]` tokens at each layer."""
         generator = torch.Generator().manual_seed(seed)
         slots, tokens = {}, {}

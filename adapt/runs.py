@@ -42,6 +42,10 @@ def write(
             artefacts.write_csv(run / "predictions.csv", ("path", "label", "prediction"), rows)
             lengths = artefacts.read_csv(run / "lengths.csv", f"dvc repro -f train@{dataset}-{method}")
             scores.append(accuracy(classes, items))
-            counts = {"images": len(items), "tokens": sum(int(row["length"]) for row in lengths), "trainable": trainable}
+            counts = {
+                "images": len(items),
+                "tokens": sum(int(row["length"]) for row in lengths),
+                "trainable": trainable,
+            }
             artefacts.write_json(run / "metrics.json", {**facts, "seed": seed, "accuracy": scores[-1], **counts})
     return scores

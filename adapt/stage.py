@@ -30,14 +30,16 @@ def run(main: Callable[..., None]) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise
-        sys.exit(f"error: cannot write {error.filename or 'the results'}: {error.strerror}; free or unlock it, run again")
+        sys.exit(
+            f"error: cannot write {error.filename or 'the results'}: {error.strerror}; free or unlock it, run again"
+        )
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
 
 
 def bind(main: Callable[..., None], arguments: list[str]) -> dict[str, Any]:
     """The keyword arguments of main."""
-    given = dict(argument.partition("=")[::2] for argument in arguments)
+    given: dict[str, Any] = {key: value for key, _, value in (argument.partition("=") for argument in arguments)}
     wanted = inspect.signature(main).parameters
     if list(wanted) == ["overrides"]:  # a command that takes params rather than reading them
         return {"overrides": arguments}

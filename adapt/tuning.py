@@ -35,9 +35,7 @@ class Tuned(NamedTuple):
     record: Record
 
 
-def describe(
-    backbone: Backbone, preset: str, dataset: str, method: str, settings: Mapping[str, Any]
-) -> dict[str, Any]:
+def describe(backbone: Backbone, preset: str, dataset: str, method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """What a run is made from; it goes into the metadata of the prompts."""
     made_from = {"preset": preset, "backbone": backbone.name, "weights": backbone.weights}
     sections = {name: section.model_dump() for name, section in settings.items()}
@@ -57,9 +55,7 @@ def make_task(backbone: Backbone, dataset: str, seed: int) -> Task:
     return Task(backbone, described.template, described.classes, classes, seed)
 
 
-def make_batches(
-    backbone: Backbone, dataset: str, seed: int, *, batch: int, scale: list[float], flip: bool
-) -> Batches:
+def make_batches(backbone: Backbone, dataset: str, seed: int, *, batch: int, scale: list[float], flip: bool) -> Batches:
     """The training images of a seed, with the teacher's features of their views."""
     items, read = fewshot.read(dataset, seed, "train"), catalogue.load(dataset).read
     return Batches(

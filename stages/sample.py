@@ -11,8 +11,12 @@ def main(dataset: str, shots: int, seeds: list[int]) -> None:
     subsets = {seed: sample(found.train, found.val, shots, seed) for seed in seeds}
     fewshot.write(found, subsets, shots)
     for name, images in subsets[seeds[0]].short:
-        stage.say(f"sample {dataset}: class {name!r} has {images} training images, fewer than shots={shots}: all are taken")
-    stage.say(f"sample {dataset}: {shots} shots of {len(found.classes)} classes, seeds {seeds}, {len(found.test)} test images")
+        stage.say(
+            f"sample {dataset}: class {name!r} has {images} training images, fewer than shots={shots}: all are taken"
+        )
+    stage.say(
+        f"sample {dataset}: {shots} shots of {len(found.classes)} classes, seeds {seeds}, {len(found.test)} test images"
+    )
 
 
 if __name__ == "__main__":

@@ -53,7 +53,9 @@ def test_tensors_come_back_with_agreeing_metadata(tmp_path):
 
 def test_tensors_of_other_weights_are_refused(tmp_path):
     artefacts.write_tensors(tmp_path / "x", {"a": torch.arange(3)}, {"weights": "a" * 64})
-    with pytest.raises(UserError, match="made with weights aaaaaaaaaaaa, but the params say bbbbbbbbbbbb; make it again"):
+    with pytest.raises(
+        UserError, match="made with weights aaaaaaaaaaaa, but the params say bbbbbbbbbbbb; make it again"
+    ):
         artefacts.read_tensors(tmp_path / "x", "make", weights="b" * 64)
 
 
@@ -81,7 +83,9 @@ def test_fingerprint_depends_on_every_part(tmp_path):
     parts = [{"lr": 0.1, "kind": "l1"}, 1, tmp_path / "a"]
     first = artefacts.fingerprint(*parts)
     (tmp_path / "a").write_text("2")
-    assert len({first, artefacts.fingerprint(*parts), artefacts.fingerprint({"lr": 0.2, "kind": "l1"}, *parts[1:])}) == 3
+    assert (
+        len({first, artefacts.fingerprint(*parts), artefacts.fingerprint({"lr": 0.2, "kind": "l1"}, *parts[1:])}) == 3
+    )
 
 
 def test_fingerprint_does_not_depend_on_the_order_of_keys():

@@ -1,6 +1,5 @@
 """Batches and views are pure functions of seed, epoch, image and view."""
 
-import open_clip
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image

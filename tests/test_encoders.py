@@ -1,12 +1,12 @@
 """The encoders equal open_clip, the plain version, and the numbers of the published code."""
 
 import open_clip
+import plain
 import pytest
 import torch
 from conftest import CLASSES
 from torch.nn import functional as F
 
-import plain
 from adapt.encoders import TextInput, encode_image, encode_text, split_shared
 
 NONE = [None, None, None]
@@ -58,7 +58,9 @@ def test_no_prompts_equals_open_clip_text(golden_clip, tokens, text, relative_er
 
 
 def test_no_prompts_equals_open_clip_image(golden_clip, golden_images, relative_error):
-    assert relative_error(encode_image(golden_clip, golden_images, NONE), golden_clip.encode_image(golden_images)) < 1e-5
+    assert (
+        relative_error(encode_image(golden_clip, golden_images, NONE), golden_clip.encode_image(golden_images)) < 1e-5
+    )
 
 
 def test_golden_zero_shot(golden_clip, golden_images, text, golden, relative_error):

@@ -89,7 +89,11 @@ def test_all_problems_are_told_at_once(refused):
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("a: [", "is not valid YAML"), ("- 1", "has to be a mapping"), ("!!python/object/apply:os.getcwd []", "is not valid")],
+    [
+        ("a: [", "is not valid YAML"),
+        ("- 1", "has to be a mapping"),
+        ("!!python/object/apply:os.getcwd []", "is not valid"),
+    ],
 )
 def test_file_that_is_no_mapping_is_refused(text, expected, tmp_path):
     path = tmp_path / "params.yaml"

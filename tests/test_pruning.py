@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from adapt.pruning import Removal, Schedule, lowest, remove
 from adapt.prompts import Prompts
+from adapt.pruning import Removal, Schedule, lowest, remove
 
 WIDTHS = {"text": 4, "image": 6}
 # all tokens in order: text layer 0 (2), text layer 2 (1), image layer 0 (1), image layer 1 (2)

@@ -12,7 +12,9 @@ from adapt.teacher import embed_classes, ensemble
 
 
 def test_ensemble_is_the_normalised_mean_of_unnormalised_features():
-    features = torch.randn(3, 5, 8, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 5.0, 9.0])[:, None, None]
+    features = (
+        torch.randn(3, 5, 8, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 5.0, 9.0])[:, None, None]
+    )
     expected = features.mean(dim=0)
     torch.testing.assert_close(ensemble(features), expected / expected.norm(dim=-1, keepdim=True))
 
@@ -23,7 +25,10 @@ def test_golden_ensemble(golden_clip, golden, relative_error):
         encode_text(golden_clip, split_shared(open_clip.tokenize([t.format(c) for c in CLASSES])), [None] * 3)
         for t in templates
     ]
-    assert relative_error(torch.stack(features).mean(dim=0), golden("zeroshot.safetensors")["ensemble_text_features"]) < 1e-5
+    assert (
+        relative_error(torch.stack(features).mean(dim=0), golden("zeroshot.safetensors")["ensemble_text_features"])
+        < 1e-5
+    )
 
 
 def test_class_embeddings_are_the_ensemble_over_the_templates(backbone):

@@ -29,6 +29,7 @@ def sample(train: Sequence[Item], val: Sequence[Item], shots: int, seed: int) ->
 
 
 def draw(items: Sequence[Item], shots: int, generator: random.Random) -> tuple[list[Item], list[tuple[str, int]]]:
+    """`shots` items of every class, and the classes that have fewer with how many they have."""
     by_label: dict[int, list[Item]] = {}
     for item in items:
         by_label.setdefault(item.label, []).append(item)

@@ -5,6 +5,7 @@ Crop and flip follow torchvision's RandomResizedCrop (aspect ratio 3/4 to 4/3) w
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,7 +41,7 @@ def view(
 def box(generator: np.random.Generator, height: int, width: int, scale: list[float]) -> tuple[int, int, int, int]:
     """Top, left, height and width of a random crop whose area is a share in `scale` of the image's."""
     for _ in range(TRIES):
-        area = height * width * generator.uniform(*scale)
+        area = height * width * generator.uniform(scale[0], scale[1])
         ratio = math.exp(generator.uniform(math.log(RATIO[0]), math.log(RATIO[1])))
         h, w = round(math.sqrt(area / ratio)), round(math.sqrt(area * ratio))
         if 0 < h <= height and 0 < w <= width:
@@ -50,10 +51,11 @@ def box(generator: np.random.Generator, height: int, width: int, scale: list[flo
 
 def centre(image: Image.Image, size: int) -> UInt8[Tensor, "3 size size"]:
     """The pixels that evaluation sees: CLIP's resize of the shorter edge and centre crop."""
-    resized = transforms.resize(image.convert("RGB"), [size], interpolation=InterpolationMode.BICUBIC)
-    return to_tensor(transforms.center_crop(resized, [size, size]))
+    rgb: Any = image.convert("RGB")  # torchvision takes PIL images here, its annotations do not say so
+    resized = transforms.resize(rgb, [size], interpolation=InterpolationMode.BICUBIC)
+    return transforms.pil_to_tensor(transforms.center_crop(resized, [size, size]))
 
 
-def stack(images: list[Tensor], keys: list[tuple[int, int, int]], **settings) -> UInt8[Tensor, "b 3 size size"]:
+def stack(images: list[Tensor], keys: list[tuple[int, int, int]], **settings: Any) -> UInt8[Tensor, "b 3 size size"]:
     """The views of several images."""
     return torch.stack([view(image, key, **settings) for image, key in zip(images, keys, strict=True)])

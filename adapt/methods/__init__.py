@@ -21,7 +21,8 @@ def find(name: str) -> "type[Method]":
     module = importlib.import_module(f"{__name__}.{name}")
     classes = [item for _, item in inspect.getmembers(module, inspect.isclass) if item.__module__ == module.__name__]
     assert len(classes) == 1, f"{module.__file__} has to define one class, the method"
-    return classes[0]
+    made: Any = classes[0]
+    return made
 
 
 def build(name: str, task: "Task", settings: Mapping[str, Any]) -> "Method":

@@ -1,0 +1,125 @@
+"""The pipeline as a user runs it: `dvc repro` in a fresh copy, again, and after changes of params."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+
+ROOT = Path(__file__).parents[1]
+SMALL = ["datasets=[digits]", "seeds=[1,2]", "shots=2", "optimiser.epochs=7", "prune.every=1", "prune.count=48"]
+RUN_FILES = {
+    "prompts.safetensors",
+    "lengths.csv",
+    "history.csv",
+    "trace.csv",
+    "cost.json",
+    "metrics.json",
+    "predictions.csv",
+}
+
+
+def call(folder: Path, *command: str) -> str:
+    bin_first = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PATH": bin_first, "DVC_NO_ANALYTICS": "1"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def stages_run(output: str) -> set[str]:
+    return {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """A fresh checkout of what git tracks here, as it is now, after one `dvc repro` of a small setting."""
+    folder = tmp_path_factory.mktemp("project") / "adapt"
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in tracked.split("\0")[:-1]:
+        if (ROOT / name).is_file() and not name.startswith("tests/"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    call(folder, "git", "init", "-q")
+    call(folder, "git", "add", ".")
+    call(folder, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "copy")
+    call(folder, "python", "-m", "stages.compose", *SMALL)
+    call(folder, "dvc", "repro")
+    return folder
+
+
+def test_run_folder_is_complete(project):
+    for method in ("zero_shot", "uniform", "adapt"):
+        for seed in (1, 2):
+            assert {path.name for path in (project / f"runs/digits/{method}/seed_{seed}").iterdir()} == RUN_FILES
+
+
+def test_accuracy_table_has_a_row_per_run(project):
+    with (project / "reports/tables/accuracy.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["preset", "dataset", "method", "seed", "shots", "accuracy", "tokens"]
+    assert {(row["method"], row["seed"], row["tokens"]) for row in rows} == {
+        (method, seed, tokens)
+        for method, tokens in (("zero_shot", "0"), ("uniform", "48"), ("adapt", "48"))
+        for seed in ("1", "2")
+    }
+
+
+def test_metrics_agree_with_predictions(project):
+    folder = project / "runs/digits/adapt/seed_1"
+    with (folder / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["images"] == len(rows) == 540
+    assert metrics["accuracy"] == sum(row["label"] == row["prediction"] for row in rows) / len(rows)
+
+
+def test_prompts_name_what_made_them(project):
+    with safe_open(project / "runs/digits/adapt/seed_2/prompts.safetensors", framework="pt") as file:
+        facts = file.metadata()
+    assert (facts["preset"], facts["backbone"], facts["dataset"], facts["method"], facts["seed"]) == (
+        "pocket", "pocket", "digits", "adapt", "2",
+    )  # fmt: skip
+    assert json.loads(facts["prune"])["target"] == 48
+
+
+def test_no_checkpoint_is_left(project):
+    assert not list((project / ".scratch/train").iterdir())
+
+
+def test_second_repro_runs_nothing(project):
+    assert stages_run(call(project, "dvc", "repro")) == set()
+
+
+def test_changed_distillation_runs_neither_sample_nor_teacher_and_coming_back_runs_nothing(project):
+    call(project, "python", "-m", "stages.compose", *SMALL, "distill.kind=l1")
+    ran = stages_run(call(project, "dvc", "repro"))
+    assert {"train@digits-adapt", "evaluate@digits-adapt"} <= ran
+    assert not {name for name in ran if name.startswith(("sample", "teacher", "pretrain"))}
+    call(project, "python", "-m", "stages.compose", *SMALL)
+    assert not {name for name in stages_run(call(project, "dvc", "repro")) if name.startswith("train")}
+
+
+def test_same_params_give_the_same_bytes(project):
+    folder = project / "data/tuned/digits/adapt/seed_1"
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "cost.json"}
+    call(project, "dvc", "repro", "-f", "-s", "train@digits-adapt")
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "cost.json"} == before
+
+
+def test_changed_shots_run_everything_anew(project):
+    ran = stages_run(call(project, "dvc", "repro", "--dry"))
+    assert ran == set()
+    call(project, "python", "-m", "stages.compose", *SMALL, "shots=1")
+    ran = stages_run(call(project, "dvc", "repro"))
+    assert {name.split("@")[0] for name in ran} == {"sample", "teacher", "train", "evaluate", "report"}
