@@ -118,7 +118,8 @@ def draw(shape: Mask, rng: np.random.Generator, size: int = 32) -> Image.Image:
     affine = (cos, sin, centre + cos * x + sin * y, -sin, cos, centre - sin * x + cos * y)
     # Bilinear sampling at half the resolution aliases, hence twice the size first and a box filter after.
     fine = (affine[0] / 2, affine[1] / 2, affine[2], affine[3] / 2, affine[4] / 2, affine[5])
-    big = Image.fromarray(shape).transform((2 * size,) * 2, Image.Transform.AFFINE, fine, Image.Resampling.BILINEAR)
+    double = 2 * size, 2 * size
+    big = Image.fromarray(shape).transform(double, Image.Transform.AFFINE, fine, Image.Resampling.BILINEAR)
     cover = np.asarray(big.reduce(2), dtype=np.float32)[..., None] / 255
     ink, paper = contrasting(rng)
     picture = paper + cover * (ink - paper)

@@ -82,7 +82,7 @@ def handwriting(name: str, table: NDArray[np.uint16], white: int, margin: int) -
         return Image.fromarray(grey[int(row)]).resize((SIZE, SIZE), Image.Resampling.BILINEAR).convert("RGB")
 
     rng = np.random.default_rng(SEED)
-    parts = zip(*(split(np.flatnonzero(labels == digit), rng) for digit in range(10)), strict=True)
+    parts = zip(*(split(np.flatnonzero(labels == digit).tolist(), rng) for digit in range(10)), strict=True)
     train, val, test = (
         tuple(Item(f"{name}/{row:04d}", i, DIGITS[i]) for i, rows in enumerate(part) for row in sorted(rows))
         for part in parts

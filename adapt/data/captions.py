@@ -1,0 +1,118 @@
+"""What the pocket CLIP reads while it is pre-trained: phrases of Material icons and of characters, set into templates.
+
+A phrase says more or less of a drawing ("arrow", "arrow up", "arrow up bold outline"); it is true of every drawing
+whose phrases include it, which is what makes a caption a positive of several images in a batch.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from open_clip.tokenizer import SimpleTokenizer
+from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
+
+from adapt.data.glyphs import Glyph, characters, icons
+
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+# Words that say how an icon is drawn, not what it shows.
+STYLES = frozenset({"outline", "bold", "thin", "thick", "variant", "box", "circle", "filled", "solid"})
+
+# Words of icons whose mirror image would be another icon, or a wrong one.
+SIDED = frozenset(
+    ("abjad", "abugida", "alpha", "alphabet", "alphabetical", "clock", "code", "counterclockwise", "clockwise",
+     "currency", "database", "exclamation", "first", "forward", "format", "backward", "function", "greater", "last",
+     "left", "less", "math", "next", "numeric", "number", "percent", "previous", "question", "rewind", "redo", "right",
+     "roman", "sigma", "sign", "step", "syllabary", "undo", "slash", "text", "timer", "history", "arrow", "chevron",
+     "rotate", "skip", "fast", "end", "start", "east", "west")
+)  # fmt: skip
+
+_SHORT = ("{}", "a {}", "the {}", "{} icon", "{}.", "a {}.")
+_ICON = ("an icon of a {}.", "an icon of the {}.", "a photo of a {}.", "a symbol of a {}.", "a picture of a {}.",
+         "the {} icon.", "a sign for {}.", "a photo of a {} icon.", "a {} symbol.", "a pictogram of a {}.")  # fmt: skip
+_DIGIT = ("number {}", "the number {}", "digit {}", "a photo of the number {}.", "a photo of the digit {}.",
+          'a photo of the number: "{}".', "the digit {}.", "a handwritten digit {}.", "an image of the number {}.",
+          "a picture of a {}.", "a photo of a {}.")  # fmt: skip
+_LETTER = ("letter {}", "the letter {}", "a photo of the letter {}.", "the letter {}.", "a handwritten letter {}.",
+           "an image of the letter {}.", "a photo of a {}.", "a photo of {}.")  # fmt: skip
+_PHOTO = tuple(template("{}") for template in OPENAI_IMAGENET_TEMPLATES)
+# Per kind of subject: sets of templates, and how often each set is drawn from.
+TEMPLATES = {
+    "icon": ((_SHORT, 0.3), (_ICON, 0.4), (_PHOTO, 0.3)),
+    "digit": ((_SHORT, 0.2), (_DIGIT, 0.5), (_PHOTO, 0.3)),
+    "letter": ((_SHORT, 0.2), (_LETTER, 0.5), (_PHOTO, 0.3)),
+}
+PHRASES = (0.4, 0.15, 0.15, 0.3)  # how often a drawing is called by its first phrase, the ones between, its last
+
+
+class Subject(NamedTuple):
+    """A drawing, what may be said of it (most telling first), and how."""
+
+    glyph: Glyph
+    kind: str
+    phrases: tuple[str, ...]
+    sided: bool
+
+
+def describe(glyph: Glyph) -> Subject:
+    """A Material icon with its phrases: the whole name, without words of style, the leading two words, the leading."""
+    words = glyph.name.split("-")
+    plain = [word for word in words if word not in STYLES] or words[:1]
+    phrases = dict.fromkeys((" ".join(words), " ".join(plain), " ".join(words[:2]), words[0]))
+    return Subject(glyph, "icon", tuple(phrases), not SIDED.isdisjoint(words))
+
+
+def subjects() -> list[Subject]:
+    """All drawings of the pre-training set: Material icons, digits, letters."""
+    found = [describe(glyph) for glyph in icons("material")]
+    for glyph in characters("".join(map(str, range(10)))):
+        found.append(Subject(glyph, "digit", (DIGITS[int(glyph.name)], glyph.name), True))
+    for glyph in characters(LETTERS + LETTERS.upper()):
+        case = "capital" if glyph.name.isupper() else "small"
+        letter = glyph.name.lower()
+        found.append(Subject(glyph, "letter", (letter, f"{case} {letter}", f"{case} letter {letter}"), True))
+    return found
+
+
+class Captions:
+    """The templates and phrases of `subjects`, tokenised once, in a vocabulary of only the tokens in use.
+
+    `vocabulary[i]` is the stock token of compact token i. They ascend, so the end token stays the largest, which is how
+    CLIP finds it; compact token 0 is the padding. `length` is that of the longest caption.
+    """
+
+    def __init__(self, subjects: Sequence[Subject]) -> None:
+        tokenizer = SimpleTokenizer()
+        self.phrases = sorted({phrase for subject in subjects for phrase in subject.phrases})
+        self.index = {phrase: i for i, phrase in enumerate(self.phrases)}
+        templates = sorted({template for sets in TEMPLATES.values() for group, _ in sets for template in group})
+        said = [tokenizer.encode(phrase) for phrase in self.phrases]
+        # The tokenizer splits at blanks and punctuation first, so parts may be put together after it.
+        around = [[tokenizer.encode(part) for part in template.split("{}")] for template in templates]
+        ends = tokenizer.sot_token_id, tokenizer.eot_token_id
+        self.vocabulary = sorted({0, *ends}.union(*said, *(part for parts in around for part in parts)))
+        compact = {token: i for i, token in enumerate(self.vocabulary)}
+        self._said = [[compact[token] for token in tokens] for tokens in said]
+        self._around = {
+            template: (
+                [compact[ends[0]], *(compact[t] for t in before)],
+                [*(compact[t] for t in after), compact[ends[1]]],
+            )
+            for template, (before, after) in zip(templates, around, strict=True)
+        }
+        self.length = max(map(len, self._said)) + max(len(a) + len(b) for a, b in self._around.values())
+
+    def tokens(self, phrase: int, template: str) -> list[int]:
+        """The compact tokens of a phrase in a template, start and end included."""
+        before, after = self._around[template]
+        return [*before, *self._said[phrase], *after]
+
+    def draw(self, subject: Subject, rng: np.random.Generator) -> tuple[int, list[int]]:
+        """A random caption of a drawing: the phrase's number, and the tokens."""
+        amount = len(subject.phrases)
+        weights = np.array(PHRASES[: amount - 1] + PHRASES[-1:])
+        phrase = self.index[subject.phrases[rng.choice(amount, p=weights / weights.sum())]]
+        sets = TEMPLATES[subject.kind]
+        group = sets[rng.choice(len(sets), p=[share for _, share in sets])][0]
+        return phrase, self.tokens(phrase, group[rng.integers(len(group))])

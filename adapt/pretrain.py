@@ -1,0 +1,158 @@
+"""Contrastive pre-training of the pocket CLIP on Material icons and characters.
+
+The model is open_clip's own. While it trains it has only the tokens in use and only the positions that captions reach;
+afterwards its rows are put into the full-size architecture (`expand`).
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from open_clip import CLIP, OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from adapt import artefacts
+from adapt.checkpoint import Checkpoint
+from adapt.data.augment import Pictures
+
+LOG_EVERY = 50  # steps that a row of the log sums up
+MOST_SCALE = math.log(100)  # CLIP's bound of the logit scale
+STD = 0.01  # of open_clip's initial text positions
+Model = Any  # an open_clip.CLIP, whose attributes a type checker takes for either modules or tensors
+
+
+class Schedule(NamedTuple):
+    """How long to train and how fast: learning rate `lr`, reached in `warmup` steps and left in the last `decay`."""
+
+    steps: int
+    lr: float
+    warmup: int
+    decay: int
+
+    def rate(self, step: int) -> float:
+        """The learning rate at a step (from 0); until the decay it does not depend on `steps`."""
+        return self.lr * min((step + 1) / self.warmup, 1.0, (self.steps - step) / self.decay)
+
+
+def build(config: dict[str, Any], length: int, vocabulary: int, seed: int) -> Model:
+    """A fresh model of an open_clip architecture, with a context and a vocabulary of its own."""
+    torch.manual_seed(seed)
+    text = config["text_cfg"] | {"context_length": length, "vocab_size": vocabulary}
+    return CLIP(config["embed_dim"], config["vision_cfg"], text)
+
+
+def expand(model: Model, vocabulary: list[int], config: dict[str, Any]) -> dict[str, Tensor]:
+    """The weights in the full architecture: zeros for tokens never seen, initial noise for positions never seen."""
+    text = config["text_cfg"]
+    tokens = torch.zeros(text["vocab_size"], text["width"])
+    tokens[vocabulary] = model.token_embedding.weight.detach()
+    positions = torch.randn(text["context_length"], text["width"], generator=torch.Generator().manual_seed(0)) * STD
+    positions[: model.context_length] = model.positional_embedding.detach()
+    return model.state_dict() | {"token_embedding.weight": tokens, "positional_embedding": positions}
+
+
+def encode_text(model: Model, tokens: Tensor) -> Tensor:
+    """What `CLIP.encode_text` gives for tokens [b, s] padded to its context, at the cost of only s positions."""
+    length = tokens.shape[1]
+    x = model.token_embedding(tokens) + model.positional_embedding[:length]
+    x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
+    ends = model.ln_final(x[torch.arange(len(x)), tokens.argmax(-1)])
+    return ends @ model.text_projection
+
+
+def contrast(images: Tensor, texts: Tensor, scale: Tensor, positive: Tensor) -> Tensor:
+    """CLIP's symmetric cross-entropy of features [b, d].
+
+    `positive` [b, b] says which texts are true of which images; those of one row or column share its target evenly.
+    """
+    logits = scale.exp() * F.normalize(images.float(), dim=-1) @ F.normalize(texts.float(), dim=-1).T
+    target = positive.float()
+    by_image = -(target / target.sum(1, keepdim=True) * logits.log_softmax(1)).sum(1).mean()
+    by_text = -(target / target.sum(0, keepdim=True) * logits.log_softmax(0)).sum(0).mean()
+    return (by_image + by_text) / 2
+
+
+def groups(model: Model, decay: float) -> list[dict[str, Any]]:
+    """Parameters for AdamW: matrices decay; gains, biases, the logit scale and embeddings do not."""
+    plain = {id(p) for name, p in model.named_parameters() if p.ndim < 2 or "embedding" in name}
+    return [
+        {"params": [p for p in model.parameters() if id(p) not in plain], "weight_decay": decay},
+        {"params": [p for p in model.parameters() if id(p) in plain], "weight_decay": 0.0},
+    ]
+
+
+def loss_of(model: Model, images: Tensor, tokens: Tensor, positive: Tensor) -> Tensor:
+    """The loss of one batch of `Pictures`; matrix products in bfloat16, the rest in float32.
+
+    Plain attention: for sequences this short, the fused kernels for CPUs spend most of a step in their backward pass.
+    """
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD))
+    with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
+        seen, read = model.encode_image((images - mean) / std), encode_text(model, tokens)
+    return contrast(seen, read, model.logit_scale, positive)
+
+
+def train(
+    model: Model,
+    pictures: Pictures,
+    schedule: Schedule,
+    checkpoint: Checkpoint,
+    *,
+    batch: dict[str, int],
+    weight_decay: float,
+    clip: float,
+    seed: int,
+    save_every: int,
+    bar: Callable[[Iterable[int]], Iterable[int]],
+) -> list[dict[str, float]]:
+    """Train `model` in place, from the checkpoint where there is one.
+
+    A step's batch is a pure function of seed and step, so a run killed and resumed equals one that never was.
+
+    Returns:
+        The log: a row for every `LOG_EVERY` steps, with the mean loss and the seconds since the row before.
+    """
+    optimiser = torch.optim.AdamW(groups(model, weight_decay), betas=(0.9, 0.98), eps=1e-6, fused=True)
+    state = checkpoint.load() or {"step": 0, "log": []}
+    if state["step"]:
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+    log, losses, since = state["log"], [], time.perf_counter()
+    for step in bar(range(state["step"], schedule.steps)):
+        for group in optimiser.param_groups:
+            group["lr"] = schedule.rate(step)
+        torch.manual_seed(seed * 1_000_003 + step)
+        loss = loss_of(model, *pictures.batch(np.random.default_rng((seed, step)), batch, model.visual.image_size[0]))
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+        optimiser.step()
+        model.logit_scale.data.clamp_(max=MOST_SCALE)
+        losses.append(loss.item())
+        if (step + 1) % LOG_EVERY == 0:
+            scale, seconds = model.logit_scale.exp().item(), time.perf_counter() - since
+            row = {"step": step + 1, "lr": schedule.rate(step), "loss": float(np.mean(losses)), "scale": scale}
+            log.append(row | {"seconds": round(seconds, 3)})
+            losses, since = [], time.perf_counter()
+        if (step + 1) % save_every == 0:
+            state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1, "log": log}
+            checkpoint.save(state)
+    return log
+
+
+def draw_log(log: list[dict[str, float]], path: Path) -> None:
+    """The loss over the steps, as a PNG."""
+    figure = Figure(figsize=(6, 3), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([row["step"] for row in log], [row["loss"] for row in log])
+    axes.set(xlabel="step", ylabel="loss", title="Pre-training of the pocket CLIP", ylim=(0, None))
+    axes.grid(alpha=0.3)
+    with artefacts.whole(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)

@@ -1,0 +1,61 @@
+"""How good a frozen CLIP is on a dataset: zero-shot accuracy, and that of a linear probe on a few shots."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from adapt.clip import Backbone
+from adapt.data.dataset import Dataset, Item
+from adapt.data.sampling import sample
+from adapt.data.views import centre
+
+Features = NDArray[np.float32]
+SHOTS = 16
+SEEDS = (1, 2, 3)
+STRENGTHS = (1.0, 10.0, 100.0, 1000.0)  # inverse regularisation of the probe, chosen on the val images
+
+
+@torch.no_grad()
+def embed_images(backbone: Backbone, dataset: Dataset, items: Sequence[Item]) -> tuple[Features, NDArray[np.int64]]:
+    """Normalised features [n, d] and labels [n]."""
+    pixels = torch.stack([centre(dataset.read(item.path), backbone.size) for item in items])
+    features = backbone.model.encode_image(backbone.normalise(pixels), normalize=True)
+    return features.cpu().numpy(), np.array([item.label for item in items])
+
+
+@torch.no_grad()
+def embed_classes(backbone: Backbone, dataset: Dataset) -> Features:
+    """Normalised features [c, d] of the classes' names in the dataset's template."""
+    tokens = backbone.tokenize([dataset.template.format(name) for name in dataset.classes])
+    return backbone.model.encode_text(tokens, normalize=True).cpu().numpy()
+
+
+def zero_shot(backbone: Backbone, dataset: Dataset, items: Sequence[Item]) -> float:
+    """The share of items (0..1) whose features are closest to their own class's."""
+    features, labels = embed_images(backbone, dataset, items)
+    return float(np.mean((features @ embed_classes(backbone, dataset).T).argmax(1) == labels))
+
+
+def linear_probe(backbone: Backbone, dataset: Dataset, items: Sequence[Item], shots: int, seed: int) -> float:
+    """The share of items (0..1) that a logistic regression on the features of `shots` images a class gets right."""
+    subset = sample(dataset.train, dataset.val, shots, seed)
+    train, val, rest = (embed_images(backbone, dataset, part) for part in (subset.train, subset.val, items))
+    probes = [LogisticRegression(C=strength, max_iter=2000).fit(*train) for strength in STRENGTHS]
+    return float(max(probes, key=lambda probe: probe.score(*val)).score(*rest))
+
+
+def score(backbone: Backbone, dataset: Dataset) -> dict[str, Any]:
+    """A row of the table of scores: images of the test split, and accuracies on it (0..1), the probe's over seeds."""
+    probes = [linear_probe(backbone, dataset, dataset.test, SHOTS, seed) for seed in SEEDS]
+    return {
+        "dataset": dataset.name,
+        "classes": len(dataset.classes),
+        "images": len(dataset.test),
+        "zero_shot": round(zero_shot(backbone, dataset, dataset.test), 4),
+        "linear_probe": round(float(np.mean(probes)), 4),
+        "linear_probe_std": round(float(np.std(probes, ddof=1)), 4),
+    }

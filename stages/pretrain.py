@@ -1,0 +1,35 @@
+"""Pre-train the pocket CLIP: its weights, and beside them the log, the curve and the scores that its card quotes."""
+
+from adapt import architecture, artefacts, clip, params, probe, stage
+from adapt.checkpoint import Checkpoint
+from adapt.data import pocket
+from adapt.data.augment import Pictures
+from adapt.data.captions import Captions, subjects
+from adapt.pretrain import Schedule, build, draw_log, expand, train
+
+NAME = "pocket"
+WEIGHTS = architecture.MODELS / f"{NAME}.safetensors"
+
+
+def main(pretrain: params.Pretrain) -> None:
+    config, settings = architecture.config(NAME), pretrain.model_dump()
+    schedule = Schedule(*(settings.pop(key) for key in Schedule._fields))
+    drawings = subjects()
+    captions = Captions(drawings)
+    stage.say(f"pretrain: {len(drawings)} glyphs, {len(captions.vocabulary)} tokens")
+    model = build(config, captions.length, len(captions.vocabulary), pretrain.seed)
+    checkpoint = Checkpoint(f"pretrain-{artefacts.fingerprint(pretrain.model_dump(), config)}")
+    bar = stage.bar("pretrain", 0, "step")
+    log = train(model, Pictures(drawings, captions), schedule, checkpoint, bar=bar, **settings)
+    weights = {key: value.half() for key, value in expand(model, captions.vocabulary, config).items()}
+    artefacts.write_tensors(WEIGHTS, weights, {"format": "pt", "pretrain": pretrain.model_dump()})
+    artefacts.write_csv(WEIGHTS.with_suffix(".csv"), log[0], log)
+    draw_log(log, WEIGHTS.with_suffix(".png"))
+    backbone = clip.load(NAME, str(WEIGHTS), "cpu")
+    scores = [probe.score(backbone, pocket.load(name)) for name in pocket.NAMES]
+    artefacts.write_csv(WEIGHTS.with_name(f"{NAME}_scores.csv"), scores[0], scores)
+    checkpoint.clear()
+
+
+if __name__ == "__main__":
+    stage.run(main)
