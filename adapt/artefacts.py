@@ -79,12 +79,14 @@ def read_json(path: Path, made_by: str) -> Any:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Any], made_from: Mapping[str, Any]) -> None:
-    """Tensors as safetensors; `made_from` (backbone, weights, params …) goes into the file's metadata."""
+    """Tensors as safetensors; `made_from` (backbone, weights, params …) goes into the file's metadata.
+
+    It is one JSON entry there, since safetensors writes several in no fixed order: the same content, the same bytes.
+    """
     from safetensors.torch import save_file
 
-    metadata = {key: value if isinstance(value, str) else json.dumps(value) for key, value in made_from.items()}
     with whole(path) as temporary:
-        save_file(dict(tensors), temporary, metadata=metadata)
+        save_file(dict(tensors), temporary, metadata={"made_from": json.dumps(made_from)})
 
 
 def read_tensors(path: Path, made_by: str, **expected: str) -> dict[str, Any]:
@@ -96,11 +98,11 @@ def read_tensors(path: Path, made_by: str, **expected: str) -> dict[str, Any]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            made_from = json.loads((file.metadata() or {}).get("made_from", "{}"))
             for key, value in expected.items():
-                if metadata.get(key) != value:
+                if made_from.get(key) != value:
                     raise UserError(
-                        f"{path} was made with {key} {shorten(metadata.get(key, 'unknown'))}, but the params say "
+                        f"{path} was made with {key} {shorten(made_from.get(key, 'unknown'))}, but the params say "
                         f"{shorten(value)}; make it again with `{made_by}`"
                     )
             return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)

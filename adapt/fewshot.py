@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from adapt import artefacts
 from adapt.data.dataset import Dataset, Item
 from adapt.data.sampling import FewShot
+from adapt.errors import UserError
 
 ROOT = Path("data/fewshot")
 COLUMNS = ("split", *Item._fields)
@@ -53,7 +54,12 @@ def read(dataset: str, seed: int, split: str) -> list[Item]:
     """The items of a split: train and val are the seed's, test is everybody's."""
     path = ROOT / dataset / "test.csv" if split == "test" else file(dataset, seed)
     found = artefacts.read_csv(path, made_by(dataset))
-    return [Item(row["path"], int(row["label"]), row["name"]) for row in found if row["split"] == split]
+    try:
+        return [Item(row["path"], int(row["label"]), row["name"]) for row in found if row["split"] == split]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path} is not as `sample` writes it ({error}); make it again with `{made_by(dataset)} -f`"
+        ) from None
 
 
 def made_by(dataset: str) -> str:

@@ -57,9 +57,9 @@ def make_task(backbone: Backbone, dataset: str, seed: int) -> Task:
 
 def make_batches(backbone: Backbone, dataset: str, seed: int, *, batch: int, scale: list[float], flip: bool) -> Batches:
     """The training images of a seed, with the teacher's features of their views."""
-    items, read = fewshot.read(dataset, seed, "train"), catalogue.load(dataset).read
+    items, source = fewshot.read(dataset, seed, "train"), catalogue.load(dataset)
     return Batches(
-        images=[to_tensor(read(item.path)) for item in items],
+        images=[to_tensor(source.image(item.path)) for item in items],
         labels=torch.tensor([item.label for item in items]),
         teacher=teacher.read(dataset, seed, backbone),
         normalise=backbone.normalise,
@@ -118,8 +118,8 @@ def restore(name: str, task: Task, dataset: str) -> Method:
 
 def read_pixels(dataset: str, items: Iterable[Item], size: int) -> dict[str, UInt8[Tensor, "3 size size"]]:
     """The images as evaluation sees them, by path, each read once."""
-    read = catalogue.load(dataset).read
-    return {path: centre(read(path), size) for path in dict.fromkeys(item.path for item in items)}
+    source = catalogue.load(dataset)
+    return {path: centre(source.image(path), size) for path in dict.fromkeys(item.path for item in items)}
 
 
 @torch.no_grad()

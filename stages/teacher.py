@@ -15,10 +15,10 @@ def main(
     """Write data/teacher/<dataset>/."""
     torch.set_num_threads(1)  # the seeds run side by side
     frozen = clip.load(backbone.name, backbone.pretrained, runtime.device)
-    described, read = fewshot.describe(dataset), catalogue.load(dataset).read
+    described, source = fewshot.describe(dataset), catalogue.load(dataset)
 
     def embed(seed: int) -> torch.Tensor:
-        images = [to_tensor(read(item.path)) for item in fewshot.read(dataset, seed, "train")]
+        images = [to_tensor(source.image(item.path)) for item in fewshot.read(dataset, seed, "train")]
         return cache.embed_views(frozen, images, seed, count=teacher.views, scale=views.scale, flip=views.flip)
 
     seen = parallel.for_each(embed, seeds, processes=runtime.processes, device=frozen.device)

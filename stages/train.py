@@ -33,7 +33,7 @@ def main(
     tuned = parallel.for_each(tune, seeds, processes=runtime.processes, device=frozen.device)
     with artefacts.folder(tuning.ROOT / dataset / method) as path:
         for seed, result in zip(seeds, tuned, strict=True):
-            tuning.write(path / f"seed_{seed}", result, made_from | {"seed": str(seed)})
+            tuning.write(path / f"seed_{seed}", result, made_from | {"seed": seed})
     for store in stores.values():
         store.clear()
     tokens = ", ".join(str(sum(row["length"] for row in result.lengths)) for result in tuned)

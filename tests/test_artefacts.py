@@ -90,3 +90,10 @@ def test_fingerprint_depends_on_every_part(tmp_path):
 
 def test_fingerprint_does_not_depend_on_the_order_of_keys():
     assert artefacts.fingerprint({"a": 1, "b": 2}) == artefacts.fingerprint({"b": 2, "a": 1})
+
+
+def test_same_tensors_are_the_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        made_from = {f"key{number}": number for number in range(20)}
+        artefacts.write_tensors(tmp_path / name, {f"t{n}": torch.arange(n) for n in range(5)}, made_from)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()

@@ -46,11 +46,6 @@ def test_centre_and_normalise_equal_open_clips_transform(backbone):
     torch.testing.assert_close(mine, transform(image))
 
 
-def test_grey_and_palette_images_become_rgb():
-    assert views.to_tensor(Image.new("L", (5, 4))).shape == (3, 4, 5)
-    assert views.to_tensor(Image.new("P", (5, 4))).shape == (3, 4, 5)
-
-
 def test_epoch_shows_each_image_once_but_the_rest_of_the_last_batch(batches):
     labels = torch.cat([batch.labels for batch in batches(0)])
     assert len(labels) == 8 and len(batches) == 2

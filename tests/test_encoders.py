@@ -1,13 +1,13 @@
 """The encoders equal open_clip, the plain version, and the numbers of the published code."""
 
 import open_clip
-import plain
 import pytest
 import torch
-from conftest import CLASSES
 from torch.nn import functional as F
 
 from adapt.encoders import TextInput, encode_image, encode_text, split_shared
+from tests import plain
+from tests.conftest import CLASSES
 
 NONE = [None, None, None]
 LABELS = torch.tensor([0, 3, 4])

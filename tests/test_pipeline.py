@@ -86,11 +86,11 @@ def test_metrics_agree_with_predictions(project):
 
 def test_prompts_name_what_made_them(project):
     with safe_open(project / "runs/digits/adapt/seed_2/prompts.safetensors", framework="pt") as file:
-        facts = file.metadata()
+        facts = json.loads(file.metadata()["made_from"])
     assert (facts["preset"], facts["backbone"], facts["dataset"], facts["method"], facts["seed"]) == (
-        "pocket", "pocket", "digits", "adapt", "2",
+        "pocket", "pocket", "digits", "adapt", 2,
     )  # fmt: skip
-    assert json.loads(facts["prune"])["target"] == 48
+    assert facts["prune"]["target"] == 48
 
 
 def test_no_checkpoint_is_left(project):
@@ -118,8 +118,6 @@ def test_same_params_give_the_same_bytes(project):
 
 
 def test_changed_shots_run_everything_anew(project):
-    ran = stages_run(call(project, "dvc", "repro", "--dry"))
-    assert ran == set()
     call(project, "python", "-m", "stages.compose", *SMALL, "shots=1")
     ran = stages_run(call(project, "dvc", "repro"))
     assert {name.split("@")[0] for name in ran} == {"sample", "teacher", "train", "evaluate", "report"}

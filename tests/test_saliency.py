@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import CLASSES, small_clip
 
 from adapt.methods.adapt import Adapt
 from adapt.params import Context, Distill, Prune
@@ -13,6 +12,7 @@ from adapt.prompts import Prompts
 from adapt.saliency import CRITERIA, Saliency
 from adapt.task import Task
 from adapt.teacher import embed_classes
+from tests.conftest import CLASSES, small_clip
 
 NO_DISTILLATION = Distill(kind="none", text=0.0, image=0.0)
 

@@ -91,7 +91,7 @@ def test_wrong_param_fails_the_script_without_a_traceback(copy):
 def test_stage_before_its_inputs_says_what_makes_them(copy):
     done = run_in(copy, "stages.evaluate", "dataset=digits", "method=adapt")
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "data/fewshot/digits/seed_1.csv is missing; make it with `dvc repro sample@digits`" in done.stderr
+    assert "data/fewshot/digits/test.csv is missing; make it with `dvc repro sample@digits`" in done.stderr
 
 
 def test_dataset_of_the_paper_preset_has_no_reader_yet(copy):

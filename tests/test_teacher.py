@@ -3,12 +3,12 @@
 import open_clip
 import pytest
 import torch
-from conftest import CLASSES
 
 from adapt import artefacts, teacher
 from adapt.encoders import encode_text, split_shared
 from adapt.errors import UserError
 from adapt.teacher import embed_classes, ensemble
+from tests.conftest import CLASSES
 
 
 def test_ensemble_is_the_normalised_mean_of_unnormalised_features():

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from adapt.errors import UserError
+
 
 class Item(NamedTuple):
     """One labelled image: a name that `Dataset.read` understands, its label in 0..c-1, and the class's name."""
@@ -19,7 +21,7 @@ class Item(NamedTuple):
 class Dataset:
     """A classification dataset with fixed splits.
 
-    `classes[label]` is the class's name as it goes into `template`; `read(path)` gives the RGB image of an item.
+    `classes[label]` is the class's name as it goes into `template`; `read(path)` gives the image of an item.
     """
 
     name: str
@@ -29,3 +31,15 @@ class Dataset:
     val: tuple[Item, ...]
     test: tuple[Item, ...]
     read: Callable[[str], Image.Image]
+
+    def image(self, path: str) -> Image.Image:
+        """The RGB image of an item.
+
+        Raises: UserError that names the image, if it is missing or broken.
+        """
+        try:
+            return self.read(path).convert("RGB")
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"image {path} of dataset {self.name} cannot be read ({error}); replace it or take it out of the split"
+            ) from None

@@ -20,8 +20,8 @@ TRIES = 10  # then the whole image is taken, as torchvision does
 
 
 def to_tensor(image: Image.Image) -> UInt8[Tensor, "3 y x"]:
-    """The pixels of an image."""
-    return transforms.pil_to_tensor(image.convert("RGB"))
+    """The pixels of an RGB image."""
+    return transforms.pil_to_tensor(image)
 
 
 def view(
@@ -51,7 +51,7 @@ def box(generator: np.random.Generator, height: int, width: int, scale: list[flo
 
 def centre(image: Image.Image, size: int) -> UInt8[Tensor, "3 size size"]:
     """The pixels that evaluation sees: CLIP's resize of the shorter edge and centre crop."""
-    rgb: Any = image.convert("RGB")  # torchvision takes PIL images here, its annotations do not say so
+    rgb: Any = image  # torchvision takes PIL images here, its annotations do not say so
     resized = transforms.resize(rgb, [size], interpolation=InterpolationMode.BICUBIC)
     return transforms.pil_to_tensor(transforms.center_crop(resized, [size, size]))
 
