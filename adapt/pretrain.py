@@ -23,6 +23,7 @@ from adapt.checkpoint import Checkpoint
 from adapt.data.augment import Pictures
 
 LOG_EVERY = 50  # steps that a row of the log sums up
+SAVE_EVERY = 250
 MOST_SCALE = math.log(100)  # CLIP's bound of the logit scale
 STD = 0.01  # of open_clip's initial text positions
 Model = Any  # an open_clip.CLIP, whose attributes a type checker takes for either modules or tensors
@@ -109,7 +110,6 @@ def train(
     weight_decay: float,
     clip: float,
     seed: int,
-    save_every: int,
     bar: Callable[[Iterable[int]], Iterable[int]],
 ) -> list[dict[str, float]]:
     """Train `model` in place, from the checkpoint where there is one.
@@ -141,7 +141,7 @@ def train(
             row = {"step": step + 1, "lr": schedule.rate(step), "loss": float(np.mean(losses)), "scale": scale}
             log.append(row | {"seconds": round(seconds, 3)})
             losses, since = [], time.perf_counter()
-        if (step + 1) % save_every == 0:
+        if (step + 1) % SAVE_EVERY == 0:
             state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1, "log": log}
             checkpoint.save(state)
     return log

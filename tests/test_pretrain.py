@@ -24,7 +24,7 @@ CONFIG = {
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "layers": 2, "heads": 2},
 }
 BATCH = {"icon": 12, "digit": 4, "letter": 4}
-RECIPE = {"batch": BATCH, "weight_decay": 0.1, "clip": 1.0, "seed": 0, "save_every": 2}
+RECIPE = {"batch": BATCH, "weight_decay": 0.1, "clip": 1.0, "seed": 0}
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +148,7 @@ def run(model: open_clip.CLIP, pictures: Pictures, path: Path, killed_at: int | 
 
 def test_killed_and_resumed_equals_never_killed(model, pictures, tmp_path, monkeypatch):
     monkeypatch.setattr("adapt.pretrain.LOG_EVERY", 2)
+    monkeypatch.setattr("adapt.pretrain.SAVE_EVERY", 2)
     other = copy.deepcopy(model)
     log = run(model, pictures, tmp_path / "whole.pt")
     with pytest.raises(Killed):
