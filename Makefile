@@ -26,7 +26,7 @@ lock: setup  ## install requirements.in and pin the outcome in requirements.lock
 	@{ echo "# Made by 'make lock' from requirements.in on x86_64 Linux; do not edit."; \
 	  sed -nE 's/^(torch(vision)?==[^#]*[^# ]) *(#.*)?$$/\1/p' requirements.in; \
 	  $(BIN)/python -m pip freeze --all --exclude pip --exclude torch --exclude torchvision | \
-	  sed -E '/^nvidia-ml-py=/!s/^((nvidia|cuda)-.*|triton=.*)$$/\1 ; platform_system == "Linux" and platform_machine == "x86_64"/'; \
+	  sed -E 's/^((nvidia|cuda)-.*|triton=.*)$$/\1 ; platform_system == "Linux" and platform_machine == "x86_64"/'; \
 	} > requirements.lock
 	@git hash-object requirements.lock > $(STAMP)
 

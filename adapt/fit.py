@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ class Record:
     seconds: float = 0.0
 
 
+@runtime_checkable
 class Store(Protocol):
     """Where a run's state is kept between epochs."""
 

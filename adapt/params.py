@@ -4,7 +4,7 @@ There are no defaults in code: each knob stands in conf/ with its source in a co
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -64,7 +64,7 @@ class Views(Section):
     flip: bool
 
     @model_validator(mode="after")
-    def ordered(self) -> Self:
+    def ordered(self) -> "Views":
         """Refuse a range from the larger to the smaller."""
         if self.scale[0] > self.scale[1]:
             raise ValueError(f"scale goes from the smaller to the larger, got {self.scale}")
@@ -174,7 +174,7 @@ class Params(Section):
     pretrain: Pretrain
 
     @model_validator(mode="after")
-    def budget_fits(self) -> Self:
+    def budget_fits(self) -> "Params":
         """Refuse a budget above the tokens at the start."""
         layers = architecture.layers(self.backbone.name)
         start = self.context.length * sum(layers.values())

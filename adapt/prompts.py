@@ -1,7 +1,6 @@
 """Learned prompt tokens of both branches, with a length of its own at every layer."""
 
 from collections.abc import Mapping, Sequence
-from typing import Self
 
 import torch
 from jaxtyping import Float, Int
@@ -29,7 +28,9 @@ class Prompts(nn.Module):
         self.layers = dict(layers)
 
     @classmethod
-    def initialise(cls, lengths: Mapping[str, Sequence[int]], widths: Mapping[str, int], std: float, seed: int) -> Self:
+    def initialise(
+        cls, lengths: Mapping[str, Sequence[int]], widths: Mapping[str, int], std: float, seed: int
+    ) -> "Prompts":
         """Tokens drawn from N(0, std²) (convention); `lengths[branch][layer]` tokens at each layer."""
         generator = torch.Generator().manual_seed(seed)
         slots, tokens = {}, {}
@@ -61,7 +62,7 @@ class Prompts(nn.Module):
         return tokens | {f"{branch}.slots": self.slots[branch] for branch in BRANCHES}
 
     @classmethod
-    def restore(cls, tensors: Mapping[str, Tensor], layers: Mapping[str, int]) -> Self:
+    def restore(cls, tensors: Mapping[str, Tensor], layers: Mapping[str, int]) -> "Prompts":
         """The inverse of `tensors`."""
         parts = [{branch: tensors[f"{branch}.{part}"] for branch in BRANCHES} for part in ("tokens", "slots")]
         return cls(*parts, layers=layers)

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from adapt.prompts import Prompts
 from adapt.pruning import Removal, Schedule, lowest, remove
@@ -88,3 +90,22 @@ def test_optimiser_steps_the_kept_tokens(prompts, optimiser):
 def test_all_tokens_can_go(prompts, optimiser):
     list(remove(prompts, optimiser, lowest(SCORES, 6), SCORES))
     assert prompts.count() == 0
+
+
+@given(st.data())
+def test_pruning_takes_the_lowest_and_keeps_the_order(data):
+    lengths = {
+        "text": data.draw(st.lists(st.integers(0, 4), min_size=3, max_size=3)),
+        "image": data.draw(st.lists(st.integers(0, 4), min_size=2, max_size=2)),
+    }
+    prompts = Prompts.initialise(lengths, WIDTHS, std=1.0, seed=0)
+    total = prompts.count()
+    scores = torch.tensor(data.draw(st.permutations([float(score) for score in range(total)])))
+    count = data.draw(st.integers(0, total))
+    optimiser = torch.optim.SGD(prompts.parameters(), lr=0.1)
+    gone = list(remove(prompts, optimiser, lowest(scores, count), scores))
+    assert [removal.score for removal in gone] == [float(score) for score in range(count)]
+    assert prompts.count() == total - count
+    for branch in ("text", "image"):
+        assert prompts.slots[branch].tolist() == sorted(prompts.slots[branch].tolist())
+        assert sum(prompts.lengths(branch)) == len(prompts.tokens[branch])

@@ -1,7 +1,5 @@
 """Few-shot sampling is CoOp's."""
 
-import random
-
 import pytest
 
 from adapt.data.dataset import Item
@@ -29,10 +27,3 @@ def test_golden_subsets(seed, shots, known, split):
 
 def test_class_with_too_few_images_is_named(split):
     assert sample(split["train"], split["val"], 16, 1).short == [("emu", 9)]
-
-
-def test_global_generator_is_left_alone(split):
-    random.seed(5)
-    state = random.getstate()
-    sample(split["train"], split["val"], 4, 1)
-    assert random.getstate() == state

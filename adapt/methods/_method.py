@@ -1,7 +1,6 @@
 """What every method offers to fit and to evaluation."""
 
 from collections.abc import Callable, Mapping
-from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -44,7 +43,7 @@ class Method(nn.Module):
         raise NotImplementedError
 
     @classmethod
-    def restore(cls, task: Task, tensors: Mapping[str, Tensor]) -> Self:
+    def restore(cls, task: Task, tensors: Mapping[str, Tensor]) -> "Method":
         """The method as `tensors` left it, to be evaluated."""
         raise NotImplementedError
 

@@ -1,7 +1,6 @@
 """Key/value prompts in both towers with distillation: what `adapt` and its controls share."""
 
 from collections.abc import Mapping
-from typing import Self
 
 from jaxtyping import Float
 from torch import Tensor
@@ -67,7 +66,7 @@ class Prompted(Method):
         return self.prompts.tensors()
 
     @classmethod
-    def restore(cls, task: Task, tensors: Mapping[str, Tensor]) -> Self:
+    def restore(cls, task: Task, tensors: Mapping[str, Tensor]) -> "Prompted":
         """Prompts that were tuned, for evaluation alone: nothing of the training is set up."""
         method = cls.__new__(cls)
         prompts = Prompts.restore(tensors, task.backbone.layers)
