@@ -178,3 +178,15 @@ def test_the_kept_weights_load_strictly_and_score_as_the_card_says():
     row = scores[2]
     dataset = pocket.load(row["dataset"])
     assert probe.zero_shot(backbone, dataset, dataset.test) == pytest.approx(float(row["zero_shot"]), abs=0.01)
+
+
+def test_the_card_quotes_the_log_and_the_scores():
+    card = MODEL.with_suffix(".md").read_text()
+    log = artefacts.read_csv(MODEL.with_suffix(".csv"), "make pretrain")
+    assert f"{sum(float(row['seconds']) for row in log) / 60:.0f} minutes" in card
+    assert f"last 50 steps is {float(log[-1]['loss']):.2f}" in card
+    for row in artefacts.read_csv(MODEL.with_name("pocket_scores.csv"), "make pretrain"):
+        zero_shot, linear_probe, std = (
+            f"{100 * float(row[key]):.1f}" for key in ("zero_shot", "linear_probe", "linear_probe_std")
+        )
+        assert f"| {row['dataset']} | {zero_shot} | {linear_probe} ± {std} |" in card
