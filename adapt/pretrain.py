@@ -111,7 +111,7 @@ def train(
     clip: float,
     seed: int,
     bar: Callable[[Iterable[int]], Iterable[int]],
-) -> list[dict[str, float]]:
+) -> list[dict[str, int | float]]:
     """Train `model` in place, from the checkpoint where there is one.
 
     A step's batch is a pure function of seed and step, so a run killed and resumed equals one that never was.
@@ -147,7 +147,7 @@ def train(
     return log
 
 
-def draw_log(log: list[dict[str, float]], path: Path) -> None:
+def draw_log(log: list[dict[str, int | float]], path: Path) -> None:
     """The loss over the steps, as a PNG."""
     figure = Figure(figsize=(6, 3), layout="constrained")
     axes = figure.subplots()

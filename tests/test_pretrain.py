@@ -132,7 +132,9 @@ class Killed(Exception):
     """What ends a run from outside."""
 
 
-def run(model: open_clip.CLIP, pictures: Pictures, path: Path, killed_at: int | None = None) -> list[dict[str, float]]:
+def run(
+    model: open_clip.CLIP, pictures: Pictures, path: Path, killed_at: int | None = None
+) -> list[dict[str, int | float]]:
     """Six steps, saved every other."""
 
     def bar(steps: Iterable[int]) -> Iterator[int]:
