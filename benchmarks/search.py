@@ -97,6 +97,7 @@ def main() -> None:
                 **by_dataset,
             }
             rounded = {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}
+            TABLE.parent.mkdir(exist_ok=True)
             new = not TABLE.exists()
             with TABLE.open("a", newline="") as file:
                 writer = csv.DictWriter(file, [*rounded, "seconds"], lineterminator="\n")

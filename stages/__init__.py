@@ -3,5 +3,5 @@
 import importlib.util
 import sys
 
-if importlib.util.find_spec("pydantic") is None:
+if importlib.util.find_spec("torch") is None:
     sys.exit("error: this python lacks the locked packages; run `make setup`, then `source .venv/bin/activate`")

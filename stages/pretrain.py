@@ -1,11 +1,12 @@
 """Pre-train the pocket CLIP: its weights, and beside them the log, the curve and the scores that its card quotes."""
 
-from adapt import architecture, artefacts, clip, params, probe, stage
+from adapt import architecture, artefacts, clip, params, stage
 from adapt.checkpoint import Checkpoint
 from adapt.data import pocket
-from adapt.data.augment import Pictures
-from adapt.data.captions import Captions, subjects
-from adapt.pretrain import Schedule, build, draw_log, expand, train
+from adapt.pretraining import probe
+from adapt.pretraining.augment import Pictures
+from adapt.pretraining.captions import Captions, subjects
+from adapt.pretraining.contrastive import Schedule, build, draw_log, expand, train
 
 NAME = "pocket"
 WEIGHTS = architecture.MODELS / f"{NAME}.safetensors"

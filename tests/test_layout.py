@@ -29,7 +29,7 @@ class Rule(NamedTuple):
 
 
 TORCH = ("torch", "torchvision", "open_clip")
-ON_TENSORS = ("adapt.data.views", "adapt.data.batches", "adapt.data.augment", "adapt.data.captions")
+ON_TENSORS = ("adapt.data.views", "adapt.data.batches")
 RULES = (
     Rule("adapt", ("stages", "tests", "benchmarks")),
     Rule("adapt.fit", ("open_clip", "adapt.clip", "adapt.encoders")),

@@ -20,7 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from adapt import artefacts
 from adapt.checkpoint import Checkpoint
-from adapt.data.augment import Pictures
+from adapt.pretraining.augment import Pictures
 
 LOG_EVERY = 50  # steps that a row of the log sums up
 SAVE_EVERY = 250

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from adapt.data.captions import TEMPLATES, Captions, Subject
 from adapt.data.glyphs import mask
+from adapt.pretraining.captions import TEMPLATES, Captions, Subject
 
 THIN = 7.5  # mean width of a drawing's strokes, in pixels of its mask, below which it may be redrawn
 LUMINANCE = (0.299, 0.587, 0.114)

@@ -10,13 +10,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from adapt import artefacts, clip, probe
+from adapt import artefacts, clip
 from adapt.checkpoint import Checkpoint
 from adapt.data import pocket
-from adapt.data.augment import Pictures, skeletons
-from adapt.data.captions import TEMPLATES, Captions, Subject, describe, subjects
 from adapt.data.glyphs import FONTS, Glyph
-from adapt.pretrain import Schedule, build, contrast, encode_text, expand, train
+from adapt.pretraining import probe
+from adapt.pretraining.augment import Pictures, skeletons
+from adapt.pretraining.captions import TEMPLATES, Captions, Subject, describe, subjects
+from adapt.pretraining.contrastive import Schedule, build, contrast, encode_text, expand, train
 
 CONFIG = {
     "embed_dim": 16,
@@ -149,8 +150,8 @@ def run(
 
 
 def test_killed_and_resumed_equals_never_killed(model, pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr("adapt.pretrain.LOG_EVERY", 2)
-    monkeypatch.setattr("adapt.pretrain.SAVE_EVERY", 2)
+    monkeypatch.setattr("adapt.pretraining.contrastive.LOG_EVERY", 2)
+    monkeypatch.setattr("adapt.pretraining.contrastive.SAVE_EVERY", 2)
     other = copy.deepcopy(model)
     log = run(model, pictures, tmp_path / "whole.pt")
     with pytest.raises(Killed):

@@ -1,0 +1,1 @@
+"""How the pocket CLIP is made: captions, augmentation, contrastive training, scores."""
