@@ -124,6 +124,7 @@ def encode_image(
     prompts, biases = layers_of(visual.transformer, prompts, biases)
     x = visual._embeds(images)
     context = x[:, :0]
+    last = len(prompts) - 1
     for layer, block in enumerate(visual.transformer.resblocks):
         if (fresh := prompts[layer]) is not None:
             context = fresh.expand(len(x), -1, -1)
@@ -132,19 +133,22 @@ def encode_image(
             q, k, v = project(block, joined := torch.cat([x, context], dim=1))
             x, context = attend(block, joined, q, Keys(k, v)).tensor_split([s], dim=1)
         else:
-            x = attend_to_context(block, x, fresh if fresh is not None else context, biases[layer])
+            rows = slice(0, 1) if layer == last else slice(None)  # of the last block only the class token is read
+            x = attend_to_context(block, x, fresh if fresh is not None else context, biases[layer], rows)
     return visual.ln_post(x[:, 0]) @ visual.proj
 
 
-def attend_to_context(block: Block, x: Tensor, context: Tensor, bias: Tensor | None) -> Float[Tensor, "b s d"]:
-    """A block over images [b, s, d] and a key/value context [t, d] that they share, or [b, t, d]."""
+def attend_to_context(
+    block: Block, x: Tensor, context: Tensor, bias: Tensor | None, rows: slice
+) -> Float[Tensor, "b q d"]:
+    """A block over some rows of images [b, s, d], with a key/value context [t, d] that they share or [b, t, d]."""
     q, k, v = project(block, x)
+    s, x, q = x.shape[1], x[:, rows], q[..., rows, :]
     if context.shape[-2] == 0:
         return attend(block, x, q, Keys(k, v))
     ck, cv = (part.expand(len(x), -1, -1, -1) for part in project_context(block, context))
     if bias is not None:
-        bias = F.pad(bias, (x.shape[1], 0))  # [s+t]: nothing is added to the image's own tokens
-        bias = bias.expand(x.shape[1], -1)
+        bias = F.pad(bias, (s, 0)).expand(x.shape[1], -1)  # [q, s+t]: nothing is added to the image's own tokens
     return attend(block, x, q, Keys(torch.cat([k, ck], dim=-2), torch.cat([v, cv], dim=-2), bias))
 
 
@@ -211,14 +215,18 @@ def own_part(model: Clip, memory: list[Keys], causal: Tensor) -> Callable[[Tenso
     def run(own: Int[Tensor, "c s"], last: Int[Tensor, " c"], positions: Float[Tensor, "s d"]) -> Float[Tensor, "c f"]:
         x = model.token_embedding(own) + positions
         c, s, _ = x.shape
-        for block, shared in zip(model.transformer.resblocks, memory, strict=True):
+        ends = last.reshape(c, 1, 1)
+        for layer, (block, shared) in enumerate(zip(model.transformer.resblocks, memory, strict=True)):
             q, k, v = project(block, x)
             k = torch.cat([shared.k.expand(c, -1, -1, -1), k], dim=-2)
             v = torch.cat([shared.v.expand(c, -1, -1, -1), v], dim=-2)
-            seen = shared.k.shape[-2]
-            gate = causal.new_zeros(seen) if shared.bias is None else shared.bias
-            x = attend(block, x, q, Keys(k, v, torch.cat([gate.expand(s, -1), causal], dim=-1)))
-        x = model.ln_final(x[torch.arange(c, device=x.device), last])
+            gate = causal.new_zeros(shared.k.shape[-2]) if shared.bias is None else shared.bias
+            bias = torch.cat([gate.expand(s, -1), causal], dim=-1)
+            if layer == len(memory) - 1:  # of the last block only the ends of the classes are read
+                x, bias = x.take_along_dim(ends, dim=1), bias[last].reshape(c, 1, 1, -1)
+                q = q.take_along_dim(ends.unsqueeze(1), dim=2)
+            x = attend(block, x, q, Keys(k, v, bias))
+        x = model.ln_final(x[:, 0])
         return model.text_projection(x) if isinstance(model.text_projection, nn.Linear) else x @ model.text_projection
 
     return run

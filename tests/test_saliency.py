@@ -123,7 +123,7 @@ def test_gate_predicts_the_true_effect_of_removal(batches, capsys):
 
     Where a single token is a large share of the stream the first order no longer tells, whatever the criterion.
     """
-    backbone = small_clip(residual=10.0)
+    backbone = small_clip(residual=30.0)
     task = Task(backbone, "a photo of a {}.", CLASSES, embed_classes(backbone, CLASSES, ["a photo of a {}."]), seed=1)
     batch = next(replace(batches, batch=11)(0))
     correlations = {}
