@@ -52,7 +52,7 @@ def with_settings(changes: dict[str, Any]) -> params.Params:
     for key, value in changes.items():
         section, _, name = key.partition(".")
         values[section][name] = value
-    return params.Params(**values)
+    return params.Params.model_validate(values)
 
 
 def accuracy(job: Job) -> float:

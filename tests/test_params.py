@@ -62,7 +62,7 @@ def test_params_yaml_is_the_composition_of_conf(monkeypatch):
         ({"optimiser.rate": 0.1}, "optimiser.rate: unknown key; known: "),
         ({"optimiser.epoch": 5}, "optimiser.epoch: unknown key; did you mean 'epochs'?"),
         ({"prune.target": -1}, "prune.target: expected greater than or equal to 0, got -1"),
-        ({"prune.target": 97}, "prune.target: 97 tokens are more than the start, 96 = context.length 8 × 12 layers of "
+        ({"prune.target": 25}, "prune.target: 25 tokens are more than the start, 24 = context.length 2 × 12 layers of "
          "pocket; lower prune.target or raise context.length"),
         ({"backbone.name": "ViT-B16"}, "backbone.name: unknown backbone 'ViT-B16'; did you mean 'ViT-B-16'?"),
         ({"views.scale": [0.9, 0.5]}, "views: scale goes from the smaller to the larger, got [0.9, 0.5]"),

@@ -12,7 +12,15 @@ import pytest
 from safetensors import safe_open
 
 ROOT = Path(__file__).parents[1]
-SMALL = ["datasets=[digits]", "seeds=[1,2]", "shots=2", "optimiser.epochs=7", "prune.every=1", "prune.count=48"]
+SMALL = [
+    "datasets=[digits]",
+    "seeds=[1,2]",
+    "shots=2",
+    "optimiser.epochs=7",
+    "prune.every=1",
+    "prune.count=7",
+    "prune.target=10",
+]
 RUN_FILES = {
     "prompts.safetensors",
     "lengths.csv",
@@ -70,7 +78,7 @@ def test_accuracy_table_has_a_row_per_run(project):
     assert list(rows[0]) == ["preset", "dataset", "method", "seed", "shots", "accuracy", "tokens"]
     assert {(row["method"], row["seed"], row["tokens"]) for row in rows} == {
         (method, seed, tokens)
-        for method, tokens in (("zero_shot", "0"), ("uniform", "48"), ("adapt", "48"))
+        for method, tokens in (("zero_shot", "0"), ("uniform", "10"), ("adapt", "10"))
         for seed in ("1", "2")
     }
 
@@ -90,7 +98,7 @@ def test_prompts_name_what_made_them(project):
     assert (facts["preset"], facts["backbone"], facts["dataset"], facts["method"], facts["seed"]) == (
         "pocket", "pocket", "digits", "adapt", 2,
     )  # fmt: skip
-    assert facts["prune"]["target"] == 48
+    assert facts["prune"]["target"] == 10
 
 
 def test_no_checkpoint_is_left(project):

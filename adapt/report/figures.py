@@ -92,7 +92,7 @@ def overview(runs: Runs) -> Figure:
         grid["I"].tick_params(labelleft=False)
         grid["L"].set_title("Tokens left over training")
         draw_tokens(grid["L"], runs, left)
-        grid["L"].legend(fontsize=8, loc="upper right", ncols=1 + (len(runs.datasets) > 6))
+        grid["L"].legend(fontsize=8, loc="lower right", ncols=1 + (len(runs.datasets) > 6))
     return figure
 
 
