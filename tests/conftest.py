@@ -121,3 +121,10 @@ def relative_error():
         return float((a - b).norm() / b.norm())
 
     return error
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Show the figures that tests record, also when they ran in another process."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{name}: {value}")
