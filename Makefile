@@ -48,7 +48,7 @@ bench: setup  ## the benchmarks, one after the other (benchmarks/search.py is no
 params: setup  ## write params.yaml from conf/, e.g. make preset=paper params
 	$(BIN)/python -m stages.compose preset=$(preset)
 
-pretrain: setup  ## train the pocket CLIP again if anything that it is made of has changed (hours)
+pretrain: setup  ## train the pocket CLIP again if anything that it is made of has changed (about an hour)
 	$(BIN)/dvc unfreeze pretrain
 	@$(BIN)/dvc repro pretrain; status=$$?; $(BIN)/dvc freeze pretrain && exit $$status
 
