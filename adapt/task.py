@@ -23,4 +23,5 @@ class Task:
     @cached_property
     def text(self) -> TextInput:
         """The classes in the dataset's own template, tokenised."""
-        return split_shared(self.backbone.tokenize([self.template.format(name) for name in self.classes]))
+        tokens = self.backbone.tokenize([self.template.format(name) for name in self.classes])
+        return split_shared(self.backbone.model, tokens)

@@ -23,11 +23,8 @@ CHUNK = 256  # images encoded at a time
 def embed_classes(backbone: Backbone, classes: list[str], templates: str | list[str]) -> Float[Tensor, "c f"]:
     """Class embeddings over a template ensemble, normalised."""
     made = NAMED_TEMPLATES[templates] if isinstance(templates, str) else [text.format for text in templates]
-    none = [None] * backbone.layers["text"]
-    features = [
-        encode_text(backbone.model, split_shared(backbone.tokenize([template(name) for name in classes])), none)
-        for template in made
-    ]
+    prompts = [backbone.tokenize([template(name) for name in classes]) for template in made]
+    features = [encode_text(backbone.model, split_shared(backbone.model, tokens)) for tokens in prompts]
     return ensemble(torch.stack(features))
 
 
@@ -41,14 +38,13 @@ def embed_views(
     backbone: Backbone, images: list[Tensor], seed: int, *, count: int, scale: list[float], flip: bool
 ) -> Float[Tensor, "n v f"]:
     """Normalised features of `count` views of every image: the very crops that training will see."""
-    none = [None] * backbone.layers["image"]
 
     def chunks() -> Iterator[Tensor]:
         keys = [(seed, number, view) for number in range(len(images)) for view in range(count)]
         for start in range(0, len(keys), CHUNK):
             part = keys[start : start + CHUNK]
             pixels = views.stack([images[key[1]] for key in part], part, size=backbone.size, scale=scale, flip=flip)
-            yield F.normalize(encode_image(backbone.model, backbone.normalise(pixels), none), dim=-1)
+            yield F.normalize(encode_image(backbone.model, backbone.normalise(pixels)), dim=-1)
 
     return torch.cat(list(chunks())).unflatten(0, (len(images), count)).cpu()
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from adapt.encoders import TextInput, encode_image, encode_text, split_shared
+from adapt.encoders import TextInput, embed, encode_image, encode_text, split_shared
 from tests import plain
 from tests.conftest import CLASSES
 
@@ -21,8 +21,8 @@ def tokens() -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def text(tokens) -> TextInput:
-    return split_shared(tokens)
+def text(golden_clip, tokens) -> TextInput:
+    return split_shared(golden_clip, tokens)
 
 
 def random_prompts(branch: str, lengths: list[int], seed: int = 0) -> list[torch.Tensor]:
@@ -39,18 +39,27 @@ def test_tokens_are_the_golden_ones(tokens, golden):
     assert torch.equal(tokens, golden("zeroshot.safetensors")["tokens"])
 
 
-def test_shared_part_is_the_common_prefix(text):
-    words = ["a", "photo", "of", "a"]
-    assert text.shared.tolist() == open_clip.tokenize([" ".join(words)])[0, : len(words) + 1].tolist()
+def test_shared_part_is_the_common_prefix(golden_clip, text):
+    common = open_clip.tokenize(["a photo of a"])[0, :5]  # with the start-of-text token
+    assert torch.equal(text.shared, embed(golden_clip, common))
 
 
-def test_each_class_ends_in_its_own_part(text):
-    assert text.own[torch.arange(5), text.last].tolist() == [49407] * 5
+def test_own_parts_are_packed_without_padding(golden_clip, tokens, text):
+    last = tokens.argmax(dim=1)
+    assert text.lengths == [end + 1 - 5 for end in last.tolist()]
+    expected = [embed(golden_clip, row[5 : end + 1], start=5) for row, end in zip(tokens, last, strict=True)]
+    assert torch.equal(text.own, torch.cat(expected))
 
 
-def test_single_class_keeps_its_end_in_its_own_part(tokens):
-    alone = split_shared(tokens[:1])
-    assert alone.own[0, alone.last].tolist() == [49407]
+def test_context_takes_words_and_their_positions(golden_clip, tokens, text):
+    without = split_shared(golden_clip, tokens, context=3)
+    assert torch.equal(without.shared, text.shared[[0, 4]])
+    assert torch.equal(without.own, text.own)
+
+
+def test_single_class_keeps_its_end_in_its_own_part(golden_clip, tokens):
+    alone = split_shared(golden_clip, tokens[:1])
+    assert alone.lengths == [1]
 
 
 def test_no_prompts_equals_open_clip_text(golden_clip, tokens, text, relative_error):
@@ -106,10 +115,10 @@ def test_golden_carried_image_context(golden_clip, golden_images, text, golden, 
         assert relative_error(param.grad, known[f"grad.{key}"]) < 1e-4, key
 
 
-def test_golden_carried_text_context(golden_clip, golden_images, text, golden, relative_error):
+def test_golden_carried_text_context(golden_clip, golden_images, tokens, golden, relative_error):
     known = golden("ivlp.safetensors")
     params = {key[6:]: value.requires_grad_() for key, value in known.items() if key.startswith("param.")}
-    instead = text._replace(shared=text.shared[:1], positions=torch.cat([text.positions[:1], text.positions[5:]]))
+    instead = split_shared(golden_clip, tokens, context=4)
     context = params["ctx"] + golden_clip.positional_embedding[1:5]
     read = encode_text(golden_clip, instead, [context, params[f"text_encoder.{DEEPER}"], None], place=1)
     image = [golden_clip.visual.ln_pre(params["image_encoder.VPT"]), params[f"image_encoder.{DEEPER}"], None]
@@ -148,7 +157,7 @@ def test_image_equals_plain_version(lengths, golden_clip, golden_images, relativ
 
 def test_template_that_starts_with_the_class_shares_only_its_start(golden_clip, relative_error):
     tokens = open_clip.tokenize([f"{name} texture." for name in CLASSES])
-    text = split_shared(tokens)
+    text = split_shared(golden_clip, tokens)
     assert len(text.shared) == 1
     assert relative_error(encode_text(golden_clip, text, NONE), golden_clip.encode_text(tokens)) < 1e-5
 
@@ -179,5 +188,5 @@ def test_bias_of_minus_infinity_removes_a_token(branch, golden_clip, golden_imag
 
 
 def test_wrong_number_of_layers_is_refused(golden_clip, golden_images):
-    with pytest.raises(ValueError, match="2 layers of prompts"):
+    with pytest.raises(ValueError, match="2 and 3 and 3 entries for 3 blocks"):
         encode_image(golden_clip, golden_images, [None, None])

@@ -22,7 +22,7 @@ def test_ensemble_is_the_normalised_mean_of_unnormalised_features():
 def test_golden_ensemble(golden_clip, golden, relative_error):
     templates = ("a photo of a {}.", "a bad photo of the {}.", "itap of a {}.")
     features = [
-        encode_text(golden_clip, split_shared(open_clip.tokenize([t.format(c) for c in CLASSES])), [None] * 3)
+        encode_text(golden_clip, split_shared(golden_clip, open_clip.tokenize([t.format(c) for c in CLASSES])))
         for t in templates
     ]
     assert (
