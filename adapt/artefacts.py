@@ -112,6 +112,14 @@ def read_tensors(path: Path, made_by: str, **expected: str) -> dict[str, Any]:
         raise UserError(f"{path} is not a whole safetensors file ({error}); make it again with `{made_by}`") from None
 
 
+def read_made_from(path: Path) -> dict[str, Any]:
+    """What a file of tensors, which `read_tensors` has read, was made from."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        return json.loads((file.metadata() or {}).get("made_from", "{}"))
+
+
 def shorten(value: str) -> str:
     """A name as it is, a hash by its first digits."""
     return value[:12] if len(value) == 64 else value

@@ -21,12 +21,51 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-Clip = Any  # open_clip.CLIP and its blocks: to a type checker every attribute of a module is "Tensor | Module"
-Block = Any
-Prompts = Sequence[Tensor | None]
-Biases = Sequence[Tensor | None]
-Adapter = Callable[[Tensor], Tensor]  # from ln_1's output [..., s, d] to what is added to q, k, v [..., s, 3d]
-Adapters = Sequence[Adapter | None]
+from adapt.blocks import Adapter, Block, Context, Keys, alternatives, attend, project, project_context
+
+Clip = Any  # open_clip.CLIP: to a type checker every attribute of a module is "Tensor | Module"
+
+
+class Stream(NamedTuple):
+    """What a method puts into a tower: for each, one entry a layer, or None for nothing anywhere."""
+
+    prompts: Sequence[Context | None] | None = None  # a context set anew, [t, d] or a Mixture; None: carried on
+    biases: Sequence[Tensor | None] | None = None  # [t], added to the attention logits of a key/value context
+    adapters: Sequence[Adapter | None] | None = None  # what is added to queries, keys and values
+
+
+PLAIN = Stream()  # the frozen model as it is
+
+
+class Layer(NamedTuple):
+    """A block, and what a stream says of it."""
+
+    block: Block
+    fresh: Context | None
+    bias: Tensor | None
+    adapter: Adapter | None
+    carried: bool  # the next layer carries this one's context on, so that its own outputs are needed
+    last: bool
+
+
+def layers_of(transformer: Clip, stream: Stream) -> list[Layer]:
+    """The blocks of a tower with their entries.
+
+    Raises: ValueError for another number of entries.
+    """
+    count = len(transformer.resblocks)
+    none = [None] * count
+    prompts, biases, adapters = stream.prompts or none, stream.biases or none, stream.adapters or none
+    if {len(prompts), len(biases), len(adapters)} != {count}:
+        raise ValueError(
+            f"a stream of {len(prompts)} prompts, {len(biases)} biases and {len(adapters)} adapters "
+            f"does not fit {count} blocks"
+        )
+    carried = [prompt is None for prompt in prompts[1:]] + [False]
+    return [
+        Layer(block, prompts[i], biases[i], adapters[i], carried[i], last=i == count - 1)
+        for i, block in enumerate(transformer.resblocks)
+    ]
 
 
 class TextInput(NamedTuple):
@@ -39,14 +78,6 @@ class TextInput(NamedTuple):
     shared: Float[Tensor, "s0 d"]
     own: Float[Tensor, "n d"]
     lengths: list[int]  # of the own parts, one a class
-
-
-class Keys(NamedTuple):
-    """What queries attend to: keys, values and what is added to the attention logits."""
-
-    k: Float[Tensor, "... h s e"]
-    v: Float[Tensor, "... h s e"]
-    bias: Float[Tensor, "... q s"] | None = None
 
 
 def embed(model: Clip, tokens: Int[Tensor, "... s"], start: int = 0) -> Float[Tensor, "... s d"]:
@@ -74,129 +105,56 @@ def cut(x: Float[Tensor, "c s d"], last: Int[Tensor, " c"], shared: int) -> Text
     return TextInput(x[0, :shared], x[own], (last + 1 - shared).tolist())
 
 
-# --- one block -------------------------------------------------------------------------------------------------------
-
-
-def heads(attn: nn.MultiheadAttention, x: Float[Tensor, "... s d"]) -> Float[Tensor, "... h s e"]:
-    """Cut the width into the heads' widths."""
-    return x.unflatten(-1, (attn.num_heads, -1)).transpose(-3, -2)
-
-
-def project(block: Block, x: Float[Tensor, "... s d"], adapter: Adapter | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries, keys and values [..., h, s, e] of ordinary tokens."""
-    y = block.ln_1(x)
-    qkv = F.linear(y, block.attn.in_proj_weight, block.attn.in_proj_bias)
-    if adapter is not None:
-        qkv = qkv + adapter(y)
-    q, k, v = (heads(block.attn, part) for part in qkv.chunk(3, dim=-1))
-    return q, k, v
-
-
-def project_context(block: Block, context: Float[Tensor, "... t d"], adapter: Adapter | None) -> tuple[Tensor, Tensor]:
-    """Keys and values [..., h, t, e] of a context that the next layer replaces."""
-    d, y = context.shape[-1], block.ln_1(context)
-    kv = F.linear(y, block.attn.in_proj_weight[d:], block.attn.in_proj_bias[d:])
-    if adapter is not None:
-        kv = kv + adapter(y)[..., d:]
-    k, v = (heads(block.attn, part) for part in kv.chunk(2, dim=-1))
-    return k, v
-
-
-def attend(
-    block: Block, x: Float[Tensor, "... d"], q: Tensor, keys: Keys, gather: Callable[[Tensor], Tensor] = lambda y: y
-) -> Float[Tensor, "... d"]:
-    """One residual block over the tokens `x` with queries `q`; `gather` picks x's tokens where queries are padded."""
-    mixed = F.scaled_dot_product_attention(q, keys.k, keys.v, attn_mask=keys.bias)
-    x = x + block.ls_1(block.attn.out_proj(gather(mixed.transpose(-3, -2).flatten(-2))))
-    return x + block.ls_2(block.mlp(block.ln_2(x)))
-
-
-def is_carried(prompts: Prompts, layer: int) -> bool:
-    """Whether the context of `layer` goes on through the next one, so that its own outputs are needed."""
-    return layer + 1 < len(prompts) and prompts[layer + 1] is None
-
-
-def per_layer(transformer: Clip, *entries: Sequence[Any] | None) -> list[Sequence[Any]]:
-    """Prompts, biases and adapters, one entry a block each; None stands for none anywhere.
-
-    Raises: ValueError for another number of entries.
-    """
-    count = len(transformer.resblocks)
-    filled = [[None] * count if entry is None else entry for entry in entries]
-    if any(len(entry) != count for entry in filled):
-        raise ValueError(f"{' and '.join(str(len(entry)) for entry in filled)} entries for {count} blocks")
-    return filled
-
-
 # --- image -----------------------------------------------------------------------------------------------------------
 
 
-def encode_image(
-    model: Clip,
-    images: Float[Tensor, "b 3 y x"],
-    prompts: Prompts | None = None,
-    biases: Biases | None = None,
-    adapters: Adapters | None = None,
-) -> Float[Tensor, "b f"]:
-    """Image features (not normalised) with prompts in the image tower.
-
-    prompts: one entry a layer, [t, d] (or [b, t, d]) or None; biases: per layer [t], added to the attention logits of
-    a key/value context (0 leaves it as it is, -inf removes it); adapters: per layer.
-    """
+def encode_image(model: Clip, images: Float[Tensor, "b 3 y x"], stream: Stream = PLAIN) -> Float[Tensor, "b f"]:
+    """Image features (not normalised). A context stands after the patches; one of its own per image is [b, t, d]."""
     visual = model.visual
-    prompts, biases, adapters = per_layer(visual.transformer, prompts, biases, adapters)
     x = visual._embeds(images)
-    context = x[:, :0]
-    last = len(prompts) - 1
-    for layer, block in enumerate(visual.transformer.resblocks):
-        if (fresh := prompts[layer]) is not None:
-            context = fresh.expand(len(x), -1, -1)
-        if is_carried(prompts, layer) and context.shape[1]:
-            s = x.shape[1]
-            q, k, v = project(block, joined := torch.cat([x, context], dim=1), adapters[layer])
-            x, context = attend(block, joined, q, Keys(k, v)).tensor_split([s], dim=1)
+    context: Context = x[:, :0]
+    for layer in layers_of(visual.transformer, stream):
+        context = context if layer.fresh is None else layer.fresh
+        if layer.carried and isinstance(context, Tensor) and (t := context.shape[-2]):
+            joined = torch.cat([x, context.expand(len(x), -1, -1)], dim=1)
+            q, k, v = project(layer.block, joined, layer.adapter)
+            x, context = attend(layer.block, joined, q, [Keys(k, v)]).tensor_split([joined.shape[1] - t], dim=1)
         else:
-            rows = slice(0, 1) if layer == last else slice(None)  # of the last block only the class token is read
-            x = attend_to_context(block, x, context, biases[layer], adapters[layer], rows)
+            x = attend_to_context(layer, x, context)
     return visual.ln_post(x[:, 0]) @ visual.proj
 
 
-def attend_to_context(
-    block: Block, x: Tensor, context: Tensor, bias: Tensor | None, adapter: Adapter | None, rows: slice
-) -> Float[Tensor, "b q d"]:
-    """A block over some rows of images [b, s, d], with a key/value context [t, d] that they share or [b, t, d]."""
-    q, k, v = project(block, x, adapter)
-    s, x, q = x.shape[1], x[:, rows], q[..., rows, :]
-    if context.shape[-2] == 0:
-        return attend(block, x, q, Keys(k, v))
-    ck, cv = (part.expand(len(x), -1, -1, -1) for part in project_context(block, context, adapter))
-    if bias is not None:
-        bias = F.pad(bias, (s, 0)).expand(x.shape[1], -1)  # [q, s+t]: nothing is added to the image's own tokens
-    return attend(block, x, q, Keys(torch.cat([k, ck], dim=-2), torch.cat([v, cv], dim=-2), bias))
+def attend_to_context(layer: Layer, x: Float[Tensor, "b s d"], context: Context) -> Float[Tensor, "b q d"]:
+    """A block over images with a context that is only keys and values; of the last block only the class token."""
+    q, k, v = project(layer.block, x, layer.adapter)
+    s = x.shape[1]
+    if layer.last:
+        x, q = x[:, :1], q[..., :1, :]
+    options, weights = alternatives(context)
+    keys = []
+    for option in options:
+        ck, cv = (part.expand(len(x), -1, -1, -1) for part in project_context(layer.block, option, layer.adapter))
+        bias = layer.bias
+        if bias is not None:
+            bias = F.pad(bias, (s, 0)).expand(x.shape[1], -1)  # [q, s+t]: nothing is added to the image's own tokens
+        keys.append(Keys(torch.cat([k, ck], dim=-2), torch.cat([v, cv], dim=-2), bias) if ck.shape[-2] else Keys(k, v))
+    return attend(layer.block, x, q, keys, weights)
 
 
 # --- text ------------------------------------------------------------------------------------------------------------
 
 
 def encode_text(
-    model: Clip,
-    text: TextInput,
-    prompts: Prompts | None = None,
-    biases: Biases | None = None,
-    adapters: Adapters | None = None,
-    *,
-    place: int = 0,
-    chunk: int | None = None,
+    model: Clip, text: TextInput, stream: Stream = PLAIN, *, place: int = 0, chunk: int | None = None
 ) -> Float[Tensor, "c f"]:
-    """Text features (not normalised), one a class, with prompts in the text tower.
+    """Text features (not normalised), one a class.
 
     place: before which token of the shared part the context stands in causal order. 0: every token sees it, also SOS
         (ADAPT: key/value prompts have no position, so only visibility counts). 1: it stands after SOS (IVLP, MaPLe).
     chunk: classes per chunk; chunks are recomputed in the backward pass, so that memory does not grow with classes.
     """
-    prompts, biases, adapters = per_layer(model.transformer, prompts, biases, adapters)
-    memory = encode_shared(model, text.shared, prompts, biases, adapters, place)
-    run = own_part(model, memory, adapters)
+    layers = layers_of(model.transformer, stream)
+    run = own_part(model, layers, encode_shared(layers, text.shared, place))
     if chunk is None or chunk >= len(text.lengths):
         return run(text.own, text.lengths)
     parts = [text.lengths[start : start + chunk] for start in range(0, len(text.lengths), chunk)]
@@ -205,52 +163,60 @@ def encode_text(
     return torch.cat(features)
 
 
-def encode_shared(
-    model: Clip, x: Float[Tensor, "s0 d"], prompts: Prompts, biases: Biases, adapters: Adapters, place: int
-) -> list[Keys]:
-    """Run what all classes have in common through the tower; keys, values and biases per layer of all of it."""
-    context, memory = x[:0], []
-    for layer, block in enumerate(model.transformer.resblocks):
-        if (fresh := prompts[layer]) is not None:
-            context = fresh
-        s, t = len(x), len(context)
-        seen = torch.ones(s + t, s + t, dtype=torch.bool, device=x.device).tril()
-        if is_carried(prompts, layer) and t:
-            q, k, v = project(block, joined := torch.cat([x[:place], context, x[place:]]), adapters[layer])
-            y = attend(block, joined, q, Keys(k, v, additive(seen, x)))
+class Memory(NamedTuple):
+    """What a layer's own tokens attend to beside themselves; alternatives with weights where a context is mixed."""
+
+    keys: list[Keys]  # [h, s, e]; the bias, [s] or None, is the context's
+    weights: Tensor | None = None
+
+
+def encode_shared(layers: list[Layer], x: Float[Tensor, "s0 d"], place: int) -> list[Memory]:
+    """Run what all classes have in common through the tower, and keep each layer's keys and values."""
+    context: Context = x[:0]
+    memory = []
+    for layer in layers:
+        context = context if layer.fresh is None else layer.fresh
+        if layer.carried and isinstance(context, Tensor) and (t := len(context)):
+            joined = torch.cat([x[:place], context, x[place:]])
+            q, k, v = project(layer.block, joined, layer.adapter)
+            y = attend(layer.block, joined, q, [Keys(k, v, causal_bias(len(joined), x))])
             x, context = torch.cat([y[:place], y[place + t :]]), y[place : place + t]
-            memory.append(Keys(k, v))
+            memory.append(Memory([Keys(k, v)]))
             continue
-        q, k, v = project(block, x, adapters[layer])
-        ck, cv = project_context(block, context, adapters[layer])
-        k = torch.cat([k[:, :place], ck, k[:, place:]], dim=-2)
-        v = torch.cat([v[:, :place], cv, v[:, place:]], dim=-2)
-        rows = torch.cat([seen[:place], seen[place + t :]])
-        gate = biases[layer]
-        gate = None if gate is None else F.pad(gate, (place, s - place))  # [s+t]
-        mask = additive(rows, x)
-        x = attend(block, x, q, Keys(k, v, mask if gate is None else mask + gate))
-        memory.append(Keys(k, v, gate))
+        q, k, v = project(layer.block, x, layer.adapter)
+        options, weights = alternatives(context)
+        kept, masked = [], []
+        for option in options:
+            s, t = len(x), len(option)
+            ck, cv = project_context(layer.block, option, layer.adapter)
+            joined_k, joined_v = (
+                torch.cat([own[:, :place], new, own[:, place:]], dim=-2) for own, new in ((k, ck), (v, cv))
+            )
+            gate = None if layer.bias is None else F.pad(layer.bias, (place, s - place))  # [s+t]
+            mask = causal_bias(s + t, x)
+            mask = torch.cat([mask[:place], mask[place + t :]])  # the context asks nothing
+            kept.append(Keys(joined_k, joined_v, gate))
+            masked.append(Keys(joined_k, joined_v, mask if gate is None else mask + gate))
+        x = attend(layer.block, x, q, masked, weights)
+        memory.append(Memory(kept, weights))
     return memory
 
 
-def own_part(model: Clip, memory: list[Keys], adapters: Adapters) -> Callable[[Tensor, list[int]], Tensor]:
+def own_part(
+    model: Clip, layers: list[Layer], memory: list[Memory]
+) -> Callable[[Tensor, list[int]], Float[Tensor, "c f"]]:
     """The function from own tokens [n, d] and their number per class to text features [c, f]."""
 
     def run(x: Float[Tensor, "n d"], lengths: list[int]) -> Float[Tensor, "c f"]:
         grid = Grid(lengths, like=x)
-        for layer, (block, shared) in enumerate(zip(model.transformer.resblocks, memory, strict=True)):
-            q, k, v = (grid.spread(part.movedim(0, 1)) for part in project(block, x, adapters[layer]))
-            k = torch.cat([shared.k.expand(len(k), -1, -1, -1), k], dim=-2)
-            v = torch.cat([shared.v.expand(len(v), -1, -1, -1), v], dim=-2)
-            gate = x.new_zeros(shared.k.shape[-2]) if shared.bias is None else shared.bias
-            bias = torch.cat([gate.expand(grid.longest, -1), grid.causal], dim=-1)
-            if layer == len(memory) - 1:  # of the last block only the ends of the classes are read
-                x, bias = x[grid.ends], bias[grid.last][:, None, None]
-                q = q.take_along_dim(grid.last[:, None, None, None], dim=2)
-                x = attend(block, x, q, Keys(k, v, bias), gather=lambda mixed: mixed[:, 0])
-            else:
-                x = attend(block, x, q, Keys(k, v, bias), gather=grid.gather)
+        for layer, (shared, weights) in zip(layers, memory, strict=True):
+            q, k, v = (grid.spread(part.movedim(0, 1)) for part in project(layer.block, x, layer.adapter))
+            biases, gather = [grid.bias(option) for option in shared], grid.gather
+            if layer.last:  # only the ends of the classes are read
+                x, q = x[grid.ends], q.take_along_dim(grid.last[:, None, None, None], dim=2)
+                biases, gather = [bias[grid.last][:, None, None] for bias in biases], first_row
+            keys = [Keys(*join(option, k, v), bias) for option, bias in zip(shared, biases, strict=True)]
+            x = attend(layer.block, x, q, keys, weights, gather)
         x = model.ln_final(x)
         return model.text_projection(x) if isinstance(model.text_projection, nn.Linear) else x @ model.text_projection
 
@@ -258,9 +224,7 @@ def own_part(model: Clip, memory: list[Keys], adapters: Adapters) -> Callable[[T
 
 
 class Grid:
-    """Tokens of classes of different lengths, packed [n, …] for all that is done token by token, and spread into a
-    padded grid [c, h, s, e] for attention alone.
-    """
+    """Tokens of classes of different lengths: packed, but for attention, which takes a padded grid [c, h, s, e]."""
 
     def __init__(self, lengths: list[int], like: Tensor):
         sizes = torch.tensor(lengths)
@@ -277,9 +241,26 @@ class Grid:
         full = x.new_zeros(self.shape[0] * self.longest, *x.shape[1:]).index_copy(0, self.cells, x)
         return full.unflatten(0, self.shape).movedim(1, 2)
 
+    def bias(self, shared: Keys) -> Float[Tensor, "q s"]:
+        """Every token sees all that is shared, and of its class what comes before it."""
+        gate = shared.k.new_zeros(shared.k.shape[-2]) if shared.bias is None else shared.bias
+        return torch.cat([gate.expand(self.longest, -1), self.causal], dim=-1)
+
     def gather(self, x: Float[Tensor, "c s d"]) -> Float[Tensor, "n d"]:
         """The inverse of `spread`, for heads put together."""
         return x.flatten(0, 1)[self.cells]
+
+
+def join(shared: Keys, k: Float[Tensor, "c h s e"], v: Float[Tensor, "c h s e"]) -> tuple[Tensor, Tensor]:
+    """Shared keys and values before the classes' own."""
+    pairs = ((shared.k, k), (shared.v, v))
+    joined = [torch.cat([common.expand(len(own), -1, -1, -1), own], dim=-2) for common, own in pairs]
+    return joined[0], joined[1]
+
+
+def first_row(x: Float[Tensor, "c 1 d"]) -> Float[Tensor, "c d"]:
+    """Drop the axis of a single query."""
+    return x[:, 0]
 
 
 def causal_bias(s: int, like: Tensor) -> Float[Tensor, "s s"]:

@@ -11,6 +11,7 @@ from adapt.errors import UserError
 
 ROOT = Path("data/fewshot")
 COLUMNS = ("split", *Item._fields)
+SEEDED = ("train", "val")  # the splits that a seed draws
 
 
 class Description(NamedTuple):

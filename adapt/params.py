@@ -4,14 +4,19 @@ There are no defaults in code: each knob stands in conf/ with its source in a co
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
 from adapt import architecture, methods
 from adapt.data import catalogue
 from adapt.errors import UserError, nearest
 
+Count = Annotated[int, Field(ge=1)]
+Std = Annotated[float, Field(ge=0)]
+Weight = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 Criterion = Literal["snip", "gate", "gradient", "magnitude", "random"]
 Distance = Literal["angular", "l1", "kl", "pairwise", "none"]
 
@@ -33,6 +38,9 @@ def one_of(kind: str, known: Any) -> AfterValidator:
     return AfterValidator(check)
 
 
+MethodName = Annotated[str, one_of("method", methods.names)]
+
+
 def distinct(values: list[Any]) -> list[Any]:
     """Refuse repeated entries."""
     if len(set(values)) < len(values):
@@ -48,6 +56,23 @@ def with_name(template: str) -> str:
 
 
 Template = Annotated[str, AfterValidator(with_name)]
+
+
+def within(*branches: str) -> AfterValidator:
+    """A validator for a number of layers: not more than these branches of the backbone have."""
+
+    def check(depth: int, info: ValidationInfo) -> int:
+        layers: dict[str, int] = (info.context or {}).get("layers", {})
+        for branch in branches:
+            if depth > layers.get(branch, depth):
+                raise ValueError(f"the backbone has {layers[branch]} layers in its {branch} branch, got {depth}")
+        return depth
+
+    return AfterValidator(check)
+
+
+Depth = Annotated[int, Field(ge=1), within("text", "image")]
+ImageDepth = Annotated[int, Field(ge=1), within("image")]
 
 
 class Backbone(Section):
@@ -74,7 +99,7 @@ class Views(Section):
 class Teacher(Section):
     """The frozen model's features: cached views per training image, and the templates of its class embeddings."""
 
-    views: Annotated[int, Field(ge=1)]
+    views: Count
     templates: Literal["openai", "simple"] | Annotated[list[Template], Field(min_length=1)]
 
 
@@ -82,16 +107,17 @@ class Context(Section):
     """Start length per layer and branch, and the standard deviation of the tokens' first values."""
 
     length: Annotated[int, Field(ge=0)]
-    std: Annotated[float, Field(gt=0)]
+    std: Positive
 
 
 class Prune(Section):
-    """Saliency criterion, epochs before the first pruning, steps between prunings, tokens per pruning, budget."""
+    """Saliency criterion and the images it sees, epochs before pruning, steps between prunings, tokens each, budget."""
 
     criterion: Criterion
+    data: Literal["train", "val"]
     warmup: Annotated[int, Field(ge=0)]
-    every: Annotated[int, Field(ge=1)]
-    count: Annotated[int, Field(ge=1)]
+    every: Count
+    count: Count
     target: Annotated[int, Field(ge=0)]
 
 
@@ -99,34 +125,60 @@ class Distill(Section):
     """How student and teacher are compared, and the weights of the text and the image term."""
 
     kind: Distance
-    text: Annotated[float, Field(ge=0)]
-    image: Annotated[float, Field(ge=0)]
+    text: Weight
+    image: Weight
 
 
-class Optimiser(Section):
-    """SGD with a cosine schedule after constant warm-up epochs."""
+class Sgd(Section):
+    """SGD, with a rate an epoch: a cosine after constant warm-up epochs. It runs for `epochs`."""
 
-    lr: Annotated[float, Field(gt=0)]
-    momentum: Annotated[float, Field(ge=0, lt=1)]
-    weight_decay: Annotated[float, Field(ge=0)]
-    epochs: Annotated[int, Field(ge=1)]
-    batch: Annotated[int, Field(ge=1)]
+    name: Literal["sgd"]
+    lr: Positive
+    momentum: Share
+    weight_decay: Weight
+    epochs: Count
+    batch: Count
     warmup_epochs: Annotated[int, Field(ge=0)]
-    warmup_lr: Annotated[float, Field(gt=0)]
+    warmup_lr: Positive
+    steps_per_shot: ClassVar[None] = None
+
+
+class AdamW(Section):
+    """AdamW, with a rate a step: a cosine from `lr` to `final_lr`. It runs for `epochs` or `steps_per_shot`."""
+
+    name: Literal["adamw"]
+    lr: Positive
+    final_lr: Weight
+    eps: Positive
+    weight_decay: Weight
+    epochs: Count | None
+    steps_per_shot: Count | None
+    batch: Count
+
+    @model_validator(mode="after")
+    def one_length(self) -> "AdamW":
+        """Refuse two lengths, or none."""
+        if (self.epochs is None) == (self.steps_per_shot is None):
+            got = f"epochs {self.epochs} and steps_per_shot {self.steps_per_shot}"
+            raise ValueError(f"give one of epochs and steps_per_shot and set the other to null, got {got}")
+        return self
+
+
+Optimiser = Annotated[Sgd | AdamW, Field(discriminator="name")]
 
 
 class Evaluate(Section):
     """Which split is scored (settings are chosen on val, results are on test), and images per batch."""
 
     split: Literal["val", "test"]
-    batch: Annotated[int, Field(ge=1)]
+    batch: Count
 
 
 class Runtime(Section):
     """Where and how it runs; no result depends on it (on one kind of machine)."""
 
     device: Literal["auto", "cpu", "cuda"]
-    processes: Annotated[int, Field(ge=1)]
+    processes: Count
 
 
 class PretrainBatch(Section):
@@ -141,12 +193,12 @@ class Pretrain(Section):
     """AdamW at `lr` between a linear warm-up and a linear decay, in steps."""
 
     batch: PretrainBatch
-    steps: Annotated[int, Field(ge=1)]
-    lr: Annotated[float, Field(gt=0)]
-    warmup: Annotated[int, Field(ge=1)]
-    decay: Annotated[int, Field(ge=1)]
-    weight_decay: Annotated[float, Field(ge=0)]
-    clip: Annotated[float, Field(gt=0)]
+    steps: Count
+    lr: Positive
+    warmup: Count
+    decay: Count
+    weight_decay: Weight
+    clip: Positive
     seed: Annotated[int, Field(ge=0)]
 
 
@@ -154,14 +206,12 @@ class Params(Section):
     """The whole of params.yaml."""
 
     preset: Literal["pocket", "paper"]
-    shots: Annotated[int, Field(ge=1)]
+    shots: Count
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(distinct)]
     datasets: Annotated[
         list[Annotated[str, one_of("dataset", catalogue.names)]], Field(min_length=1), AfterValidator(distinct)
     ]
-    methods: Annotated[
-        list[Annotated[str, one_of("method", methods.names)]], Field(min_length=1), AfterValidator(distinct)
-    ]
+    methods: Annotated[list[MethodName], Field(min_length=1), AfterValidator(distinct)]
     backbone: Backbone
     views: Views
     teacher: Teacher
@@ -169,6 +219,7 @@ class Params(Section):
     prune: Prune
     distill: Distill
     optimiser: Optimiser
+    knobs: dict[MethodName, dict[str, Any]]  # checked by adapt/settings.py, which knows the methods
     evaluate: Evaluate
     runtime: Runtime
     pretrain: Pretrain
@@ -209,27 +260,39 @@ def load(path: Path) -> Params:
         raise UserError("\n".join(f"{path}: {explain(problem)}" for problem in error.errors())) from None
 
 
-def explain(problem: Any) -> str:
-    """One of pydantic's findings as `key: what was expected, what was got`."""
+TAGS = {"sgd": Sgd, "adamw": AdamW}
+
+
+def explain(problem: Any, model: Any = None) -> str:
+    """One of pydantic's findings on `model` (or Params) as `key: what was expected, what was got`."""
     loc = [part for part in problem["loc"] if not (isinstance(part, str) and "[" in part)]  # drop union branches
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
+    names = [part for part in loc if part not in TAGS]
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in names).lstrip(".")
     got = problem["input"]
     match problem["type"]:
         case "value_error":
             return f"{key}: {problem['ctx']['error']}" if key else str(problem["ctx"]["error"])
         case "extra_forbidden":
-            model: Any = Params
-            for part in loc[:-1]:
-                model = model.model_fields[part].annotation
-            return f"{key}: unknown key; {nearest(str(loc[-1]), model.model_fields)}"
+            return f"{key}: unknown key; {nearest(str(loc[-1]), known_keys(model or Params, loc))}"
         case "missing":
             return f"{key}: missing"
         case "literal_error":
             hint = f"; {nearest(got, literals(problem))}" if isinstance(got, str) else ""
             return f"{key}: expected {problem['ctx']['expected']}, got {got!r}{hint}"
+        case "union_tag_invalid":
+            return f"{key}.name: expected {' or '.join(map(repr, TAGS))}, got {problem['ctx']['tag']!r}"
+        case "union_tag_not_found":
+            return f"{key}.name: missing"
         case _:
             expected = problem["msg"].removeprefix("Input should be ").removeprefix("a valid ")
             return f"{key}: expected {expected}, got {got!r}"
+
+
+def known_keys(model: Any, loc: list[Any]) -> list[str]:
+    """The keys that stand beside the last of a path."""
+    for part in loc[:-1]:
+        model = TAGS[part] if part in TAGS else model.model_fields[part].annotation
+    return list(model.model_fields)
 
 
 def literals(problem: Any) -> list[str]:

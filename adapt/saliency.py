@@ -3,7 +3,7 @@
 Stated in ADAPT's abstract: a saliency criterion of network pruning. Reported by reviews of an earlier version: SNIP.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -61,46 +61,69 @@ CRITERIA: dict[str, Callable[[Evidence], Tensor]] = {
 }
 
 
+class Gradient(NamedTuple):
+    """A loss's gradient by the tokens of a branch and, where they are open, by their gates."""
+
+    tokens: Float[Tensor, "n d"]
+    gates: Float[Tensor, " n"] | None
+
+
 class Saliency:
     """The running scores of all tokens under one criterion.
 
-    Use: pass `gates()` to the encoders, call `observe` after each backward pass and before the optimiser's step, read
-    `scores`, then `reset` when tokens have been removed.
+    Use: pass `gates(branch)` to the encoders; after each backward pass `observe` the `gradients()`, or those of another
+    loss by `differentiate`; read `scores`, then `reset` when tokens have been removed.
     """
 
     def __init__(self, prompts: Prompts, criterion: str, seed: int):
         self.prompts = prompts
         self.rule = CRITERIA[criterion]
         self.seed = seed
+        self.open_gates: dict[str, Tensor] = {}
         self.reset()
 
     def reset(self) -> None:
         """Forget what was seen: scores are compared only within one interval between prunings."""
         tokens = self.prompts.tokens
         self.totals = {b: torch.zeros(len(tokens[b]), device=tokens[b].device) for b in BRANCHES}
-        self.open_gates: dict[str, Tensor] = {}
 
-    def gates(self) -> dict[str, Tensor | None]:
-        """Per branch the additive key biases [n], all 0, through which the next step's gate gradients come."""
+    def gates(self, branch: str) -> Float[Tensor, " n"] | None:
+        """The additive key biases, all 0, through which the next step's gate gradients come."""
         if self.rule is not gate:
-            return dict.fromkeys(BRANCHES)
-        self.open_gates = {b: torch.zeros_like(total).requires_grad_() for b, total in self.totals.items()}
-        return dict(self.open_gates)
+            return None
+        self.open_gates[branch] = torch.zeros_like(self.totals[branch]).requires_grad_()
+        return self.open_gates[branch]
 
-    def observe(self, step: int) -> None:
-        """Add one step's scores; the prompts' gradients have to be those of that step's loss."""
-        for number, branch in enumerate(BRANCHES):
-            tokens = self.prompts.tokens[branch]
-            if not len(tokens):
-                continue
+    def leaves(self) -> dict[str, list[Tensor]]:
+        """Tokens and, where open, gates of the branches that have tokens."""
+        tokens = self.prompts.tokens
+        gates = {b: [self.open_gates[b]] if b in self.open_gates else [] for b in BRANCHES}
+        return {b: [tokens[b], *gates[b]] for b in BRANCHES if len(tokens[b])}
+
+    def gradients(self) -> dict[str, Gradient]:
+        """What the backward pass has left."""
+        return {branch: _gradient([leaf.grad for leaf in leaves]) for branch, leaves in self.leaves().items()}
+
+    def differentiate(self, loss: Float[Tensor, ""]) -> dict[str, Gradient]:
+        """The gradients of another loss; those that the optimiser will use stay."""
+        leaves = self.leaves()
+        flat = iter(torch.autograd.grad(loss, [leaf for group in leaves.values() for leaf in group]))
+        return {branch: _gradient([next(flat) for _ in group]) for branch, group in leaves.items()}
+
+    def observe(self, step: int, gradients: Mapping[str, Gradient]) -> None:
+        """Add one step's scores."""
+        for branch, gradient in gradients.items():
             # the draw depends on seed and step alone, so that a resumed run repeats it
-            generator = torch.Generator().manual_seed((self.seed * 1_000_003 + step) * 2 + number)
-            gates = self.open_gates.get(branch)
-            assert tokens.grad is not None
-            self.totals[branch] += self.rule(
-                Evidence(tokens.detach(), tokens.grad, None if gates is None else gates.grad, generator)
-            )
+            draw = (self.seed * 1_000_003 + step) * 2 + BRANCHES.index(branch)
+            generator = torch.Generator().manual_seed(draw)
+            self.totals[branch] += self.rule(Evidence(self.prompts.tokens[branch].detach(), *gradient, generator))
 
     def scores(self) -> Float[Tensor, " n"]:
         """All tokens' scores, text before image, on the CPU."""
         return torch.cat([self.totals[branch].cpu() for branch in BRANCHES])
+
+
+def _gradient(parts: list[Tensor | None]) -> Gradient:
+    tokens, *gates = parts
+    assert tokens is not None
+    return Gradient(tokens, gates[0] if gates else None)

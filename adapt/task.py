@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from adapt.clip import Backbone
-from adapt.encoders import TextInput, split_shared
+from adapt.encoders import TextInput, encode_text, split_shared
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,18 @@ class Task:
     teacher: Float[Tensor, "c f"]  # normalised class embeddings of the frozen model, over the template ensemble
     seed: int
 
+    def words(self, template: str) -> TextInput:
+        """The classes in a template, tokenised."""
+        tokens = self.backbone.tokenize([template.format(name) for name in self.classes])
+        return split_shared(self.backbone.model, tokens)
+
     @cached_property
     def text(self) -> TextInput:
-        """The classes in the dataset's own template, tokenised."""
-        tokens = self.backbone.tokenize([self.template.format(name) for name in self.classes])
-        return split_shared(self.backbone.model, tokens)
+        """The classes in the dataset's own template."""
+        return self.words(self.template)
+
+    @cached_property
+    @torch.no_grad()
+    def handcrafted(self) -> Float[Tensor, "c f"]:
+        """The frozen model's normalised class embeddings in the dataset's own template."""
+        return F.normalize(encode_text(self.backbone.model, self.text), dim=-1)

@@ -1,10 +1,11 @@
 """The frozen model's features on disk: data/teacher/<dataset>/, shared by all methods."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES, SIMPLE_IMAGENET_TEMPLATES
 from torch import Tensor
 from torch.nn import functional as F
@@ -34,27 +35,35 @@ def ensemble(features: Float[Tensor, "m c f"]) -> Float[Tensor, "c f"]:
 
 
 @torch.no_grad()
+def embed_images(backbone: Backbone, pixels: Iterable[UInt8[Tensor, "3 y x"]]) -> Float[Tensor, "n f"]:
+    """Features of images, not normalised, some at a time."""
+    left = iter(pixels)
+    parts = iter(lambda: list(islice(left, CHUNK)), [])
+    return torch.cat([encode_image(backbone.model, backbone.normalise(torch.stack(part))) for part in parts]).cpu()
+
+
 def embed_views(
-    backbone: Backbone, images: list[Tensor], seed: int, *, count: int, scale: list[float], flip: bool
+    backbone: Backbone, images: list[Tensor], seed: int, *, first: int, count: int, scale: list[float], flip: bool
 ) -> Float[Tensor, "n v f"]:
-    """Normalised features of `count` views of every image: the very crops that training will see."""
+    """Features of `count` views of every image: the very crops that training will see.
 
-    def chunks() -> Iterator[Tensor]:
-        keys = [(seed, number, view) for number in range(len(images)) for view in range(count)]
-        for start in range(0, len(keys), CHUNK):
-            part = keys[start : start + CHUNK]
-            pixels = views.stack([images[key[1]] for key in part], part, size=backbone.size, scale=scale, flip=flip)
-            yield F.normalize(encode_image(backbone.model, backbone.normalise(pixels)), dim=-1)
-
-    return torch.cat(list(chunks())).unflatten(0, (len(images), count)).cpu()
+    first: number of the first image, see Batches.
+    """
+    keys = [(seed, first + number, view) for number in range(len(images)) for view in range(count)]
+    made = (views.view(images[key[1] - first], key, size=backbone.size, scale=scale, flip=flip) for key in keys)
+    return embed_images(backbone, made).unflatten(0, (len(images), count))
 
 
 def file(dataset: str, seed: int | None) -> Path:
-    """Where the features of a seed's views are; those of the classes for no seed."""
+    """Where the features of a seed's images are; those of the classes for no seed."""
     return ROOT / dataset / ("classes.safetensors" if seed is None else f"seed_{seed}.safetensors")
 
 
-def read(dataset: str, seed: int | None, backbone: Backbone) -> Tensor:
-    """Cached features; refused when another backbone or other weights made them."""
+def read(dataset: str, seed: int | None, backbone: Backbone) -> dict[str, Tensor]:
+    """Cached features by name; refused when another backbone or other weights made them.
+
+    Of the classes: `features` [c, f], normalised. Of a seed, for `train` and `val`, not normalised: `train.views`
+    [n, v, f] and `train.frozen` [n, f], of the images as evaluation sees them.
+    """
     expected = {"backbone": backbone.name, "weights": backbone.weights}
-    return artefacts.read_tensors(file(dataset, seed), f"dvc repro -f teacher@{dataset}", **expected)["features"]
+    return artefacts.read_tensors(file(dataset, seed), f"dvc repro -f teacher@{dataset}", **expected)

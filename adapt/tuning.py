@@ -1,5 +1,7 @@
 """From files to a tuned method and back: what the stages `train` and `evaluate` do for one seed of one dataset."""
 
+import resource
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,20 +11,23 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from adapt import artefacts, fewshot, methods, teacher
+from adapt import optimiser as optimisers
 from adapt.clip import Backbone
 from adapt.data import catalogue
 from adapt.data.batches import Batches
 from adapt.data.dataset import Item
 from adapt.data.views import centre, to_tensor
-from adapt.fit import TERMS, Record, Store, fit
+from adapt.fit import Record, Store, fit
 from adapt.methods._method import Method
+from adapt.params import Section, Views
+from adapt.settings import restore as restore_settings
 from adapt.task import Task
 
 ROOT = Path("data/tuned")
 PROMPTS = "prompts.safetensors"
 COLUMNS = {
     "lengths.csv": ("branch", "layer", "length"),
-    "history.csv": ("epoch", "lr", *TERMS, "tokens"),
+    "history.csv": ("epoch", "lr", "loss", "cross_entropy", "tokens"),  # and the method's own terms
     "trace.csv": ("step", "epoch", "tokens_left", "branch", "layer", "token", "score"),
 }
 
@@ -33,13 +38,16 @@ class Tuned(NamedTuple):
     tensors: dict[str, Tensor]
     lengths: list[dict[str, Any]]
     record: Record
+    memory: int  # peak, in bytes: of the device where that is a GPU, else of the process
 
 
-def describe(backbone: Backbone, preset: str, dataset: str, method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run is made from; it goes into the metadata of the prompts."""
+def describe(
+    backbone: Backbone, preset: str, dataset: str, method: str, settings: Section, views: Views
+) -> dict[str, Any]:
+    """What a run is made from; it goes into the metadata of the prompts, and evaluation builds the method from it."""
     made_from = {"preset": preset, "backbone": backbone.name, "weights": backbone.weights}
-    sections = {name: section.model_dump() for name, section in settings.items()}
-    return made_from | {"dataset": dataset, "method": method} | sections
+    made_from |= {"dataset": dataset, "method": method}
+    return made_from | {"settings": settings.model_dump(), "views": views.model_dump()}
 
 
 def fingerprint(made_from: Mapping[str, Any], dataset: str, seed: int) -> str:
@@ -51,24 +59,29 @@ def fingerprint(made_from: Mapping[str, Any], dataset: str, seed: int) -> str:
 def make_task(backbone: Backbone, dataset: str, seed: int) -> Task:
     """The sampled dataset, as methods see it."""
     described = fewshot.describe(dataset)
-    classes = teacher.read(dataset, None, backbone).to(backbone.device)
+    classes = teacher.read(dataset, None, backbone)["features"].to(backbone.device)
     return Task(backbone, described.template, described.classes, classes, seed)
 
 
-def make_batches(backbone: Backbone, dataset: str, seed: int, *, batch: int, scale: list[float], flip: bool) -> Batches:
-    """The training images of a seed, with the teacher's features of their views."""
-    items, source = fewshot.read(dataset, seed, "train"), catalogue.load(dataset)
-    return Batches(
-        images=[to_tensor(source.image(item.path)) for item in items],
-        labels=torch.tensor([item.label for item in items]),
-        teacher=teacher.read(dataset, seed, backbone),
-        normalise=backbone.normalise,
-        seed=seed,
-        batch=batch,
-        size=backbone.size,
-        scale=scale,
-        flip=flip,
-    )
+def make_batches(backbone: Backbone, dataset: str, seed: int, *, batch: int, views: Views) -> dict[str, Batches]:
+    """The training and the validation images of a seed, with the teacher's features of their views."""
+    source, features, made, first = catalogue.load(dataset), teacher.read(dataset, seed, backbone), {}, 0
+    for split in fewshot.SEEDED:
+        items = fewshot.read(dataset, seed, split)
+        made[split] = Batches(
+            images=[to_tensor(source.image(item.path)) for item in items],
+            labels=torch.tensor([item.label for item in items]),
+            teacher=features[f"{split}.views"],
+            frozen=features[f"{split}.frozen"],
+            normalise=backbone.normalise,
+            seed=seed,
+            batch_size=batch,
+            size=backbone.size,
+            first=first,
+            **views.model_dump(),
+        )
+        first += len(items)
+    return made
 
 
 def tune(
@@ -76,21 +89,36 @@ def tune(
     backbone: Backbone,
     dataset: str,
     seed: int,
-    settings: Mapping[str, Any],
+    settings: Section,
+    views: Views,
     store: Store,
     progress: Callable[[range], Iterable[int]],
 ) -> Tuned:
-    """Run a method on one seed of a dataset; settings are the params' sections by name."""
-    method = methods.build(name, make_task(backbone, dataset, seed), settings)
-    optimiser = settings["optimiser"].model_dump()
-    batches = make_batches(backbone, dataset, seed, batch=optimiser.pop("batch"), **settings["views"].model_dump())
-    record = fit(method, batches, **optimiser, store=store, progress=progress)
+    """Run a method on one seed of a dataset."""
+    method = methods.build(name, make_task(backbone, dataset, seed), dict(settings))
+    optimiser = getattr(settings, "optimiser", None)
+    batches = make_batches(backbone, dataset, seed, batch=optimiser.batch if optimiser else 1, views=views)
+    start = time.perf_counter()
+    method.prepare(batches["train"], batches["val"])
+    prepared = time.perf_counter() - start
+    record = Record()
+    if optimiser:
+        steps = optimisers.steps(optimiser, len(batches["train"]), fewshot.describe(dataset).shots)
+        record = fit(method, batches["train"], optimiser, steps=steps, store=store, progress=progress)
+    record.seconds += prepared
     lengths = [
         {"branch": branch, "layer": layer, "length": length}
         for branch, counts in method.lengths().items()
         for layer, length in enumerate(counts)
     ]
-    return Tuned(method.tensors(), lengths, record)
+    return Tuned(method.tensors(), lengths, record, peak_memory(backbone.device))
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most bytes ever held: on the device where that is a GPU, else by this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # kibibytes on Linux
 
 
 def write(path: Path, tuned: Tuned, made_from: Mapping[str, Any]) -> None:
@@ -98,9 +126,11 @@ def write(path: Path, tuned: Tuned, made_from: Mapping[str, Any]) -> None:
     path.mkdir()
     artefacts.write_tensors(path / PROMPTS, tuned.tensors, made_from)
     record = tuned.record
+    columns = {**COLUMNS, "history.csv": list(record.history[0]) if record.history else COLUMNS["history.csv"]}
     for name, rows in (("lengths.csv", tuned.lengths), ("history.csv", record.history), ("trace.csv", record.trace)):
-        artefacts.write_csv(path / name, COLUMNS[name], rows)
-    artefacts.write_json(path / "cost.json", {"steps": record.steps, "seconds": round(record.seconds, 3)})
+        artefacts.write_csv(path / name, columns[name], rows)
+    cost = {"steps": record.steps, "seconds": round(record.seconds, 3), "memory_mb": round(tuned.memory / 1e6, 1)}
+    artefacts.write_json(path / "cost.json", cost)
 
 
 def folder(dataset: str, method: str, seed: int) -> Path:
@@ -113,7 +143,10 @@ def restore(name: str, task: Task, dataset: str) -> Method:
     backbone = task.backbone
     path, made_by = folder(dataset, name, task.seed) / PROMPTS, f"dvc repro -f train@{dataset}-{name}"
     tensors = artefacts.read_tensors(path, made_by, backbone=backbone.name, weights=backbone.weights)
-    return methods.find(name).restore(task, tensors)
+    settings = restore_settings(name, artefacts.read_made_from(path)["settings"])
+    method = methods.build(name, task, dict(settings))
+    method.load(tensors)
+    return method.eval()
 
 
 def read_pixels(dataset: str, items: Iterable[Item], size: int) -> dict[str, UInt8[Tensor, "3 size size"]]:

@@ -1,10 +1,12 @@
-"""How the pocket's settings were chosen: accuracy on whole validation splits over a grid of params; test is not read.
+"""How settings are chosen: accuracy on whole validation splits over a grid of params; test is not read.
 
-    dvc repro teacher && python -m benchmarks.search optimiser.lr=0.005,0.01 context.length=4,8
+    dvc repro teacher && python -m benchmarks.search uniform,adapt optimiser.lr=0.005,0.01 context.length=4,8
+    python -m benchmarks.search coop knobs.coop.optimiser.lr=0.002,0.02
 
-Every combination is tuned on every dataset and seed of params.yaml with the methods that train, and adds a row to
-reports/search.csv: the settings, the mean accuracy by method, and `adapt` minus `uniform` with its standard error over
-datasets and seeds. Change nothing between `dvc repro teacher` and here that teacher features depend on.
+Every combination is tuned on every dataset and seed of params.yaml with the methods named first, and adds a row to
+reports/search/<methods>.csv: the settings, the mean accuracy by method and, for two methods, the second minus the first
+with its standard error over datasets and seeds. Change nothing between `dvc repro teacher` and here that teacher
+features depend on.
 """
 
 import csv
@@ -22,13 +24,13 @@ from ruamel.yaml import YAML
 from torch import Tensor
 from tqdm import tqdm
 
-from adapt import clip, methods, params, runs, tuning
+from adapt import clip, methods, params, runs, settings, tuning
+from adapt import optimiser as optimisers
 from adapt.data import catalogue
 from adapt.data.dataset import Item
 from adapt.fit import fit
 
-METHODS = ("uniform", "adapt")
-TABLE = Path("reports/search.csv")
+ROOT = Path("reports/search")
 Job = tuple[params.Params, str, str, int]
 
 base: dict[str, Any]
@@ -37,7 +39,7 @@ pixels: dict[str, dict[str, Tensor]]
 splits: dict[str, tuple[Item, ...]]
 
 
-def settings(grid: list[str]) -> list[dict[str, Any]]:
+def combinations(grid: list[str]) -> list[dict[str, Any]]:
     """All combinations of `key=value,value` arguments."""
     axes = []
     for argument in grid:
@@ -48,22 +50,30 @@ def settings(grid: list[str]) -> list[dict[str, Any]]:
 
 def with_settings(changes: dict[str, Any]) -> params.Params:
     """params.yaml with some values changed, checked as any."""
-    values = {key: dict(value) if isinstance(value, dict) else value for key, value in base.items()}
+    values = base
     for key, value in changes.items():
-        section, _, name = key.partition(".")
-        values[section][name] = value
+        for name in reversed(key.split(".")):
+            value = {name: value}
+        values = settings.merge(values, value)
     return params.Params.model_validate(values)
 
 
 def accuracy(job: Job) -> float:
     """Validation accuracy of one run."""
     torch.set_num_threads(1)
-    settled, dataset, method, seed = job
-    sections = {name: getattr(settled, name) for name in ("context", "prune", "distill", "optimiser", "views")}
-    made = methods.build(method, tuning.make_task(backbone, dataset, seed), sections)
-    optimiser = settled.optimiser.model_dump()
-    batch = optimiser.pop("batch")
-    fit(made, tuning.make_batches(backbone, dataset, seed, batch=batch, **settled.views.model_dump()), **optimiser)
+    changed, dataset, method, seed = job
+    sections = {name: getattr(changed, name) for name in ("context", "prune", "distill", "optimiser")}
+    settled = settings.settle(method, dataset, changed.shots, changed.backbone.name, changed.knobs, sections)
+    made = methods.build(method, tuning.make_task(backbone, dataset, seed), dict(settled))
+    optimiser = getattr(settled, "optimiser", None)
+    batches = tuning.make_batches(
+        backbone, dataset, seed, batch=optimiser.batch if optimiser else 1, views=changed.views
+    )
+    made.prepare(batches["train"], batches["val"])
+    if optimiser:
+        steps = optimisers.steps(optimiser, len(batches["train"]), changed.shots)
+        fit(made, batches["train"], optimiser, steps=steps)
+    made.eval()
     predicted = tuning.predict(made, backbone, [pixels[dataset][item.path] for item in splits[dataset]], 256)
     return runs.accuracy(predicted, list(splits[dataset]))
 
@@ -77,34 +87,38 @@ def main() -> None:
     splits = {name: catalogue.load(name).val for name in plain.datasets}
     pixels = {name: tuning.read_pixels(name, items, backbone.size) for name, items in splits.items()}
     runs_of_one = list(itertools.product(plain.datasets, plain.seeds))
+    names, grid = sys.argv[1].split(","), sys.argv[2:]
+    table = ROOT / f"{'-'.join(names)}.csv"
     with ProcessPoolExecutor(plain.runtime.processes, mp_context=multiprocessing.get_context("fork")) as pool:
-        for changes in tqdm(settings(sys.argv[1:]), unit="setting"):
-            start, settled = time.perf_counter(), with_settings(changes)
-            jobs = [(settled, dataset, method, seed) for method in METHODS for dataset, seed in runs_of_one]
+        for changes in tqdm(combinations(grid), unit="setting"):
+            start, changed = time.perf_counter(), with_settings(changes)
+            jobs = [(changed, dataset, method, seed) for method in names for dataset, seed in runs_of_one]
             found = list(pool.map(accuracy, jobs))
-            uniform, adapt = found[: len(runs_of_one)], found[len(runs_of_one) :]
-            gains = [a - u for a, u in zip(adapt, uniform, strict=True)]
-            by_dataset = {
-                dataset: statistics.mean(a for a, (name, _) in zip(adapt, runs_of_one, strict=True) if name == dataset)
+            shares = {name: found[i * len(runs_of_one) : (i + 1) * len(runs_of_one)] for i, name in enumerate(names)}
+            row: dict[str, Any] = {"settings": " ".join(f"{key}={value}" for key, value in changes.items())}
+            row |= {name: statistics.mean(share) for name, share in shares.items()}
+            if len(names) == 2:
+                gains = [b - a for a, b in zip(*shares.values(), strict=True)]
+                row |= {"gain": statistics.mean(gains), "standard_error": statistics.stdev(gains) / len(gains) ** 0.5}
+            last = list(zip(shares[names[-1]], runs_of_one, strict=True))
+            row |= {
+                dataset: statistics.mean(share for share, (name, _) in last if name == dataset)
                 for dataset in plain.datasets
             }
-            row = {
-                "settings": " ".join(f"{key}={value}" for key, value in changes.items()),
-                "uniform": statistics.mean(uniform),
-                "adapt": statistics.mean(adapt),
-                "gain": statistics.mean(gains),
-                "standard_error": statistics.stdev(gains) / len(gains) ** 0.5,
-                **by_dataset,
-            }
-            rounded = {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}
-            TABLE.parent.mkdir(exist_ok=True)
-            new = not TABLE.exists()
-            with TABLE.open("a", newline="") as file:
-                writer = csv.DictWriter(file, [*rounded, "seconds"], lineterminator="\n")
-                if new:
-                    writer.writeheader()
-                writer.writerow(rounded | {"seconds": round(time.perf_counter() - start)})
-            tqdm.write(str(rounded))
+            write(table, row, round(time.perf_counter() - start))
+
+
+def write(table: Path, row: dict[str, Any], seconds: int) -> None:
+    """Add a row to a table."""
+    rounded = {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}
+    table.parent.mkdir(parents=True, exist_ok=True)
+    new = not table.exists()
+    with table.open("a", newline="") as file:
+        writer = csv.DictWriter(file, [*rounded, "seconds"], lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow(rounded | {"seconds": seconds})
+    tqdm.write(str(rounded))
 
 
 if __name__ == "__main__":

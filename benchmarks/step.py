@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from adapt.encoders import encode_image, encode_text, split_shared
+from adapt.encoders import Stream, encode_image, encode_text, split_shared
 from tests import plain
 
 CLASSES = (10, 100)
@@ -41,13 +41,13 @@ def compare(model: Any, count: int) -> float:
     words = ["spotted", "tall", "quick", "old", "grey", "red", "new", "small", "wild", "round"]
     names = [f"{words[i % 10]} {words[i // 10 % 10]} thing {i}" for i in range(count)]
     tokens = open_clip.tokenize([f"a photo of a {name}." for name in names])
-    text, images = split_shared(tokens), torch.randn(BATCH, 3, 224, 224)
+    text, images = split_shared(model, tokens), torch.randn(BATCH, 3, 224, 224)
     sides = {"text": 512, "image": 768}
     prompts = {side: [(torch.randn(LENGTH, d) * 0.02).requires_grad_() for _ in range(12)] for side, d in sides.items()}
 
     def ours() -> Tensor:
-        seen, read = encode_image(model, images, prompts["image"]), encode_text(model, text, prompts["text"])
-        return loss_of(model, seen, read)
+        seen = encode_image(model, images, Stream(prompts["image"]))
+        return loss_of(model, seen, encode_text(model, text, Stream(prompts["text"])))
 
     def reference() -> Tensor:
         seen = plain.encode_image(model, images, prompts["image"])

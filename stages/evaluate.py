@@ -26,7 +26,7 @@ def main(
     def predict(seed: int) -> tuple[list[int], int]:
         tuned = tuning.restore(method, tuning.make_task(frozen, dataset, seed), dataset)
         found = tuning.predict(tuned, frozen, [pixels[item.path] for item in splits[seed]], evaluate.batch)
-        return found, sum(parameter.numel() for parameter in tuned.parameters())
+        return found, tuned.trainable()
 
     predicted = parallel.for_each(predict, seeds, processes=runtime.processes, device=frozen.device)
     facts = {"preset": preset, "backbone": frozen.name, "weights": frozen.weights}

@@ -5,7 +5,7 @@ import torch
 from adapt import artefacts, clip, fewshot, parallel, stage
 from adapt import teacher as cache
 from adapt.data import catalogue
-from adapt.data.views import to_tensor
+from adapt.data.views import centre, to_tensor
 from adapt.params import Backbone, Runtime, Teacher, Views
 
 
@@ -17,17 +17,25 @@ def main(
     frozen = clip.load(backbone.name, backbone.pretrained, runtime.device)
     described, source = fewshot.describe(dataset), catalogue.load(dataset)
 
-    def embed(seed: int) -> torch.Tensor:
-        images = [to_tensor(source.image(item.path)) for item in fewshot.read(dataset, seed, "train")]
-        return cache.embed_views(frozen, images, seed, count=teacher.views, scale=views.scale, flip=views.flip)
+    def embed(seed: int) -> dict[str, torch.Tensor]:
+        found, first = {}, 0
+        for split in fewshot.SEEDED:
+            originals = [source.image(item.path) for item in fewshot.read(dataset, seed, split)]
+            pixels = [to_tensor(image) for image in originals]
+            settings = {"count": teacher.views, "scale": views.scale, "flip": views.flip}
+            found[f"{split}.views"] = cache.embed_views(frozen, pixels, seed, first=first, **settings)
+            found[f"{split}.frozen"] = cache.embed_images(frozen, (centre(image, frozen.size) for image in originals))
+            first += len(pixels)
+        return found
 
     seen = parallel.for_each(embed, seeds, processes=runtime.processes, device=frozen.device)
     classes = cache.embed_classes(frozen, described.classes, teacher.templates)
     made_from = {"preset": preset, "backbone": frozen.name, "weights": frozen.weights, "dataset": dataset}
     with artefacts.folder(cache.ROOT / dataset) as path:
-        for seed, features in [(None, classes), *zip(seeds, seen, strict=True)]:
-            artefacts.write_tensors(path / cache.file(dataset, seed).name, {"features": features}, made_from)
-    stage.say(f"teacher {dataset}: {len(classes)} classes, {sum(map(len, seen)) * teacher.views} views")
+        for seed, tensors in [(None, {"features": classes}), *zip(seeds, seen, strict=True)]:
+            artefacts.write_tensors(path / cache.file(dataset, seed).name, tensors, made_from)
+    count = sum(found[f"{split}.views"].flatten(0, 1).shape[0] for found in seen for split in fewshot.SEEDED)
+    stage.say(f"teacher {dataset}: {len(classes)} classes, {count} views")
 
 
 if __name__ == "__main__":

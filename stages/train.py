@@ -2,7 +2,7 @@
 
 import torch
 
-from adapt import artefacts, clip, parallel, params, stage, tuning
+from adapt import artefacts, clip, parallel, params, settings, stage, tuning
 from adapt.checkpoint import Checkpoint
 
 
@@ -13,22 +13,18 @@ def main(
     seeds: list[int],
     backbone: params.Backbone,
     views: params.Views,
-    context: params.Context,
-    prune: params.Prune,
-    distill: params.Distill,
-    optimiser: params.Optimiser,
     runtime: params.Runtime,
 ) -> None:
     """Write data/tuned/<dataset>/<method>/seed_<s>/."""
     torch.set_num_threads(1)  # the seeds run side by side
     frozen = clip.load(backbone.name, backbone.pretrained, runtime.device)
-    settings = {"views": views, "context": context, "prune": prune, "distill": distill, "optimiser": optimiser}
-    made_from = tuning.describe(frozen, preset, dataset, method, settings)
+    settled = settings.read(dataset, method)
+    made_from = tuning.describe(frozen, preset, dataset, method, settled, views)
     stores = {seed: Checkpoint(tuning.fingerprint(made_from, dataset, seed)) for seed in seeds}
 
     def tune(seed: int) -> tuning.Tuned:
         progress = stage.bar(f"{dataset} {method} seed {seed}", seeds.index(seed), "epoch")
-        return tuning.tune(method, frozen, dataset, seed, settings, stores[seed], progress)
+        return tuning.tune(method, frozen, dataset, seed, settled, views, stores[seed], progress)
 
     tuned = parallel.for_each(tune, seeds, processes=runtime.processes, device=frozen.device)
     with artefacts.folder(tuning.ROOT / dataset / method) as path:

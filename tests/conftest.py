@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from adapt.clip import Backbone, freeze
 from adapt.data.batches import Batches
 from adapt.task import Task
-from adapt.teacher import embed_classes, embed_views
+from adapt.teacher import embed_classes, embed_images, embed_views
 
 GOLDENS = Path(__file__).parent / "goldens"
 CLASSES = ["annual crop land", "forest", "brushland or shrubland", "river", "sea or lake"]
@@ -84,17 +84,26 @@ def batches(backbone) -> Batches:
     """Eleven random images of the five classes in three views."""
     generator = torch.Generator().manual_seed(0)
     images = [torch.randint(0, 256, (3, 40, 36), generator=generator, dtype=torch.uint8) for _ in range(11)]
-    settings = {"scale": [0.5, 1.0], "flip": True}
+    settings = {"scale": [0.5, 1.0], "flip": True, "first": 0}
     return Batches(
         images=images,
         labels=torch.arange(11) % 5,
         teacher=embed_views(backbone, images, 1, count=3, **settings),
+        frozen=embed_images(backbone, [image[:, :32, :32] for image in images]),
         normalise=backbone.normalise,
         seed=1,
-        batch=4,
+        batch_size=4,
         size=backbone.size,
         **settings,
     )
+
+
+@pytest.fixture(scope="session")
+def golden_task(golden_clip) -> Task:
+    """The golden classes and CLIP; the teacher is the ensemble of the goldens' three templates."""
+    backbone = freeze("golden", golden_clip, torch.device("cpu"))
+    templates = ["a photo of a {}.", "a bad photo of the {}.", "itap of a {}."]
+    return Task(backbone, "a photo of a {}.", CLASSES, embed_classes(backbone, CLASSES, templates), seed=1)
 
 
 @pytest.fixture(scope="session")

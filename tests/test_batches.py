@@ -54,7 +54,7 @@ def test_epoch_shows_each_image_once_but_the_rest_of_the_last_batch(batches):
 def test_only_batch_is_kept_though_not_full(batches):
     from dataclasses import replace
 
-    (only,) = replace(batches, batch=100)(0)
+    (only,) = replace(batches, batch_size=100)(0)
     assert sorted(only.labels.tolist()) == sorted(batches.labels.tolist())
 
 
@@ -66,5 +66,5 @@ def test_order_differs_between_epochs(batches):
 def test_teacher_has_seen_the_very_crops_of_the_batch(batches, backbone):
     for epoch in (0, 1, 5):
         for batch in batches(epoch):
-            features = encode_image(backbone.model, batch.images, [None, None])
+            features = encode_image(backbone.model, batch.images)
             torch.testing.assert_close(torch.nn.functional.normalize(features, dim=-1), batch.teacher)

@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from adapt.encoders import TextInput, embed, encode_image, encode_text, split_shared
+from adapt.blocks import Mixture
+from adapt.encoders import Stream, TextInput, embed, encode_image, encode_text, split_shared
 from tests import plain
 from tests.conftest import CLASSES
 
-NONE = [None, None, None]
 LABELS = torch.tensor([0, 3, 4])
 WIDTHS = {"text": 512, "image": 768}
 DEEPER = "transformer.resblocks.1.VPT_shallow"
@@ -63,18 +63,16 @@ def test_single_class_keeps_its_end_in_its_own_part(golden_clip, tokens):
 
 
 def test_no_prompts_equals_open_clip_text(golden_clip, tokens, text, relative_error):
-    assert relative_error(encode_text(golden_clip, text, NONE), golden_clip.encode_text(tokens)) < 1e-5
+    assert relative_error(encode_text(golden_clip, text), golden_clip.encode_text(tokens)) < 1e-5
 
 
 def test_no_prompts_equals_open_clip_image(golden_clip, golden_images, relative_error):
-    assert (
-        relative_error(encode_image(golden_clip, golden_images, NONE), golden_clip.encode_image(golden_images)) < 1e-5
-    )
+    assert relative_error(encode_image(golden_clip, golden_images), golden_clip.encode_image(golden_images)) < 1e-5
 
 
 def test_golden_zero_shot(golden_clip, golden_images, text, golden, relative_error):
     known = golden("zeroshot.safetensors")
-    seen, read = encode_image(golden_clip, golden_images, NONE), encode_text(golden_clip, text, NONE)
+    seen, read = encode_image(golden_clip, golden_images), encode_text(golden_clip, text)
     logits, _ = cross_entropy(golden_clip, seen, read)
     assert relative_error(seen, known["image_features"]) < 1e-5
     assert relative_error(read, known["text_features"]) < 1e-5
@@ -88,8 +86,8 @@ def test_golden_key_value_prompts(name, golden_clip, golden_images, text, golden
         branch: [known.get(f"param.{branch}.{layer}", torch.zeros(0, width)).requires_grad_() for layer in range(3)]
         for branch, width in WIDTHS.items()
     }
-    seen = encode_image(golden_clip, golden_images, prompts["image"])
-    read = encode_text(golden_clip, text, prompts["text"])
+    seen = encode_image(golden_clip, golden_images, Stream(prompts["image"]))
+    read = encode_text(golden_clip, text, Stream(prompts["text"]))
     logits, loss = cross_entropy(golden_clip, seen, read)
     assert relative_error(F.normalize(seen, dim=-1), known["image_features"]) < 1e-5
     assert relative_error(F.normalize(read, dim=-1), known["text_features"]) < 1e-5
@@ -107,8 +105,8 @@ def test_golden_carried_image_context(golden_clip, golden_images, text, golden, 
     known = golden("vpt.safetensors")
     keys = ("image_encoder.VPT", f"image_encoder.{DEEPER}")
     first, deeper = (known[f"param.{key}"].requires_grad_() for key in keys)
-    seen = encode_image(golden_clip, golden_images, [golden_clip.visual.ln_pre(first), deeper, None])
-    logits, loss = cross_entropy(golden_clip, seen, encode_text(golden_clip, text, NONE))
+    seen = encode_image(golden_clip, golden_images, Stream([golden_clip.visual.ln_pre(first), deeper, None]))
+    logits, loss = cross_entropy(golden_clip, seen, encode_text(golden_clip, text))
     loss.backward()
     assert relative_error(logits, known["logits"]) < 1e-5
     for key, param in zip(keys, (first, deeper), strict=True):
@@ -120,9 +118,9 @@ def test_golden_carried_text_context(golden_clip, golden_images, tokens, golden,
     params = {key[6:]: value.requires_grad_() for key, value in known.items() if key.startswith("param.")}
     instead = split_shared(golden_clip, tokens, context=4)
     context = params["ctx"] + golden_clip.positional_embedding[1:5]
-    read = encode_text(golden_clip, instead, [context, params[f"text_encoder.{DEEPER}"], None], place=1)
+    read = encode_text(golden_clip, instead, Stream([context, params[f"text_encoder.{DEEPER}"], None]), place=1)
     image = [golden_clip.visual.ln_pre(params["image_encoder.VPT"]), params[f"image_encoder.{DEEPER}"], None]
-    logits, loss = cross_entropy(golden_clip, encode_image(golden_clip, golden_images, image), read)
+    logits, loss = cross_entropy(golden_clip, encode_image(golden_clip, golden_images, Stream(image)), read)
     loss.backward()
     assert relative_error(logits, known["logits"]) < 1e-5
     for key, param in params.items():
@@ -132,7 +130,7 @@ def test_golden_carried_text_context(golden_clip, golden_images, tokens, golden,
 @pytest.mark.parametrize("lengths", [[4, 1, 0], [0, 0, 3], [2, 2, 2]])
 def test_text_equals_plain_version(lengths, golden_clip, tokens, text, relative_error):
     mine, theirs = random_prompts("text", lengths), random_prompts("text", lengths)
-    short, long = encode_text(golden_clip, text, mine), plain.encode_text(golden_clip, tokens, theirs)
+    short, long = encode_text(golden_clip, text, Stream(mine)), plain.encode_text(golden_clip, tokens, theirs)
     weights = torch.randn(short.shape, generator=torch.Generator().manual_seed(1))
     (short * weights).sum().backward()
     (long * weights).sum().backward()
@@ -145,7 +143,10 @@ def test_text_equals_plain_version(lengths, golden_clip, tokens, text, relative_
 @pytest.mark.parametrize("lengths", [[4, 1, 0], [0, 0, 3], [2, 2, 2]])
 def test_image_equals_plain_version(lengths, golden_clip, golden_images, relative_error):
     mine, theirs = random_prompts("image", lengths), random_prompts("image", lengths)
-    short, long = encode_image(golden_clip, golden_images, mine), plain.encode_image(golden_clip, golden_images, theirs)
+    short, long = (
+        encode_image(golden_clip, golden_images, Stream(mine)),
+        plain.encode_image(golden_clip, golden_images, theirs),
+    )
     weights = torch.randn(short.shape, generator=torch.Generator().manual_seed(1))
     (short * weights).sum().backward()
     (long * weights).sum().backward()
@@ -159,13 +160,16 @@ def test_template_that_starts_with_the_class_shares_only_its_start(golden_clip, 
     tokens = open_clip.tokenize([f"{name} texture." for name in CLASSES])
     text = split_shared(golden_clip, tokens)
     assert len(text.shared) == 1
-    assert relative_error(encode_text(golden_clip, text, NONE), golden_clip.encode_text(tokens)) < 1e-5
+    assert relative_error(encode_text(golden_clip, text), golden_clip.encode_text(tokens)) < 1e-5
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 5, 100])
 def test_chunks_of_classes_change_neither_values_nor_gradients(chunk, golden_clip, text, relative_error):
     whole, parts = random_prompts("text", [2, 0, 1]), random_prompts("text", [2, 0, 1])
-    expected, got = encode_text(golden_clip, text, whole), encode_text(golden_clip, text, parts, chunk=chunk)
+    expected, got = (
+        encode_text(golden_clip, text, Stream(whole)),
+        encode_text(golden_clip, text, Stream(parts), chunk=chunk),
+    )
     expected.pow(2).sum().backward()
     got.pow(2).sum().backward()
     assert relative_error(got, expected) < 1e-5
@@ -178,8 +182,8 @@ def test_chunks_of_classes_change_neither_values_nor_gradients(chunk, golden_cli
 def test_bias_of_minus_infinity_removes_a_token(branch, golden_clip, golden_images, text, relative_error):
     def encode(prompts, biases=None):
         if branch == "text":
-            return encode_text(golden_clip, text, prompts, biases)
-        return encode_image(golden_clip, golden_images, prompts, biases)
+            return encode_text(golden_clip, text, Stream(prompts, biases))
+        return encode_image(golden_clip, golden_images, Stream(prompts, biases))
 
     prompts = [prompt.detach() for prompt in random_prompts(branch, [3, 2, 1])]
     biases = [torch.tensor([0.0, float("-inf"), 0.0]), torch.zeros(2), torch.tensor([float("-inf")])]
@@ -187,6 +191,32 @@ def test_bias_of_minus_infinity_removes_a_token(branch, golden_clip, golden_imag
     assert relative_error(encode(prompts, biases), encode(without)) < 1e-5
 
 
+def mixed_by_hand(block, x, contexts, weights, causal):
+    """x + Σ w·attention, then the MLP: the mean of the alternatives' outputs before the residual sum."""
+    x = x + sum(w * plain.attention(block, x, context, causal) for w, context in zip(weights, contexts, strict=True))
+    return x + block.mlp(block.ln_2(x))
+
+
+@pytest.mark.parametrize("branch", ["text", "image"])
+def test_mixture_of_contexts_mixes_the_outputs_of_attention(
+    branch, golden_clip, golden_images, text, tokens, relative_error
+):
+    options, weights = [*random_prompts(branch, [2, 3]), torch.zeros(0, WIDTHS[branch])], torch.tensor([0.5, 0.3, 0.2])
+    stream = Stream([Mixture(options, weights)] * 3)
+    if branch == "text":
+        x = golden_clip.token_embedding(tokens) + golden_clip.positional_embedding
+        for block in golden_clip.transformer.resblocks:
+            x = mixed_by_hand(block, x, options, weights, causal=True)
+        expected = golden_clip.ln_final(x)[torch.arange(5), tokens.argmax(dim=1)] @ golden_clip.text_projection
+        assert relative_error(encode_text(golden_clip, text, stream), expected) < 1e-5
+    else:
+        x = golden_clip.visual._embeds(golden_images)
+        for block in golden_clip.visual.transformer.resblocks:
+            x = mixed_by_hand(block, x, options, weights, causal=False)
+        expected = golden_clip.visual.ln_post(x)[:, 0] @ golden_clip.visual.proj
+        assert relative_error(encode_image(golden_clip, golden_images, stream), expected) < 1e-5
+
+
 def test_wrong_number_of_layers_is_refused(golden_clip, golden_images):
-    with pytest.raises(ValueError, match="2 and 3 and 3 entries for 3 blocks"):
-        encode_image(golden_clip, golden_images, [None, None])
+    with pytest.raises(ValueError, match="2 prompts, 3 biases and 3 adapters does not fit 3 blocks"):
+        encode_image(golden_clip, golden_images, Stream([None, None]))

@@ -7,19 +7,41 @@ import torch
 
 from adapt.checkpoint import Checkpoint
 from adapt.errors import UserError
-from adapt.fit import fit, learning_rate
+from adapt.fit import fit
 from adapt.methods.adapt import Adapt
 from adapt.methods.uniform import Uniform
-from adapt.params import Context, Distill, Prune
+from adapt.optimiser import rate
+from adapt.params import Context, Distill, Prune, Sgd
 
-OPTIMISER = {"lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4, "epochs": 6, "warmup_epochs": 1, "warmup_lr": 1e-5}
+OPTIMISER = Sgd(
+    name="sgd", lr=0.01, momentum=0.9, weight_decay=5e-4, epochs=6, batch=4, warmup_epochs=1, warmup_lr=1e-5
+)
+
+
+class Repeat:
+    """The same batch every step, one an epoch."""
+
+    def __init__(self, batch):
+        self.batch = batch
+
+    def __len__(self) -> int:
+        return 1
+
+    def __call__(self, epoch: int):
+        return [self.batch]
+
+
+def run(method, batches, **changes):
+    """fit, with the number of steps that the optimiser's section says."""
+    settings = OPTIMISER.model_copy(update={key: changes.pop(key) for key in set(changes) & set(Sgd.model_fields)})
+    return fit(method, batches, settings, steps=settings.epochs * len(batches), **changes)
 
 
 def make(task, criterion: str = "gate", kind: str = "angular", target: int = 7, of: type = Adapt):
     return of(
         task,
         context=Context(length=3, std=0.02),
-        prune=Prune(criterion=criterion, warmup=1, every=2, count=3, target=target),
+        prune=Prune(criterion=criterion, data="train", warmup=1, every=2, count=3, target=target),
         distill=Distill(kind=kind, text=1.0, image=1.0),
     )
 
@@ -29,7 +51,8 @@ def make(task, criterion: str = "gate", kind: str = "angular", target: int = 7, 
     [("lr0.0025_epochs50", 0.0025, 50), ("lr0.0035_epochs40", 0.0035, 40), ("lr0.002_epochs200", 0.002, 200)],
 )
 def test_golden_schedule(name, lr, epochs, golden):
-    mine = [learning_rate(e, lr=lr, epochs=epochs, warmup_epochs=1, warmup_lr=1e-5) for e in range(epochs)]
+    settings = OPTIMISER.model_copy(update={"lr": lr, "epochs": epochs})
+    mine = [rate(settings, 7 * epoch + 3, per_epoch=7, total=7 * epochs) for epoch in range(epochs)]
     assert mine == pytest.approx(golden("lr_schedule.json")[name], rel=1e-9)
 
 
@@ -37,7 +60,7 @@ def test_every_prompt_moves_and_every_frozen_weight_is_bit_equal(task, batches):
     method, frozen = make(task), copy.deepcopy(task.backbone.model.state_dict())
     method.classifier()(next(batches(0)).images)
     before = [tokens.detach().clone() for tokens in method.parameters()]
-    fit(method, batches, **(OPTIMISER | {"epochs": 2}))
+    run(method, batches, epochs=2)
     kept = {branch: method.prompts.slots[branch] for branch in ("text", "image")}
     for (branch, slots), old in zip(kept.items(), before, strict=True):
         now = method.prompts.tokens[branch]
@@ -53,14 +76,14 @@ def test_only_prompts_are_trainable(task):
 
 def test_target_is_reached_and_kept(task, batches):
     method = make(task)
-    record = fit(method, batches, **OPTIMISER)
+    record = run(method, batches)
     assert method.prompts.count() == 7
     assert record.history[-1]["tokens"] == 7
 
 
 def test_trace_tells_every_removed_token_once(task, batches):
     method = make(task)
-    trace = fit(method, batches, **OPTIMISER).trace
+    trace = run(method, batches).trace
     gone = {(row["branch"], row["layer"], row["token"]) for row in trace}
     assert len(gone) == len(trace) == 15 - 7
     left = {(branch, *slot) for branch, slots in method.prompts.slots.items() for slot in slots.tolist()}
@@ -68,17 +91,17 @@ def test_trace_tells_every_removed_token_once(task, batches):
 
 
 def test_no_pruning_before_its_epoch(task, batches):
-    assert all(row["epoch"] >= 1 for row in fit(make(task), batches, **OPTIMISER).trace)
+    assert all(row["epoch"] >= 1 for row in run(make(task), batches).trace)
 
 
 def test_pruned_to_nothing_is_zero_shot(task, batches):
     from adapt.methods.zero_shot import ZeroShot
 
     method = make(task, target=0)
-    fit(method, batches, **OPTIMISER)
+    run(method, batches)
     images = next(batches(0)).images
     assert method.prompts.count() == 0
-    torch.testing.assert_close(method.classifier()(images), ZeroShot(task).classifier()(images))
+    torch.testing.assert_close(method.classifier()(images), ZeroShot(task, text="template").classifier()(images))
 
 
 def test_loss_after_pruning_is_the_loss_with_those_keys_masked(task, batches):
@@ -86,7 +109,7 @@ def test_loss_after_pruning_is_the_loss_with_those_keys_masked(task, batches):
     biases = {branch: torch.zeros(len(tokens)) for branch, tokens in method.prompts.tokens.items()}
     biases["text"][[1, 5]] = float("-inf")
     biases["image"][2] = float("-inf")
-    gates, method.gates = method.gates, lambda: biases
+    gates, method.gates = method.gates, biases.get
     masked = method.losses(batch)[0]
     method.gates = gates
     n = len(biases["text"])
@@ -102,7 +125,7 @@ def test_loss_after_pruning_is_the_loss_with_those_keys_masked(task, batches):
 def test_killed_and_resumed_equals_never_killed(criterion, task, batches, tmp_path, monkeypatch):
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     whole = make(task, criterion)
-    record = fit(whole, batches, **OPTIMISER)
+    record = run(whole, batches)
 
     class Killed(Exception):
         pass
@@ -114,9 +137,9 @@ def test_killed_and_resumed_equals_never_killed(criterion, task, batches, tmp_pa
             yield epoch
 
     with pytest.raises(Killed):
-        fit(make(task, criterion), batches, **OPTIMISER, store=Checkpoint("run"), progress=until)
+        run(make(task, criterion), batches, store=Checkpoint("run"), progress=until)
     resumed = make(task, criterion)
-    again = fit(resumed, batches, **OPTIMISER, store=Checkpoint("run"))
+    again = run(resumed, batches, store=Checkpoint("run"))
     assert again.history == record.history
     assert again.trace == record.trace
     for key, value in whole.tensors().items():
@@ -126,20 +149,19 @@ def test_killed_and_resumed_equals_never_killed(criterion, task, batches, tmp_pa
 @pytest.mark.parametrize("kind", ["angular", "l1", "kl", "pairwise", "none"])
 def test_loss_of_every_distillation_goes_down_on_the_same_batch(kind, task, batches):
     batch = next(batches(0))
-    settings = OPTIMISER | {"lr": 1e-3}
-    losses = [row["loss"] for row in fit(make(task, kind=kind), lambda epoch: [batch], **settings).history]
+    losses = [row["loss"] for row in run(make(task, kind=kind), Repeat(batch), lr=1e-3).history]
     assert losses[-1] < losses[1]
 
 
 def test_uniform_has_the_budget_and_is_not_pruned(task, batches):
     method = make(task, of=Uniform, target=7)
-    assert fit(method, batches, **OPTIMISER).trace == []
+    assert run(method, batches).trace == []
     assert method.lengths() == {"text": [2, 1, 1], "image": [2, 1]}
 
 
 def test_unfinite_loss_says_where_and_what_to_do(task, batches):
-    with pytest.raises(UserError, match=r"the loss is nan in epoch \d.*lower optimiser.lr"):
-        fit(make(task), batches, **(OPTIMISER | {"lr": 1e30, "warmup_epochs": 0}))
+    with pytest.raises(UserError, match=r"the loss is nan in epoch \d.*lower the learning rate"):
+        run(make(task), batches, lr=1e30, warmup_epochs=0)
 
 
 def test_broken_checkpoint_counts_as_none(tmp_path, monkeypatch):

@@ -17,8 +17,8 @@ from tests.conftest import CLASSES, small_clip
 NO_DISTILLATION = Distill(kind="none", text=0.0, image=0.0)
 
 
-def make_adapt(task, criterion: str, length: int = 4, std: float = 0.02) -> Adapt:
-    prune = Prune(criterion=criterion, warmup=0, every=1000, count=1, target=0)
+def make_adapt(task, criterion: str, length: int = 4, std: float = 0.02, data: str = "train") -> Adapt:
+    prune = Prune(criterion=criterion, data=data, warmup=0, every=1000, count=1, target=0)
     return Adapt(task, context=Context(length=length, std=std), prune=prune, distill=NO_DISTILLATION)
 
 
@@ -66,6 +66,21 @@ def test_reset_forgets(task, batch):
     assert method.saliency.scores().count_nonzero() == 0
 
 
+@pytest.mark.parametrize("criterion", ["snip", "gate"])
+def test_bilevel_scores_are_those_of_a_val_batch(criterion, task, batches, batch):
+    """And the gradient that the optimiser uses stays the training batch's."""
+    by_val, by_train = make_adapt(task, criterion, data="val"), make_adapt(task, criterion)
+    by_val.prepare(batches, batches)
+    other = batches.batch(0, 1)
+    observe(by_val, batch, step=2)
+    observe(by_train, other)
+    torch.testing.assert_close(by_val.saliency.scores(), by_train.saliency.scores())
+    gradient = by_val.prompts.tokens["text"].grad.clone()
+    by_val.zero_grad()
+    by_val.losses(batch)[0].backward()
+    torch.testing.assert_close(by_val.prompts.tokens["text"].grad, gradient)
+
+
 def test_random_scores_depend_on_seed_and_step_alone(task, batch):
     scores = []
     for _ in range(2):
@@ -97,7 +112,7 @@ def test_gate_is_the_derivative_of_a_factor_on_the_attention_weight(task, batch)
     for factor in (1 + small, 1 - small):
         bias = torch.zeros(len(method.prompts.tokens["text"]))
         bias[place] = np.log(factor)
-        method.gates = lambda bias=bias: {"text": bias, "image": None}
+        method.gates = lambda branch, bias=bias: bias if branch == "text" else None
         losses.append(method.losses(batch)[0])
     slope = (losses[0] - losses[1]) / (2 * small)
     assert float(slope.detach().abs()) == pytest.approx(float(method.saliency.scores()[place]), rel=2e-2)
@@ -113,7 +128,7 @@ def removal_effects(method: Adapt, batch) -> np.ndarray:
             for place in range(count):
                 biases = {name: torch.zeros(size) for name, size in n.items()}
                 biases[branch][place] = float("-inf")
-                method.gates = lambda biases=biases: biases
+                method.gates = biases.get
                 effects.append(float(method.losses(batch)[0] - whole))
     return np.abs(effects)
 
@@ -125,7 +140,7 @@ def test_gate_predicts_the_true_effect_of_removal(batches, record_property):
     """
     backbone = small_clip(residual=30.0)
     task = Task(backbone, "a photo of a {}.", CLASSES, embed_classes(backbone, CLASSES, ["a photo of a {}."]), seed=1)
-    batch = next(replace(batches, batch=11)(0))
+    batch = next(replace(batches, batch_size=11)(0))
     correlations = {}
     for criterion in ("gate", "snip"):
         method = make_adapt(task, criterion)
@@ -148,5 +163,5 @@ def test_branch_without_tokens_has_no_scores():
     prompts = Prompts.initialise({"text": [0], "image": [2]}, {"text": 4, "image": 4}, std=1.0, seed=0)
     saliency = Saliency(prompts, "magnitude", seed=0)
     prompts.tokens["image"].sum().backward()
-    saliency.observe(1)
+    saliency.observe(1, saliency.gradients())
     assert len(saliency.scores()) == 2

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
+from torch.nn import functional as F
 
 from adapt.data import views
 
@@ -30,32 +31,32 @@ class Batches:
 
     images: list[UInt8[Tensor, "3 y x"]]
     labels: Int[Tensor, " n"]
-    teacher: Float[Tensor, "n v f"]
+    teacher: Float[Tensor, "n v f"]  # the frozen model's features of the views, not normalised
+    frozen: Float[Tensor, "n f"]  # and of the images as evaluation sees them
     normalise: Callable[[UInt8[Tensor, "b 3 y x"]], Float[Tensor, "b 3 y x"]]
     seed: int
-    batch: int
+    batch_size: int
     size: int
     scale: list[float]
     flip: bool
+    first: int  # number of the first image: train and val images have numbers of their own
 
     def __len__(self) -> int:
         """Steps per epoch."""
-        return max(1, len(self.images) // self.batch)
+        return max(1, len(self.images) // self.batch_size)
 
     def __call__(self, epoch: int) -> Iterator[Batch]:
         """The batches of an epoch."""
+        return (self.batch(epoch, step) for step in range(len(self)))
+
+    def batch(self, epoch: int, step: int) -> Batch:
+        """Batch number `step` of an epoch."""
         number = epoch % self.teacher.shape[1]
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.images)).tolist()
-        for step in range(len(self)):
-            chosen = order[step * self.batch : (step + 1) * self.batch]
-            pixels = views.stack(
-                [self.images[i] for i in chosen],
-                [(self.seed, i, number) for i in chosen],
-                size=self.size,
-                scale=self.scale,
-                flip=self.flip,
-            )
-            where = torch.tensor(chosen)
-            images = self.normalise(pixels)
-            device = images.device
-            yield Batch(images, self.labels[where].to(device), self.teacher[where, number].to(device))
+        chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
+        keys = [(self.seed, self.first + i, number) for i in chosen]
+        pixels = views.stack([self.images[i] for i in chosen], keys, size=self.size, scale=self.scale, flip=self.flip)
+        images = self.normalise(pixels)
+        where = torch.tensor(chosen)
+        teacher = F.normalize(self.teacher[where, number], dim=-1)
+        return Batch(images, self.labels[where].to(images.device), teacher.to(images.device))

@@ -26,7 +26,7 @@ def find(name: str) -> "type[Method]":
 
 
 def build(name: str, task: "Task", settings: Mapping[str, Any]) -> "Method":
-    """A method for a task, with those sections of the params that its constructor names."""
+    """A method for a task, with those of the settings that its constructor names (fit takes the optimiser)."""
     made = find(name)
     wanted = inspect.signature(made).parameters
-    return made(task, **{section: value for section, value in settings.items() if section in wanted})
+    return made(task, **{key: value for key, value in settings.items() if key in wanted})

@@ -1,11 +1,12 @@
 """ADAPT: heterogeneous prompts whose lengths are found by pruning tokens while tuning (TMLR 2026)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 
 from adapt import pruning
+from adapt.data.batches import Batches
 from adapt.methods._prompted import Prompted
 from adapt.params import Context, Distill, Prune
 from adapt.prompts import BRANCHES, Prompts
@@ -21,26 +22,40 @@ class Adapt(Prompted):
         backbone = task.backbone
         lengths = {branch: [context.length] * layers for branch, layers in backbone.layers.items()}
         prompts = Prompts.initialise(lengths, backbone.widths, std=context.std, seed=task.seed)
-        super().__init__(task, prompts, kind=distill.kind, text=distill.text, image=distill.image)
+        super().__init__(task, prompts, distill)
         self.schedule = Schedule(prune.warmup, prune.every, prune.count, prune.target)
         self.saliency = Saliency(self.prompts, prune.criterion, task.seed)
+        self.by_val = prune.data == "val"
 
-    def gates(self) -> dict[str, Tensor | None]:
+    def prepare(self, train: Batches, val: Batches) -> None:
+        """Keep the val images, where saliency is measured on them."""
+        self.val = val
+
+    def gates(self, branch: str) -> Tensor | None:
         """Open gates where the criterion looks at their gradients."""
-        return self.saliency.gates() if self.pruning_goes_on() else super().gates()
+        return self.saliency.gates(branch) if torch.is_grad_enabled() and self.pruning_goes_on() else None
 
     def observe(self, step: int) -> None:
-        """Add this step's saliency."""
-        if self.pruning_goes_on():
-            self.saliency.observe(step)
+        """Add this step's saliency; the bi-level variant takes it from a batch of val images, in their order."""
+        if not self.pruning_goes_on():
+            return
+        if self.by_val:
+            epoch, number = divmod(step - 1, len(self.val))
+            gradients = self.saliency.differentiate(self.losses(self.val.batch(epoch, number))[0])
+        else:
+            gradients = self.saliency.gradients()
+        self.saliency.observe(step, gradients)
 
-    def revise(self, step: int, epoch: int, optimiser: torch.optim.Optimizer) -> list[Removal]:
+    def revise(self, step: int, epoch: int, optimiser: torch.optim.Optimizer) -> Iterable[Removal]:
         """Prune where the schedule says so."""
-        due = self.schedule.due(step, epoch, self.prompts.count())
-        if not due:
+        return self.prune(self.schedule.due(step, epoch, self.prompts.count()), optimiser)
+
+    def prune(self, count: int, optimiser: torch.optim.Optimizer) -> list[Removal]:
+        """Remove the `count` tokens of the lowest scores."""
+        if not count:
             return []
         scores = self.saliency.scores()
-        removed = list(pruning.remove(self.prompts, optimiser, pruning.lowest(scores, due), scores))
+        removed = list(pruning.remove(self.prompts, optimiser, pruning.lowest(scores, count), scores))
         self.saliency.reset()
         return removed
 
@@ -52,10 +67,14 @@ class Adapt(Prompted):
         """The prompts and the running scores."""
         return self.tensors() | {f"{branch}.saliency": self.saliency.totals[branch].cpu() for branch in BRANCHES}
 
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """The prompts; scores start anew."""
+        super().load(tensors)
+        self.saliency.prompts = self.prompts
+        self.saliency.reset()
+
     def resume(self, tensors: Mapping[str, Tensor]) -> None:
         """Go on with prompts and scores."""
         super().resume(tensors)
-        self.saliency.prompts = self.prompts
-        self.saliency.reset()
         for branch, total in self.saliency.totals.items():
             total += tensors[f"{branch}.saliency"].to(total.device)

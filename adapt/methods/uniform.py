@@ -13,4 +13,4 @@ class Uniform(Prompted):
         backbone = task.backbone
         lengths = spread(prune.target, backbone.layers)
         prompts = Prompts.initialise(lengths, backbone.widths, std=context.std, seed=task.seed)
-        super().__init__(task, prompts, kind=distill.kind, text=distill.text, image=distill.image)
+        super().__init__(task, prompts, distill)

@@ -1,14 +1,23 @@
-"""Zero-shot CLIP: the dataset's template, nothing trained."""
+"""Zero-shot CLIP: nothing is trained."""
 
-from adapt.methods._prompted import Prompted
-from adapt.prompts import Prompts, spread
+from typing import Literal
+
+from jaxtyping import Float
+from torch import Tensor
+
+from adapt.methods._towers import Towers
 from adapt.task import Task
 
 
-class ZeroShot(Prompted):
-    """The frozen model with no prompts at all (Radford et al. 2021, one hand-crafted template)."""
+class ZeroShot(Towers):
+    """The frozen model (Radford et al. 2021), with the dataset's hand-crafted template or the template ensemble."""
 
-    def __init__(self, task: Task):
-        backbone = task.backbone
-        none = Prompts.initialise(spread(0, backbone.layers), backbone.widths, std=1.0, seed=0)
-        super().__init__(task, none, kind="none", text=0.0, image=0.0)
+    tuned = False
+
+    def __init__(self, task: Task, *, text: Literal["template", "ensemble"]):
+        super().__init__(task)
+        self.ensemble = text == "ensemble"
+
+    def text_features(self) -> Float[Tensor, "c f"]:
+        """Embeddings of the classes in one template or as the mean over `teacher.templates`."""
+        return self.task.teacher if self.ensemble else super().text_features()

@@ -1,0 +1,26 @@
+"""Words that a context starts from or stands in for."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from adapt.clip import Backbone
+from adapt.task import Task
+
+
+def random_tokens(shape: tuple[int, ...], std: float, task: Task, salt: int = 0) -> Tensor:
+    """Tokens drawn from N(0, std²); `salt` tells the draws of one method apart."""
+    generator = torch.Generator().manual_seed(task.seed * 1000 + salt)
+    return (torch.randn(shape, generator=generator) * std).to(task.backbone.device)
+
+
+def embed_words(backbone: Backbone, words: str) -> Float[Tensor, "t d"]:
+    """The embeddings of the tokens of some words, without positions."""
+    tokens = backbone.tokenize([words])[0]
+    return backbone.model.token_embedding(tokens[1 : int(tokens.argmax())]).detach().clone()
+
+
+def written(name: str, tokens: int, class_place: str = "end") -> str:
+    """A class in words, with an X for every context token (CoOp's way of counting positions)."""
+    before = {"end": tokens, "middle": tokens // 2, "front": 0}[class_place]
+    return " ".join([*["X"] * before, name, *["X"] * (tokens - before)]) + "."

@@ -1,0 +1,63 @@
+"""CoCoOp (Zhou et al. 2022): a context that each image shifts."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from adapt.data.batches import Batch
+from adapt.encoders import Stream, encode_text, split_shared
+from adapt.methods._method import Classifier
+from adapt.methods._towers import Towers
+from adapt.methods._words import embed_words
+from adapt.params import Count
+from adapt.task import Task
+
+
+class CoCoop(Towers):
+    """A context started from `words`; a small net turns an image's feature into what is added to all its tokens.
+
+    The text is encoded anew for every image, so steps and evaluation cost images × classes.
+    """
+
+    place = 1
+
+    def __init__(self, task: Task, *, words: str, narrowing: Count):
+        super().__init__(task)
+        backbone = task.backbone
+        self.context = nn.Parameter(embed_words(backbone, words))
+        features, width = task.teacher.shape[1], backbone.widths["text"]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(task.seed)
+            self.net = nn.Sequential(
+                nn.Linear(features, max(1, features // narrowing)),
+                nn.ReLU(),
+                nn.Linear(max(1, features // narrowing), width),
+            ).to(backbone.device)
+        tokens = backbone.tokenize([f"{words} {name}." for name in task.classes])
+        self.words = split_shared(backbone.model, tokens, context=len(self.context))
+
+    def logits(self, images: Float[Tensor, "b 3 y x"]) -> Float[Tensor, "b c"]:
+        """Each image against the classes as it sees them."""
+        backbone, seen = self.task.backbone, self.image_features(images)
+        t = len(self.context)
+        contexts = self.context + self.net(seen)[:, None] + backbone.model.positional_embedding[1 : t + 1]
+        rest = [None] * (backbone.layers["text"] - 1)
+        texts = [encode_text(backbone.model, self.words, Stream([c, *rest]), place=self.place) for c in contexts]
+        text = F.normalize(torch.stack(texts), dim=-1)
+        return backbone.scale * torch.einsum("bf,bcf->bc", seen, text)
+
+    def losses(self, batch: Batch) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+        """Cross-entropy."""
+        cross_entropy = F.cross_entropy(self.logits(batch.images), batch.labels)
+        return cross_entropy, {"cross_entropy": cross_entropy}
+
+    def classifier(self) -> Classifier:
+        """Nothing can be computed before the images are known."""
+        return self.logits
+
+    def lengths(self) -> dict[str, list[int]]:
+        """The context at the first layer of the text branch."""
+        found = super().lengths()
+        found["text"][0] = len(self.context)
+        return found

@@ -1,0 +1,82 @@
+"""CoOp (Zhou et al. 2022): the words around the class name are learned."""
+
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from adapt.encoders import PLAIN, Stream, TextInput, cut, embed, split_shared
+from adapt.methods._towers import Towers
+from adapt.methods._words import embed_words, random_tokens, written
+from adapt.params import Count, Std
+from adapt.task import Task
+
+ClassPlace = Literal["end", "middle", "front"]
+
+
+class Coop(Towers):
+    """`tokens` learned context tokens in the text, as ordinary tokens all the way up.
+
+    One context for all classes before the class name is part of what they share and is encoded once; with the class
+    name in front or in the middle, or with a context for each class, every class's text is encoded in full.
+    words: what the context starts from, in its last tokens; the others start as N(0, std²).
+    """
+
+    place = 1
+
+    def __init__(
+        self, task: Task, *, tokens: Count, words: str | None, class_place: ClassPlace, class_specific: bool, std: Std
+    ):
+        super().__init__(task)
+        backbone, classes = task.backbone, len(task.classes)
+        shape = (classes, tokens) if class_specific else (tokens,)
+        context = random_tokens((*shape, backbone.widths["text"]), std, task)
+        if words:
+            start = embed_words(backbone, words)
+            context[..., tokens - len(start) :, :] = start
+        self.context = nn.Parameter(context)
+        self.shared = class_place == "end" and not class_specific
+        written_text = [written(name, tokens, class_place) for name in task.classes]
+        self.tokens = backbone.tokenize(written_text)
+        names = backbone.tokenize(task.classes).argmax(dim=1) - 1  # tokens of each name
+        self.slots = slots(names, tokens, class_place)
+
+    @classmethod
+    def agree(cls, settings: Any) -> None:
+        """Refuse more words than tokens."""
+        words = (settings.words or "").split()
+        if len(words) > settings.tokens:
+            raise ValueError(f"words: {settings.words!r} has {len(words)} words, more than tokens: {settings.tokens}")
+
+    def positioned(self) -> Float[Tensor, "... t d"]:
+        """The context with the embeddings of its positions."""
+        return self.context + self.task.backbone.model.positional_embedding[self.slots]
+
+    def text(self) -> TextInput:
+        """The classes' own tokens after the context, or all of the text with the context in its place."""
+        model, tokens = self.task.backbone.model, self.tokens
+        if self.shared:
+            return split_shared(model, tokens, context=self.context.shape[0])
+        rows = torch.arange(len(tokens), device=tokens.device)[:, None]
+        values = self.positioned().expand(*self.slots.shape, -1)
+        return cut(embed(model, tokens).index_put((rows, self.slots), values), tokens.argmax(dim=1), shared=1)
+
+    def stream(self, branch: str) -> Stream:
+        """A context that all classes share; whatever else there is stands in the text."""
+        if branch == "image" or not self.shared:
+            return PLAIN
+        return Stream([self.positioned()[0], *[None] * (self.task.backbone.layers["text"] - 1)])
+
+    def lengths(self) -> dict[str, list[int]]:
+        """The context at the first layer of the text branch."""
+        found = super().lengths()
+        found["text"][0] = self.context.shape[-2]
+        return found
+
+
+def slots(names: Int[Tensor, " c"], tokens: int, class_place: ClassPlace) -> Int[Tensor, "c t"]:
+    """The positions of the context's tokens in each class's text, for names of so many tokens."""
+    before = {"end": tokens, "middle": tokens // 2, "front": 0}[class_place]
+    place = torch.arange(1, tokens + 1, device=names.device)  # after the start-of-text token
+    return place + names[:, None] * (place > before)

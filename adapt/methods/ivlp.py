@@ -1,0 +1,45 @@
+"""IVLP, independent vision-language prompting (Rasheed et al. 2023): deep prompts in both branches, apart."""
+
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from adapt.encoders import TextInput
+from adapt.methods._deep import Deep, image_parameters, text_parameters, without_words
+from adapt.params import Count, Depth, Std
+from adapt.task import Task
+
+
+class Ivlp(Deep):
+    """`text_tokens` and `image_tokens` prompts at each of the first `depth` layers of their branches.
+
+    words: the text around the class name; the first prompt starts from its first tokens and takes their place.
+    """
+
+    def __init__(self, task: Task, *, text_tokens: Count, image_tokens: Count, depth: Depth, words: str, std: Std):
+        super().__init__(task)
+        self.text_list = text_parameters(task, words, text_tokens, depth, std)
+        self.image_list = image_parameters(task, image_tokens, depth, std)
+        self.input = without_words(task, words, text_tokens)
+
+    @classmethod
+    def agree(cls, settings: Any) -> None:
+        """Refuse more tokens than there are words to start from."""
+        if len(settings.words.split()) < settings.text_tokens:
+            raise ValueError(
+                f"words: {settings.words!r} has fewer words than text_tokens: {settings.text_tokens}, "
+                "which start from them"
+            )
+
+    def text(self) -> TextInput:
+        """The words that no prompt replaces."""
+        return self.input
+
+    def text_prompts(self) -> list[Float[Tensor, "t d"]]:
+        """The learned ones."""
+        return list(self.text_list)
+
+    def image_prompts(self) -> list[Float[Tensor, "t d"]]:
+        """The learned ones."""
+        return list(self.image_list)

@@ -1,0 +1,50 @@
+"""MaPLe (Khattak et al. 2023): image prompts are projections of the text prompts."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from adapt.encoders import TextInput
+from adapt.methods._deep import Deep, text_parameters, without_words
+from adapt.methods.ivlp import Ivlp
+from adapt.params import Count, Depth, Std
+from adapt.task import Task
+
+
+class Maple(Deep):
+    """`text_tokens` prompts at each of the first `depth` layers, each with a linear map into the image branch.
+
+    words: as for ivlp. The maps of the deeper layers start equal, as in the authors' code.
+    """
+
+    def __init__(self, task: Task, *, text_tokens: Count, depth: Depth, words: str, std: Std):
+        super().__init__(task)
+        widths = task.backbone.widths
+        self.text_list = text_parameters(task, words, text_tokens, depth, std)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(task.seed)
+            first, deeper = (nn.Linear(widths["text"], widths["image"]) for _ in range(2))
+        self.maps = nn.ModuleList([first, *(nn.Linear(widths["text"], widths["image"]) for _ in range(depth - 1))])
+        for layer in self.maps[1:]:
+            layer.load_state_dict(deeper.state_dict())
+        self.maps.to(task.backbone.device)
+        self.input = without_words(task, words, text_tokens)
+
+    @classmethod
+    def agree(cls, settings: Any) -> None:
+        """Refuse more tokens than there are words to start from."""
+        Ivlp.agree(settings)
+
+    def text(self) -> TextInput:
+        """The words that no prompt replaces."""
+        return self.input
+
+    def text_prompts(self) -> list[Float[Tensor, "t d"]]:
+        """The learned ones."""
+        return list(self.text_list)
+
+    def image_prompts(self) -> list[Float[Tensor, "t d"]]:
+        """The text prompts, projected."""
+        return [layer(prompt) for layer, prompt in zip(self.maps, self.text_list, strict=True)]

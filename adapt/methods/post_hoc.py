@@ -1,0 +1,32 @@
+"""The control for pruning while tuning: tuned at full length, pruned once at the end, not tuned any further."""
+
+from collections.abc import Iterable
+
+import torch
+
+from adapt.data.batches import Batches
+from adapt.methods.adapt import Adapt
+from adapt.pruning import Removal
+
+
+class PostHoc(Adapt):
+    """`adapt` with one pruning after the last step, by the saliency summed over the last epoch (ours)."""
+
+    def prepare(self, train: Batches, val: Batches) -> None:
+        """Learn how many steps an epoch has."""
+        super().prepare(train, val)
+        self.per_epoch = len(train)
+
+    def observe(self, step: int) -> None:
+        """Scores begin anew with every epoch, so that those of the last are left."""
+        if (step - 1) % self.per_epoch == 0:
+            self.saliency.reset()
+        super().observe(step)
+
+    def revise(self, step: int, epoch: int, optimiser: torch.optim.Optimizer) -> Iterable[Removal]:
+        """Nothing goes while tuning."""
+        return []
+
+    def finish(self, optimiser: torch.optim.Optimizer) -> Iterable[Removal]:
+        """Prune down to the budget."""
+        return self.prune(max(0, self.prompts.count() - self.schedule.target), optimiser)

@@ -1,0 +1,57 @@
+"""ProGrad (Zhu et al. 2023): CoOp, with steps that would contradict zero-shot CLIP projected."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from adapt.data.batches import Batch
+from adapt.distill import Features, logits
+from adapt.methods.coop import ClassPlace, Coop
+from adapt.params import Count, Std, Weight
+from adapt.task import Task
+
+
+class ProGrad(Coop):
+    """Let a be the gradient of the cross-entropy, b that of the distance to zero-shot CLIP's predictions.
+
+    Where a·b < 0 the step is a - strength · (a·b/‖b‖²) b, else a. The distance itself is not descended.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        *,
+        tokens: Count,
+        words: str | None,
+        class_place: ClassPlace,
+        class_specific: bool,
+        std: Std,
+        strength: Weight,
+    ):
+        super().__init__(
+            task, tokens=tokens, words=words, class_place=class_place, class_specific=class_specific, std=std
+        )
+        self.strength = strength
+
+    def losses(self, batch: Batch) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+        """Cross-entropy alone; the general direction b is kept for `observe`."""
+        scale = self.task.backbone.scale
+        student = logits(Features(self.text_features(), self.image_features(batch.images)), scale)
+        teacher = logits(Features(self.task.handcrafted, batch.teacher), scale)
+        distance = F.cross_entropy(student, teacher.softmax(dim=-1))
+        (self.general,) = torch.autograd.grad(distance, self.context, retain_graph=True)
+        cross_entropy = F.cross_entropy(student, batch.labels)
+        return cross_entropy, {"cross_entropy": cross_entropy, "distance": distance}
+
+    def observe(self, step: int) -> None:
+        """Take out of the gradient what points against the general direction."""
+        assert self.context.grad is not None
+        self.context.grad = project(self.context.grad, self.general, self.strength)
+
+
+def project(a: Tensor, b: Tensor, strength: float) -> Tensor:
+    """a, or a - strength · (a·b/‖b‖²) b where the two point apart."""
+    unit = b / b.norm()
+    along = (a * unit).sum()
+    return torch.where(along < 0, a - strength * along * unit, a)

@@ -1,0 +1,78 @@
+"""PromptSRC (Khattak et al. 2023): IVLP regulated by the frozen model, its prompts averaged over the epochs."""
+
+import math
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from adapt.data.batches import Batch
+from adapt.distill import Features, kl, l1
+from adapt.methods._towers import Term
+from adapt.methods.ivlp import Ivlp
+from adapt.params import Count, Depth, Positive, Sgd, Std, Weight
+from adapt.pruning import Removal
+from adapt.task import Task
+
+
+class PromptSrc(Ivlp):
+    """IVLP + L1 to the frozen class and image features + KL to the frozen logits.
+
+    The prompts that count in the end are a mean over all epochs, weighted by a Gaussian of `mean` and `deviation`.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        *,
+        text_tokens: Count,
+        image_tokens: Count,
+        depth: Depth,
+        words: str,
+        std: Std,
+        l1_text: Weight,
+        l1_image: Weight,
+        kl_logits: Weight,
+        mean: float,
+        deviation: Positive,
+        optimiser: Sgd,
+    ):
+        super().__init__(task, text_tokens=text_tokens, image_tokens=image_tokens, depth=depth, words=words, std=std)
+        self.factors = (l1_text, l1_image, kl_logits)
+        self.epochs = gaussian(mean, deviation, optimiser.epochs)
+        self.total = [torch.zeros_like(prompt) for prompt in self.parameters()]
+
+    def terms(self, student: Features, batch: Batch) -> list[Term]:
+        """What holds the prompts near the frozen model."""
+        teacher, scale = Features(self.task.teacher, batch.teacher), self.task.backbone.scale
+        values = (*l1(student, teacher, scale), kl(student, teacher, scale)[1])
+        return [Term(*term) for term in zip(("l1_text", "l1_image", "kl"), self.factors, values, strict=True)]
+
+    @torch.no_grad()
+    def close(self, epoch: int) -> None:
+        """Add the epoch's prompts to the mean."""
+        for total, prompt in zip(self.total, self.parameters(), strict=True):
+            total += self.epochs[epoch] * prompt
+
+    @torch.no_grad()
+    def finish(self, optimiser: torch.optim.Optimizer) -> Iterable[Removal]:
+        """Put the mean in place of the last epoch's prompts."""
+        for total, prompt in zip(self.total, self.parameters(), strict=True):
+            prompt.copy_(total)
+        return []
+
+    def progress(self) -> dict[str, Tensor]:
+        """The prompts and the mean so far."""
+        return self.tensors() | {f"total.{number}": total.cpu() for number, total in enumerate(self.total)}
+
+    def resume(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on with both."""
+        self.load({name: value for name, value in tensors.items() if not name.startswith("total.")})
+        for number, total in enumerate(self.total):
+            total.copy_(tensors[f"total.{number}"])
+
+
+def gaussian(mean: float, deviation: float, epochs: int) -> list[float]:
+    """The weight of each epoch, counted from 1; they sum to 1."""
+    heights = [math.exp(-(((epoch - mean) / deviation) ** 2) / 2) for epoch in range(1, epochs + 1)]
+    return [height / math.fsum(heights) for height in heights]

@@ -1,0 +1,95 @@
+"""Tip-Adapter (Zhang et al. 2022): zero-shot CLIP and a cache of the few-shot images' features, nothing tuned."""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from adapt.data.batches import Batches
+from adapt.methods._method import Classifier
+from adapt.methods._towers import Towers
+from adapt.params import Count, Weight
+from adapt.task import Task
+
+
+class TipAdapter(Towers):
+    """logits = scale · f·Wᵀ + alpha · exp(-beta·(1 - f·keysᵀ))·values.
+
+    keys: each training image's frozen feature, the mean over its views; values: one-hot labels. alpha and beta are
+    searched on the val images, from 0.1 up to but without `alpha_to` and `beta_to`, in so many steps; ties go to the
+    smallest beta, then to the smallest alpha.
+    """
+
+    tuned = False
+    keys: Tensor
+    labels: Tensor
+    mix: Tensor  # alpha and beta
+
+    def __init__(
+        self,
+        task: Task,
+        *,
+        alpha: Weight,
+        beta: Weight,
+        alpha_to: Weight,
+        beta_to: Weight,
+        alpha_steps: Count,
+        beta_steps: Count,
+    ):
+        super().__init__(task)
+        self.grid = [
+            torch.arange(n) * (to - 0.1) / n + 0.1 for to, n in ((alpha_to, alpha_steps), (beta_to, beta_steps))
+        ]
+        self.register_buffer("keys", torch.zeros(0, task.teacher.shape[1]))
+        self.register_buffer("labels", torch.zeros(0, dtype=torch.long))
+        self.register_buffer("mix", torch.tensor([alpha, beta]))
+
+    def prepare(self, train: Batches, val: Batches) -> None:
+        """Fill the cache, then look for alpha and beta."""
+        device = self.task.backbone.device
+        self.put("keys", F.normalize(train.teacher.mean(dim=1), dim=-1).to(device))
+        self.put("labels", train.labels.to(device))
+        self.mix = self.mix.to(device)
+        self.seen = (F.normalize(val.frozen, dim=-1).to(device), val.labels.to(device))
+        self.text_embeddings = self.text_features()
+        self.search()
+
+    def put(self, name: str, value: Tensor) -> None:
+        """Replace a part of the cache by one of another size."""
+        setattr(self, name, value)
+
+    @torch.no_grad()
+    def search(self) -> None:
+        """Set alpha and beta to the first best on the val images."""
+        features, labels = self.seen
+        plain, likeness = self.task.backbone.scale * features @ self.text_embeddings.T, features @ self.keys.T
+        best = -1
+        for beta in self.grid[1].tolist():
+            cached = torch.exp(-beta * (1 - likeness)) @ self.values()
+            for alpha in self.grid[0].tolist():
+                right = int(((plain + alpha * cached).argmax(dim=1) == labels).sum())
+                if right > best:
+                    best, self.mix = right, torch.tensor([alpha, beta], device=self.mix.device)
+
+    def values(self) -> Float[Tensor, "n c"]:
+        """One-hot labels of the cache."""
+        return F.one_hot(self.labels, len(self.task.classes)).float()
+
+    def logits(self, features: Float[Tensor, "b f"], text: Float[Tensor, "c f"]) -> Float[Tensor, "b c"]:
+        """Zero-shot logits and the cache's."""
+        alpha, beta = self.mix
+        cached = torch.exp(-beta * (1 - features @ self.keys.T)) @ self.values()
+        return self.task.backbone.scale * features @ text.T + alpha * cached
+
+    def classifier(self) -> Classifier:
+        """From frozen features."""
+        text = self.text_features()
+        return lambda images: self.logits(self.image_features(images), text)
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """A cache of any size."""
+        for name, value in tensors.items():
+            self.put(name, value.to(self.task.backbone.device))
+        self.text_embeddings = self.text_features().detach()

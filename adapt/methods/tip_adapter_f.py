@@ -1,0 +1,42 @@
+"""Tip-Adapter-F (Zhang et al. 2022): Tip-Adapter with the cache's keys tuned."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from adapt.data.batches import Batch, Batches
+from adapt.methods.tip_adapter import TipAdapter
+from adapt.pruning import Removal
+
+
+class TipAdapterF(TipAdapter):
+    """Its keys are trained with the first alpha and beta; these are searched afterwards.
+
+    Differs from the authors' code, which keeps the epoch that is best on the test images: the last epoch is kept.
+    """
+
+    tuned = True
+
+    def prepare(self, train: Batches, val: Batches) -> None:
+        """Fill the cache."""
+        first = self.mix.clone()
+        super().prepare(train, val)
+        self.mix = first.to(self.mix.device)
+
+    def put(self, name: str, value: Tensor) -> None:
+        """The keys are what is trained."""
+        if name == "keys":
+            self._buffers.pop("keys", None)
+            value = nn.Parameter(value)
+        super().put(name, value)
+
+    def losses(self, batch: Batch) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+        """Cross-entropy, from the frozen features of the views: no image is encoded."""
+        cross_entropy = F.cross_entropy(self.logits(batch.teacher, self.text_embeddings), batch.labels)
+        return cross_entropy, {"cross_entropy": cross_entropy}
+
+    def finish(self, optimiser: torch.optim.Optimizer) -> list[Removal]:
+        """Look for alpha and beta with the keys that were trained."""
+        self.search()
+        return []

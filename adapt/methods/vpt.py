@@ -1,0 +1,26 @@
+"""VPT, deep (Jia et al. 2022): prompts in the image tower alone."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from adapt.encoders import TextInput
+from adapt.methods._deep import Deep, image_parameters
+from adapt.params import Count, ImageDepth, Std, Template
+from adapt.task import Task
+
+
+class Vpt(Deep):
+    """`tokens` image prompts at each of the first `depth` layers; the classes in a fixed template, or the dataset's."""
+
+    def __init__(self, task: Task, *, tokens: Count, depth: ImageDepth, std: Std, template: Template | None):
+        super().__init__(task)
+        self.prompts = image_parameters(task, tokens, depth, std)
+        self.input = task.words(template or task.template)
+
+    def text(self) -> TextInput:
+        """The template."""
+        return self.input
+
+    def image_prompts(self) -> list[Float[Tensor, "t d"]]:
+        """The learned ones."""
+        return list(self.prompts)

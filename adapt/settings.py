@@ -1,0 +1,113 @@
+"""The settings of every method on every dataset, checked before any work: data/settings/<dataset>/<method>.json.
+
+Each run depends on its own file alone: a changed knob of one method leaves the runs of the others as they are.
+"""
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from pydantic import ValidationError, create_model
+
+from adapt import architecture, artefacts, methods
+from adapt.errors import UserError
+from adapt.params import Optimiser, Section, explain
+
+ROOT = Path("data/settings")
+CHECKED = Path("data/checked")  # always the same: whatever must not start before the check depends on it
+CONDITIONS = ("shots", "datasets")
+
+
+def schema(method: str) -> type[Section]:
+    """What a method is to be told: the keyword arguments of its constructor and, if it is tuned, an optimiser."""
+    made = methods.find(method)
+    hints = get_type_hints(made.__init__, include_extras=True)
+    parameters = inspect.signature(made.__init__).parameters.values()
+    fields: dict[str, Any] = {p.name: (hints[p.name], ...) for p in parameters if p.kind is p.KEYWORD_ONLY}
+    if made.tuned:
+        fields.setdefault("optimiser", (Optimiser, ...))
+    return create_model(method, __base__=Section, **fields)
+
+
+def settle(
+    method: str, dataset: str, shots: int, backbone: str, knobs: Mapping[str, Any], sections: Mapping[str, Section]
+) -> Section:
+    """The settings of a method: its knobs, with the cases that hold here, and sections of the params.
+
+    What `knobs.<method>` does not say is taken from the section of that name (context, prune, distill, optimiser).
+    Raises: UserError with one line for each wrong or contradicting knob.
+    """
+    known = schema(method)
+    given = {name: section.model_dump() for name, section in sections.items() if name in known.model_fields}
+    entries = dict(knobs.get(method, {}))
+    cases = check_cases(method, entries.pop("cases", []))
+    given = merge(given, entries)
+    for case in cases:  # those that do not hold here are checked as well
+        validate(method, backbone, known, merge(given, changes(case)))
+        if shots in case.get("shots", [shots]) and dataset in case.get("datasets", [dataset]):
+            given = merge(given, changes(case))
+    return validate(method, backbone, known, given)
+
+
+def validate(method: str, backbone: str, known: type[Section], given: Mapping[str, Any]) -> Section:
+    """Settings of the right types and ranges that do not contradict each other."""
+    where = f"params.yaml: knobs.{method}"
+    try:
+        settings = known.model_validate(given, context={"layers": architecture.layers(backbone)})
+    except ValidationError as error:
+        raise UserError("\n".join(f"{where}.{explain(problem, known)}" for problem in error.errors())) from None
+    try:
+        methods.find(method).agree(settings)
+    except ValueError as error:
+        raise UserError(f"{where}.{error}") from None
+    return settings
+
+
+def check_cases(method: str, cases: Any) -> list[dict[str, Any]]:
+    """The cases of a method's knobs: lists of shots or datasets, and what they change."""
+    for number, case in enumerate(cases if isinstance(cases, list) else [cases]):
+        fits = isinstance(case, dict) and any(name in case for name in CONDITIONS)
+        if not fits or not all(isinstance(case.get(name, []), list) for name in CONDITIONS) or not changes(case):
+            raise UserError(
+                f"params.yaml: knobs.{method}.cases[{number}]: expected a list of shots or of datasets and the knobs "
+                f"that it changes, got {case!r}"
+            )
+    return cases
+
+
+def changes(case: Mapping[str, Any]) -> dict[str, Any]:
+    """What a case changes."""
+    return {name: value for name, value in case.items() if name not in CONDITIONS}
+
+
+def merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """`old` with the entries of `new`, section by section; a section that has a `name` is whole."""
+    inner = {
+        name: merge(old[name], value)
+        for name, value in new.items()
+        if isinstance(value, Mapping) and isinstance(old.get(name), Mapping) and "name" not in value
+    }
+    return {**old, **new, **inner}
+
+
+def file(dataset: str, method: str) -> Path:
+    """Where the settings of a method on a dataset are."""
+    return ROOT / dataset / f"{method}.json"
+
+
+def read(dataset: str, method: str) -> Section:
+    """The settings as `configure` wrote them."""
+    return restore(method, artefacts.read_json(file(dataset, method), "dvc repro configure"))
+
+
+def restore(method: str, content: Mapping[str, Any]) -> Section:
+    """Settings from what `model_dump` made of them.
+
+    Raises: UserError when this version of the method does not know them.
+    """
+    try:
+        return schema(method).model_validate(content)
+    except ValidationError as error:
+        reasons = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise UserError(f"settings of another version of {method} ({reasons}); run `dvc repro`") from None

@@ -1,0 +1,33 @@
+"""Settle and check what every method is told on every dataset, before any work is done."""
+
+from adapt import artefacts, settings, stage
+from adapt.params import Backbone, Context, Distill, Optimiser, Prune
+
+
+def main(
+    shots: int,
+    datasets: list[str],
+    methods: list[str],
+    backbone: Backbone,
+    context: Context,
+    prune: Prune,
+    distill: Distill,
+    optimiser: Optimiser,
+    knobs: dict[str, dict],
+) -> None:
+    """Write data/settings/ and data/checked."""
+    sections = {"context": context, "prune": prune, "distill": distill, "optimiser": optimiser}
+    for method in sorted({*methods, *knobs}):  # also those that wait to be asked for
+        settings.settle(method, datasets[0], shots, backbone.name, knobs, sections)
+    with artefacts.folder(settings.ROOT) as root:
+        for dataset in datasets:
+            (root / dataset).mkdir()
+            for method in methods:
+                settled = settings.settle(method, dataset, shots, backbone.name, knobs, sections)
+                artefacts.write_json(root / dataset / f"{method}.json", settled.model_dump())
+    settings.CHECKED.write_text("params.yaml has been checked: see data/settings\n")
+    stage.say(f"configure: {', '.join(methods)} on {len(datasets)} datasets")
+
+
+if __name__ == "__main__":
+    stage.run(main)
