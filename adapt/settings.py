@@ -5,6 +5,7 @@ Each run depends on its own file alone: a changed knob of one method leaves the 
 
 import inspect
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -19,6 +20,7 @@ CHECKED = Path("data/checked")  # always the same: whatever must not start befor
 CONDITIONS = ("shots", "datasets")
 
 
+@cache
 def schema(method: str) -> type[Section]:
     """What a method is to be told: the keyword arguments of its constructor and, if it is tuned, an optimiser."""
     made = methods.find(method)

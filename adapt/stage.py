@@ -1,6 +1,7 @@
 """How a stage runs: arguments and params in, the user's mistakes out as one sentence."""
 
 import errno
+import gc
 import inspect
 import signal
 import sys
@@ -23,6 +24,8 @@ def run(main: Callable[..., None]) -> None:
 
     The whole of params.yaml is checked before any work. Exit status 1 and one message for what the user can mend.
     """
+    gc.freeze()  # what the imports have left stays
+    gc.enable()
     try:
         main(**bind(main, sys.argv[1:]))
     except UserError as error:

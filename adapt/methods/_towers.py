@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
@@ -29,6 +30,7 @@ class Towers(Method):
     """
 
     place = 0  # where the text tower's context stands, see encode_text
+    fixed_text: Tensor | None = None  # embeddings that nothing learned enters
 
     def stream(self, branch: str) -> Stream:
         """What goes into a tower."""
@@ -43,9 +45,14 @@ class Towers(Method):
         return []
 
     def text_features(self) -> Float[Tensor, "c f"]:
-        """Normalised embeddings of the classes."""
+        """Normalised embeddings of the classes; once only where nothing learned enters them."""
+        if self.fixed_text is not None:
+            return self.fixed_text
         model = self.task.backbone.model
-        return F.normalize(encode_text(model, self.text(), self.stream("text"), place=self.place), dim=-1)
+        found = F.normalize(encode_text(model, self.text(), self.stream("text"), place=self.place), dim=-1)
+        if torch.is_grad_enabled() and not found.requires_grad:
+            self.fixed_text = found
+        return found
 
     def image_features(self, images: Float[Tensor, "b 3 y x"]) -> Float[Tensor, "b f"]:
         """Normalised embeddings of images."""
@@ -53,7 +60,9 @@ class Towers(Method):
 
     def losses(self, batch: Batch) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Cross-entropy and the method's own terms."""
-        student = Features(self.text_features(), self.image_features(batch.images))
+        # what the frozen image tower says of these views is what the teacher says
+        image = batch.teacher if self.stream("image") is PLAIN else self.image_features(batch.images)
+        student = Features(self.text_features(), image)
         cross_entropy = F.cross_entropy(logits(student, self.task.backbone.scale), batch.labels)
         loss, named = cross_entropy, {"cross_entropy": cross_entropy}
         for name, weight, value in self.terms(student, batch):

@@ -1,16 +1,18 @@
 """Linear probe: logistic regression on frozen image features, by the protocol of CoOp's comparison."""
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import numpy as np
 import torch
+from pydantic import Field
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from adapt.data.batches import Batches
 from adapt.encoders import encode_image
 from adapt.methods._method import Classifier, Method
-from adapt.params import Count
+from adapt.params import Count, Positive
 from adapt.task import Task
 
 
@@ -25,7 +27,9 @@ class LinearProbe(Method):
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, task: Task, *, coarse: list[float], halvings: Count, iterations: Count):
+    def __init__(
+        self, task: Task, *, coarse: Annotated[list[Positive], Field(min_length=1)], halvings: Count, iterations: Count
+    ):
         super().__init__(task)
         self.coarse, self.halvings, self.iterations = sorted(coarse, reverse=True), halvings, iterations
         self.register_buffer("weight", torch.zeros(len(task.classes), task.teacher.shape[1]))

@@ -37,7 +37,7 @@ class ProGrad(Coop):
     def losses(self, batch: Batch) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Cross-entropy alone; the general direction b is kept for `observe`."""
         scale = self.task.backbone.scale
-        student = logits(Features(self.text_features(), self.image_features(batch.images)), scale)
+        student = logits(Features(self.text_features(), batch.teacher), scale)
         teacher = logits(Features(self.task.handcrafted, batch.teacher), scale)
         distance = F.cross_entropy(student, teacher.softmax(dim=-1))
         (self.general,) = torch.autograd.grad(distance, self.context, retain_graph=True)
