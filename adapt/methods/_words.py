@@ -7,6 +7,14 @@ from torch import Tensor
 from adapt.clip import Backbone
 from adapt.task import Task
 
+TEMPLATE = "template"  # stands for the words of the dataset's own template
+FALLBACK = "a photo of a"
+
+
+def opening(task: Task, words: str) -> str:
+    """Some words or, for `template`, those of the dataset's template before the class name ("a photo of a" if none)."""
+    return words if words != TEMPLATE else task.template.partition("{}")[0].strip() or FALLBACK
+
 
 def random_tokens(shape: tuple[int, ...], std: float, task: Task, salt: int = 0) -> Tensor:
     """Tokens drawn from N(0, std²); `salt` tells the draws of one method apart."""

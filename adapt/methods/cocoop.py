@@ -9,7 +9,7 @@ from adapt.data.batches import Batch
 from adapt.encoders import Stream, encode_text, split_shared
 from adapt.methods._method import Classifier
 from adapt.methods._towers import Towers
-from adapt.methods._words import embed_words
+from adapt.methods._words import embed_words, opening
 from adapt.params import Count
 from adapt.task import Task
 
@@ -24,7 +24,7 @@ class CoCoop(Towers):
 
     def __init__(self, task: Task, *, words: str, narrowing: Count):
         super().__init__(task)
-        backbone = task.backbone
+        backbone, words = task.backbone, opening(task, words)
         self.context = nn.Parameter(embed_words(backbone, words))
         features, width = task.teacher.shape[1], backbone.widths["text"]
         with torch.random.fork_rng(devices=[]):

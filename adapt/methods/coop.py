@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from adapt.encoders import PLAIN, Stream, TextInput, cut, embed, split_shared
 from adapt.methods._towers import Towers
-from adapt.methods._words import embed_words, random_tokens, written
+from adapt.methods._words import embed_words, opening, random_tokens, written
 from adapt.params import Count, Std
 from adapt.task import Task
 
@@ -20,7 +20,7 @@ class Coop(Towers):
 
     One context for all classes before the class name is part of what they share and is encoded once; with the class
     name in front or in the middle, or with a context for each class, every class's text is encoded in full.
-    words: what the context starts from, in its last tokens; the others start as N(0, std²).
+    words: what the context starts from, in its last tokens (`template`: the dataset's); the others start as N(0, std²).
     """
 
     place = 1
@@ -33,7 +33,7 @@ class Coop(Towers):
         shape = (classes, tokens) if class_specific else (tokens,)
         context = random_tokens((*shape, backbone.widths["text"]), std, task)
         if words:
-            start = embed_words(backbone, words)
+            start = embed_words(backbone, opening(task, words))[-tokens:]
             context[..., tokens - len(start) :, :] = start
         self.context = nn.Parameter(context)
         self.shared = class_place == "end" and not class_specific

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from adapt.encoders import TextInput
 from adapt.methods._deep import Deep, image_parameters, text_parameters, without_words
+from adapt.methods._words import TEMPLATE
 from adapt.params import Count, Depth, Std
 from adapt.task import Task
 
@@ -26,7 +27,7 @@ class Ivlp(Deep):
     @classmethod
     def agree(cls, settings: Any) -> None:
         """Refuse more tokens than there are words to start from."""
-        if len(settings.words.split()) < settings.text_tokens:
+        if settings.words != TEMPLATE and len(settings.words.split()) < settings.text_tokens:
             raise ValueError(
                 f"words: {settings.words!r} has fewer words than text_tokens: {settings.text_tokens}, "
                 "which start from them"
