@@ -59,7 +59,7 @@ def test_params_yaml_is_the_composition_of_conf(monkeypatch):
          "did you mean 'angular'?"),
         ({"distill.text": -1.0}, "distill.text: expected greater than or equal to 0, got -1.0"),
         ({"optimiser.lr": 0.0}, "optimiser.lr: expected greater than 0, got 0.0"),
-        ({"optimiser.rate": 0.1}, "optimiser.rate: unknown key; known: "),
+        ({"optimiser.x": 0.1}, "optimiser.x: unknown key; known: "),
         ({"optimiser.epoch": 5}, "optimiser.epoch: unknown key; did you mean 'epochs'?"),
         ({"prune.target": -1}, "prune.target: expected greater than or equal to 0, got -1"),
         ({"prune.target": 25}, "prune.target: 25 tokens are more than the start, 24 = context.length 2 × 12 layers of "

@@ -14,6 +14,8 @@ from safetensors import safe_open
 ROOT = Path(__file__).parents[1]
 SMALL = [
     "datasets=[digits]",
+    "methods=[zero_shot,coop,uniform,adapt]",
+    "knobs.coop.optimiser.epochs=2",
     "seeds=[1,2]",
     "shots=2",
     "optimiser.epochs=7",
@@ -21,6 +23,7 @@ SMALL = [
     "prune.count=7",
     "prune.target=10",
 ]
+METHODS = {"zero_shot": "0", "coop": "5", "uniform": "10", "adapt": "10"}  # and their tokens
 RUN_FILES = {
     "prompts.safetensors",
     "lengths.csv",
@@ -33,6 +36,11 @@ RUN_FILES = {
 
 
 def call(folder: Path, *command: str) -> str:
+    """What a command says that has to succeed."""
+    return run(folder, *command, fails=False)
+
+
+def run(folder: Path, *command: str, fails: bool) -> str:
     bin_first = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         command,
@@ -41,8 +49,13 @@ def call(folder: Path, *command: str) -> str:
         text=True,
         env={**os.environ, "PATH": bin_first, "DVC_NO_ANALYTICS": "1"},
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert (done.returncode != 0) == fails, done.stdout + done.stderr
     return done.stdout + done.stderr
+
+
+def fail(folder: Path, *command: str) -> str:
+    """What a command says that has to fail."""
+    return run(folder, *command, fails=True)
 
 
 def stages_run(output: str) -> set[str]:
@@ -67,7 +80,7 @@ def project(tmp_path_factory) -> Path:
 
 
 def test_run_folder_is_complete(project):
-    for method in ("zero_shot", "uniform", "adapt"):
+    for method in METHODS:
         for seed in (1, 2):
             assert {path.name for path in (project / f"runs/digits/{method}/seed_{seed}").iterdir()} == RUN_FILES
 
@@ -77,9 +90,7 @@ def test_accuracy_table_has_a_row_per_run(project):
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["preset", "dataset", "method", "seed", "shots", "accuracy", "tokens"]
     assert {(row["method"], row["seed"], row["tokens"]) for row in rows} == {
-        (method, seed, tokens)
-        for method, tokens in (("zero_shot", "0"), ("uniform", "10"), ("adapt", "10"))
-        for seed in ("1", "2")
+        (method, seed, tokens) for method, tokens in METHODS.items() for seed in ("1", "2")
     }
 
 
@@ -98,7 +109,7 @@ def test_prompts_name_what_made_them(project):
     assert (facts["preset"], facts["backbone"], facts["dataset"], facts["method"], facts["seed"]) == (
         "pocket", "pocket", "digits", "adapt", 2,
     )  # fmt: skip
-    assert facts["prune"]["target"] == 10
+    assert facts["settings"]["prune"]["target"] == 10
 
 
 def test_no_checkpoint_is_left(project):
@@ -109,11 +120,11 @@ def test_second_repro_runs_nothing(project):
     assert stages_run(call(project, "dvc", "repro")) == set()
 
 
-def test_changed_distillation_runs_neither_sample_nor_teacher_and_coming_back_runs_nothing(project):
+def test_changed_distillation_runs_only_what_distils_and_coming_back_runs_nothing(project):
     call(project, "python", "-m", "stages.compose", *SMALL, "distill.kind=l1")
     ran = stages_run(call(project, "dvc", "repro"))
-    assert {"train@digits-adapt", "evaluate@digits-adapt"} <= ran
-    assert not {name for name in ran if name.startswith(("sample", "teacher", "pretrain"))}
+    tuned = {f"{stage}@digits-{method}" for stage in ("train", "evaluate") for method in ("uniform", "adapt")}
+    assert ran == {"configure", "report"} | tuned
     call(project, "python", "-m", "stages.compose", *SMALL)
     assert not {name for name in stages_run(call(project, "dvc", "repro")) if name.startswith("train")}
 
@@ -128,4 +139,14 @@ def test_same_params_give_the_same_bytes(project):
 def test_changed_shots_run_everything_anew(project):
     call(project, "python", "-m", "stages.compose", *SMALL, "shots=1")
     ran = stages_run(call(project, "dvc", "repro"))
-    assert {name.split("@")[0] for name in ran} == {"sample", "teacher", "train", "evaluate", "report"}
+    assert {name.split("@")[0] for name in ran} == {"configure", "sample", "teacher", "train", "evaluate", "report"}
+
+
+def test_wrong_knob_is_refused_before_any_work(project):
+    path = project / "params.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("    tokens: null", "    tokns: null", 1))
+    said = fail(project, "dvc", "repro")
+    path.write_text(text)
+    assert "error: params.yaml: knobs.coop.tokns: unknown key; did you mean 'tokens'?" in said
+    assert stages_run(said) == {"configure"} and "Traceback" not in said

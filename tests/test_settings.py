@@ -48,7 +48,7 @@ def test_case_holds_for_its_shots(settle):
 
 def test_case_needs_all_its_conditions(settle):
     cases = {"cases": [{"shots": [16], "datasets": ["mnist"], "tokens": 7}]}
-    assert [settle("coop", cases, 16, dataset).tokens for dataset in ("mnist", "digits")] == [7, 5]
+    assert [settle("coop", cases, 16, dataset).tokens for dataset in ("mnist", "digits")] == [7, None]
 
 
 def test_last_case_that_fits_wins(settle):
@@ -66,6 +66,7 @@ def test_last_case_that_fits_wins(settle):
          "did you mean 'end'?"),
         ("coop", {"tokens": 2, "words": "a photo of a"}, "knobs.coop.words: 'a photo of a' has 4 words, more than "
          "tokens: 2"),
+        ("coop", {"words": None}, "knobs.coop.tokens: null takes as many tokens as words: has, which is null too"),
         ("coop", {"optimiser": {"lr": -1.0}}, "knobs.coop.optimiser.lr: expected greater than 0, got -1.0"),
         ("coop", {"optimiser": {"epoch": 3}}, "knobs.coop.optimiser.epoch: unknown key; did you mean 'epochs'?"),
         ("coop", {"optimiser": {"name": "adam"}}, "knobs.coop.optimiser.name: expected 'sgd' or 'adamw', got 'adam'"),
@@ -75,7 +76,8 @@ def test_last_case_that_fits_wins(settle):
         ("coop", {"cases": [{"shots": [99], "tokns": 3}]}, "knobs.coop.tokns: unknown key"),
         ("vpt", {"depth": 7}, "knobs.vpt.depth: the backbone has 6 layers in its image branch, got 7"),
         ("vpt", {"template": "a photo"}, "knobs.vpt.template: a template has one {} for the class name, got 'a photo'"),
-        ("ivlp", {"text_tokens": 5, "words": "a photo of a"}, "knobs.ivlp.words: 'a photo of a' has fewer words than text_tokens: 5"),
+        ("ivlp", {"text_tokens": 5, "words": "a photo of a"}, "knobs.ivlp.words: 'a photo of a' has fewer words than "
+         "text_tokens: 5"),
         ("maple", {"depth": 9}, "knobs.maple.depth: the backbone has 6 layers in its text branch, got 9"),
         ("promptsrc", {"deviation": 0.0}, "knobs.promptsrc.deviation: expected greater than 0, got 0.0"),
         ("promptsrc", {"optimiser": {"name": "adamw"}}, "knobs.promptsrc.optimiser.name: expected 'sgd', got 'adamw'"),

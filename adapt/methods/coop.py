@@ -16,7 +16,7 @@ ClassPlace = Literal["end", "middle", "front"]
 
 
 class Coop(Towers):
-    """`tokens` learned context tokens in the text, as ordinary tokens all the way up.
+    """`tokens` learned context tokens in the text, as ordinary tokens all the way up; null: as many as `words` have.
 
     One context for all classes before the class name is part of what they share and is encoded once; with the class
     name in front or in the middle, or with a context for each class, every class's text is encoded in full.
@@ -26,15 +26,23 @@ class Coop(Towers):
     place = 1
 
     def __init__(
-        self, task: Task, *, tokens: Count, words: str | None, class_place: ClassPlace, class_specific: bool, std: Std
+        self,
+        task: Task,
+        *,
+        tokens: Count | None,
+        words: str | None,
+        class_place: ClassPlace,
+        class_specific: bool,
+        std: Std,
     ):
         super().__init__(task)
         backbone, classes = task.backbone, len(task.classes)
+        start = embed_words(backbone, opening(task, words or ""))
+        tokens = tokens or len(start)
         shape = (classes, tokens) if class_specific else (tokens,)
         context = random_tokens((*shape, backbone.widths["text"]), std, task)
-        if words:
-            start = embed_words(backbone, opening(task, words))[-tokens:]
-            context[..., tokens - len(start) :, :] = start
+        start = start[-tokens:]
+        context[..., tokens - len(start) :, :] = start
         self.context = nn.Parameter(context)
         self.shared = class_place == "end" and not class_specific
         written_text = [written(name, tokens, class_place) for name in task.classes]
@@ -44,9 +52,11 @@ class Coop(Towers):
 
     @classmethod
     def agree(cls, settings: Any) -> None:
-        """Refuse more words than tokens."""
+        """Refuse neither words nor tokens, and more words than tokens."""
         words = (settings.words or "").split()
-        if len(words) > settings.tokens:
+        if settings.tokens is None and not words:
+            raise ValueError("tokens: null takes as many tokens as words: has, which is null too; set one of them")
+        if settings.tokens is not None and len(words) > settings.tokens:
             raise ValueError(f"words: {settings.words!r} has {len(words)} words, more than tokens: {settings.tokens}")
 
     def positioned(self) -> Float[Tensor, "... t d"]:

@@ -15,7 +15,7 @@ class KgCoop(Coop):
         self,
         task: Task,
         *,
-        tokens: Count,
+        tokens: Count | None,
         words: str | None,
         class_place: ClassPlace,
         class_specific: bool,

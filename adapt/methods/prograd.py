@@ -22,7 +22,7 @@ class ProGrad(Coop):
         self,
         task: Task,
         *,
-        tokens: Count,
+        tokens: Count | None,
         words: str | None,
         class_place: ClassPlace,
         class_specific: bool,
