@@ -1,0 +1,117 @@
+"""Readers of downloaded datasets: an entry of the catalogue and what lies on disk, as a `Dataset`.
+
+torchvision's dataset classes know the same folders but other splits (the official ones, where CoOp drew its own), have
+none for UCF101's frames, the split files or ImageNet's shifts, and importing them takes seconds that `sample` does
+not have. Only ImageNet's archives are unpacked by torchvision (adapt/supply/imagenet.py).
+"""
+
+from functools import cache, partial
+from pathlib import Path
+
+from adapt.data import splits
+from adapt.data.dataset import Dataset, Item, open_inside
+from adapt.data.entries import Entry, Folders, Json, Lists
+from adapt.data.splits import Splits
+from adapt.errors import UserError
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+WNIDS = Path(__file__).with_name("imagenet.txt")
+
+
+def read(name: str, entry: Entry, root: Path) -> Dataset:
+    """A dataset of the catalogue from its files under `root`; the paths of its items start at its images' folder.
+
+    Raises: UserError that says what is missing or wrong, and how to get it.
+    """
+    home = entry.home(root)
+    if home is None:
+        raise UserError(
+            f"dataset {name}: its images are not in {root / entry.images[0]} (no {entry.holds[0]} there); {get(name)}, "
+            "or say with ADAPT_DATA where your datasets are"
+        )
+    match entry.split:
+        case Json() as split:
+            path = root / split.file
+            found = splits.parse(splits.check(path, split.sha256, get(name)), path)
+            names = splits.class_names(found, path)
+        case Lists() as split:
+            found, names = from_lists(name, split, home)
+        case Folders() as split:
+            found, names = from_folders(split, home, entry.classes)
+    if len(names) != entry.classes:
+        raise UserError(f"dataset {name}: {len(names)} classes in {home}, expected {entry.classes}; {get(name)}")
+    return dataset(name, entry.template, names, found, home)
+
+
+def get(name: str) -> str:
+    """The end of a message: how to get a dataset."""
+    return f"get it with `python -m adapt data fetch {name}`"
+
+
+def dataset(name: str, template: str, names: list[str], found: Splits, home: Path) -> Dataset:
+    """A `Dataset` of files below `home`; as in CoOp, underscores of class names become spaces."""
+    classes = tuple(name.replace("_", " ") for name in names)
+    parts = (tuple(Item(item.path, item.label, classes[item.label]) for item in part) for part in found)
+    return Dataset(name, template, classes, *parts, read=partial(open_inside, home))
+
+
+def from_lists(name: str, split: Lists, home: Path) -> tuple[Splits, list[str]]:
+    """FGVC's official lists: a class's label is its line in variants.txt, a line is "image number, class name"."""
+    texts = {file: splits.check(home / file, sha256, get(name)).decode() for file, sha256 in split.sha256.items()}
+    names = texts["variants.txt"].splitlines()
+    labels = {name: label for label, name in enumerate(names)}
+
+    def items(part: str) -> list[Item]:
+        pairs = (line.split(" ", 1) for line in texts[f"images_variant_{part}.txt"].splitlines())
+        return [Item(f"images/{number}.jpg", labels[variant], variant) for number, variant in pairs]
+
+    return Splits(*map(items, Splits._fields)), names
+
+
+@cache
+def imagenet_names() -> dict[str, str]:
+    """The class name of each of ImageNet's 1000 wnids, in order."""
+    lines = WNIDS.read_text(encoding="utf-8").splitlines()
+    return dict(line.split(" ", 1) for line in lines)
+
+
+def from_folders(split: Folders, home: Path, amount: int) -> tuple[Splits, list[str]]:
+    """ImageNet and its shifts: a class's label is the rank of its folder's name (ImageNetV2: that number itself).
+
+    Differs from CoOp: images are in sorted order. CoOp takes ImageNet's in the order of os.listdir, so its few-shot
+    subsets of ImageNet differ between machines; ours do not, and can equal none of them.
+    """
+    known = imagenet_names()
+    if split.named == "number":
+        known = {str(number): name for number, name in enumerate(known.values())}
+    order = list(known)
+
+    def items(part: str | None) -> list[Item]:
+        if part is None:
+            return []
+        folders = [entry.name for entry in (home / part).iterdir() if entry.is_dir() and not hidden(entry.name)]
+        strange = sorted(set(folders) - set(known))
+        if strange or len(folders) != amount:
+            which = f", among them {strange[0]!r}" if strange else ""
+            raise UserError(
+                f"{home / part} has {len(folders)} class folders{which}, expected {amount} of ImageNet's: unpack its "
+                "archive again, whole"
+            )
+        return [
+            Item(f"{part}/{folder}/{image}".removeprefix("./"), label, known[folder])
+            for label, folder in enumerate(sorted(folders, key=order.index))
+            for image in images(home / part / folder)
+        ]
+
+    found = Splits(items(split.train), [], items(split.test))
+    return found, splits.class_names(found, home)
+
+
+def images(folder: Path) -> list[str]:
+    """The names of the images in a folder, sorted."""
+    return sorted(f.name for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and not hidden(f.name))
+
+
+def hidden(name: str) -> bool:
+    """Whether a file or folder is not meant to be seen, such as the ._name that macOS leaves in archives."""
+    return name.startswith(".")
