@@ -97,7 +97,9 @@ def test_stage_before_its_inputs_says_what_makes_them(copy):
 def test_dataset_that_was_not_fetched_says_what_gets_it(copy):
     done = run_in(copy, "stages.sample", "dataset=dtd")
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "its images are not in datasets/dtd/images (no banded there); get it with `python -m adapt data" in done.stderr
+    assert (
+        "its images are not in datasets/dtd/images (no banded there); get it with `python -m adapt data" in done.stderr
+    )
 
 
 def test_invalid_composition_leaves_params_as_they_were(copy):

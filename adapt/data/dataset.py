@@ -40,7 +40,8 @@ class Dataset:
         Raises: UserError that names the image, if it is missing or broken.
         """
         try:
-            return to_rgb(self.read(path))
+            with self.read(path) as image:
+                return to_rgb(image)
         except UserError:
             raise
         except Exception as error:  # what Pillow raises on a broken file is not OSError alone
