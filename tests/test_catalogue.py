@@ -156,6 +156,14 @@ def test_missing_class_folder_is_refused_rather_than_shifting_labels(tmp_path):
         readers.read("imagenet_r", entry, tmp_path)
 
 
+def test_empty_class_folder_is_named(tmp_path):
+    entry = miniature.make("imagenet_v2", tmp_path)
+    folder = tmp_path / entry.images[0] / "500"
+    (folder / "500_1.JPEG").unlink()
+    with pytest.raises(UserError, match=f"{folder} holds no images: unpack its archive again, whole"):
+        readers.read("imagenet_v2", entry, tmp_path)
+
+
 def test_unsorted_validation_images_of_imagenet_are_refused(tmp_path):
     entry = miniature.make("imagenet", tmp_path)
     (tmp_path / "imagenet/images/val/new").mkdir()
@@ -181,11 +189,11 @@ def altered(entry: Entry, root: Path, change) -> Entry:
         (lambda s: s | {"val": [["/etc/secret.jpg", 0, "the_class_0"]]}, "the path '/etc/secret.jpg' leads out of the"),
         (lambda s: s | {"val": [["a/../../b.jpg", 0, "the_class_0"]]}, "the path 'a/../../b.jpg' leads out of the"),
         (lambda s: s | {"val": [["a.jpg", 0, "other"]]}, "label 0 is both 'the_class_0' and 'other'"),
-        (lambda s: s | {"val": [["a.jpg", 99, "other"]]}, "labels have to be 0 … 47"),
+        (lambda s: s | {"val": [["a.jpg", 99, "other"]]}, "the labels of 48 classes are 0 … 47, got 99"),
         (lambda s: s | {"val": [["a.jpg", "0", "x"]]}, r"not a split in CoOp's format: \['val'\]\[0\]\[1\]: Input"),
         (lambda s: {"train": s["train"], "test": s["test"]}, "not a split in CoOp's format: it has no 'val'"),
         (lambda s: [], "not a split in CoOp's format: it: Input should be an object"),
-        (lambda s: {k: v[: len(v) // 2] for k, v in s.items()}, r"labels have to be 0 … 23, got \[23, 24, "),
+        (lambda s: {k: v[: len(v) // 2] for k, v in s.items()}, "the labels of 24 classes are 0 … 23, got 24"),
     ],
 )
 def test_split_from_elsewhere_is_not_trusted(change, message, tmp_path):

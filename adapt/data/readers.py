@@ -5,6 +5,7 @@ none for UCF101's frames, the split files or ImageNet's shifts, and importing th
 not have. Only ImageNet's archives are unpacked by torchvision (adapt/supply/imagenet.py).
 """
 
+import os
 from functools import cache, partial
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from adapt.data.entries import Entry, Folders, Json, Lists
 from adapt.data.splits import Splits
 from adapt.errors import UserError
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 WNIDS = Path(__file__).with_name("imagenet.txt")
 
 
@@ -86,30 +87,34 @@ def from_folders(split: Folders, home: Path, amount: int) -> tuple[Splits, list[
         known = {str(number): name for number, name in enumerate(known.values())}
     order = list(known)
 
-    def items(part: str | None) -> list[Item]:
-        if part is None:
-            return []
-        folders = [entry.name for entry in (home / part).iterdir() if entry.is_dir() and not hidden(entry.name)]
-        strange = sorted(set(folders) - set(known))
-        if strange or len(folders) != amount:
+    def folders(part: str) -> list[str]:
+        found = [entry.name for entry in (home / part).iterdir() if entry.is_dir() and not hidden(entry.name)]
+        strange = sorted(set(found) - set(known))
+        if strange or len(found) != amount:
             which = f", among them {strange[0]!r}" if strange else ""
             raise UserError(
-                f"{home / part} has {len(folders)} class folders{which}, expected {amount} of ImageNet's: unpack its "
+                f"{home / part} has {len(found)} class folders{which}, expected {amount} of ImageNet's: unpack its "
                 "archive again, whole"
             )
+        return sorted(found, key=order.index)
+
+    def items(part: str | None) -> list[Item]:
         return [
             Item(f"{part}/{folder}/{image}".removeprefix("./"), label, known[folder])
-            for label, folder in enumerate(sorted(folders, key=order.index))
-            for image in images(home / part / folder)
+            for label, folder in enumerate(folders(part) if part else [])
+            for image in images(home / str(part) / folder)
         ]
 
-    found = Splits(items(split.train), [], items(split.test))
-    return found, splits.class_names(found, home)
+    return Splits(items(split.train), [], items(split.test)), [known[folder] for folder in folders(split.test)]
 
 
 def images(folder: Path) -> list[str]:
-    """The names of the images in a folder, sorted."""
-    return sorted(f.name for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and not hidden(f.name))
+    """The names of the images in a class's folder, sorted; raises UserError where there are none."""
+    with os.scandir(folder) as entries:  # ImageNet has 1.3 million: a Path of each would take a while
+        found = sorted(f.name for f in entries if f.name.lower().endswith(SUFFIXES) and not hidden(f.name))
+    if not found:
+        raise UserError(f"{folder} holds no images: unpack its archive again, whole")
+    return found
 
 
 def hidden(name: str) -> bool:

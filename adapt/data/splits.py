@@ -88,8 +88,9 @@ def class_names(splits: Splits, source: Path) -> list[str]:
     for item in (item for part in splits for item in part):
         if names.setdefault(item.label, item.name) != item.name:
             raise UserError(f"{source}: label {item.label} is both {names[item.label]!r} and {item.name!r}")
-    if sorted(names) != list(range(len(names))):
-        raise UserError(f"{source}: labels have to be 0 … {len(names) - 1}, got {sorted(names)}")
+    beyond = sorted(set(names) - set(range(len(names))))
+    if beyond:
+        raise UserError(f"{source}: the labels of {len(names)} classes are 0 … {len(names) - 1}, got {beyond[0]}")
     return [names[label] for label in range(len(names))]
 
 
