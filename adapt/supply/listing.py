@@ -30,10 +30,14 @@ def lines(root: Path) -> Iterator[str]:
 def row(name: str, entry: Entry, root: Path) -> tuple[str, ...]:
     """A dataset of the catalogue."""
     supply = supplies()[name]
-    size = supply.sources[0].size()
     amounts = (f"{count:,}" if count else "–" for count in entry.sizes.model_dump().values())
-    download = f"{size / GIB:.1f} GiB" if size else "unknown"
-    return name, state(entry, supply, root), *amounts, download, supply.licence
+    return name, state(entry, supply, root), *amounts, download(supply), supply.licence
+
+
+def download(supply: Supply) -> str:
+    """The size of what has to be downloaded, from the first source."""
+    size = supply.sources[0].size()
+    return f"{size / GIB:.1f} GiB" if size else "unknown"
 
 
 def state(entry: Entry, supply: Supply, root: Path) -> str:
