@@ -114,6 +114,12 @@ def test_truncated_archive_is_named(make, tmp_path):
     assert refusal(archive, tmp_path).startswith(f"{archive} cannot be unpacked (")
 
 
+@pytest.mark.parametrize("make", [tar, zipped])
+def test_file_and_folder_of_one_name_are_refused(make, tmp_path):
+    archive = make(tmp_path / "x", ("a", b"file"), ("a/b", b"in a folder"))
+    assert refusal(archive, tmp_path).startswith(f"{archive} cannot be unpacked (")
+
+
 def test_what_is_no_archive_is_named(tmp_path):
     (tmp_path / "x").write_bytes(b"<html>not found</html>")
     assert refusal(tmp_path / "x", tmp_path) == (

@@ -21,18 +21,24 @@ def sizes(dataset: Dataset) -> Sizes:
     return Sizes(train=len(dataset.train), val=len(dataset.val), test=len(dataset.test))
 
 
-@pytest.mark.parametrize(("name", "layout"), LAYOUTS)
-def test_reader_finds_the_catalogues_counts_in_each_layout(name, layout, tmp_path):
-    entry = miniature.make(name, tmp_path, layout)
-    dataset = readers.read(name, entry, tmp_path)
+@pytest.fixture(scope="module", params=LAYOUTS, ids=lambda case: f"{case[0]}-{case[1]}")
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Entry, Dataset]:
+    """The miniature's entry, and what its reader finds."""
+    name, layout = request.param
+    root = tmp_path_factory.mktemp(name)
+    entry = miniature.make(name, root, layout)
+    return entry, readers.read(name, entry, root)
+
+
+def test_reader_finds_the_catalogues_counts_in_each_layout(case):
+    entry, dataset = case
     assert sizes(dataset) == entry.sizes
-    assert len(dataset.classes) == entries()[name].classes
-    assert dataset.template == entries()[name].template
+    assert len(dataset.classes) == entries()[dataset.name].classes
+    assert dataset.template == entries()[dataset.name].template
 
 
-@pytest.mark.parametrize(("name", "layout"), LAYOUTS)
-def test_items_can_be_opened_and_carry_their_class_name(name, layout, tmp_path):
-    dataset = readers.read(name, miniature.make(name, tmp_path, layout), tmp_path)
+def test_items_can_be_opened_and_carry_their_class_name(case):
+    _, dataset = case
     for part in (dataset.train, dataset.val, dataset.test):
         for item in part[:: max(1, len(part) // 7)]:
             assert dataset.image(item.path).size == (8, 8)

@@ -243,7 +243,6 @@ def imagenet(tmp_path, monkeypatch) -> Path:
 
 
 def test_imagenets_archives_are_unpacked_and_sorted(imagenet):
-    shutil.rmtree(imagenet / "imagenet/images", ignore_errors=True)
     miniature.put(imagenet / "imagenet/images/train.partial/rest", b"of an interrupted run")
     said: list[str] = []
     fetch.fetch("imagenet", imagenet, say=said.append, bar=BAR)
@@ -254,11 +253,15 @@ def test_imagenets_archives_are_unpacked_and_sorted(imagenet):
     assert sorted(path.name for path in (imagenet / "imagenet/images").iterdir()) == ["train", "val"]
 
 
-def test_broken_archive_of_imagenet_is_named(imagenet):
-    (imagenet / "imagenet/ILSVRC2012_img_val.tar").write_bytes(b"half")
-    with pytest.raises(UserError, match=r"The archive ILSVRC2012_img_val.tar is not present .* or is corrupted"):
-        fetch.fetch("imagenet", imagenet, say=print, bar=BAR)
-    assert not (imagenet / "imagenet/images/val").exists()
+def test_broken_archive_of_imagenet_is_named(tmp_path):
+    for file in supplies()["imagenet"].sources[0].files:
+        miniature.put(tmp_path / "imagenet" / file.file, b"half")
+    with pytest.raises(UserError) as error:
+        fetch.fetch("imagenet", tmp_path, say=print, bar=BAR)
+    assert str(error.value).startswith(
+        f"{tmp_path}/imagenet: The archive ILSVRC2012_devkit_t12.tar.gz is not present in the root directory or is corr"
+    )
+    assert not (tmp_path / "imagenet/images").exists()
 
 
 def test_every_dataset_of_the_catalogue_has_a_supply():

@@ -44,7 +44,7 @@ def test_list_says_what_is_here_and_what_is_missing(birds):
     assert len(lines) == 2 + 15 + 1 + 5
 
 
-def test_list_can_be_cut_off(birds):
+def test_list_can_be_cut_off():
     done = subprocess.run(
         f"{sys.executable} -m adapt data list | head -1; exit ${{PIPESTATUS[0]}}",
         cwd=ROOT, shell=True, executable="bash", text=True, capture_output=True,

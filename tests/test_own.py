@@ -104,7 +104,7 @@ def test_table_of_numbers_takes_its_names_from_the_description(birds):
         ("", r"dataset.yaml is not a YAML mapping with a template"),
         ("template: [", r"dataset.yaml is not a YAML mapping with a template: while parsing"),
         ("template: a bird\n", r"dataset.yaml: template: a text with one {} for the class name; got 'a bird'"),
-        (TEMPLATE + "clases: {}\n", r"dataset.yaml: clases: Extra inputs are not permitted"),
+        (TEMPLATE + "clases: {}\n", r"dataset.yaml: clases: unknown key; did you mean 'classes'?"),
         (TEMPLATE + "classes: {robbin: x}\n", r"classes: there is no class 'robbin'; did you mean 'robin'?"),
     ],
 )

@@ -71,6 +71,8 @@ def describe(home: Path) -> Description:
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(map(str, problem["loc"][:1]))
+        if problem["type"] == "extra_forbidden":
+            raise UserError(f"{path}: {key}: unknown key; {nearest(key, Description.model_fields)}") from None
         expected = "a text with one {} for the class name" if key == "template" else problem["msg"]
         raise UserError(f"{path}: {key}: {expected}; got {problem['input']!r}") from None
     except (YAMLError, UnicodeDecodeError, TypeError) as error:
@@ -83,7 +85,7 @@ def called(labels: list[str], described: Description, home: Path) -> list[str]:
     for label in given:
         if label not in labels:
             raise UserError(f"{home / FILE}: classes: there is no class {label!r}; {nearest(label, labels)}")
-    nameless = next((label for label in labels if label.isdigit() and label not in given), None)
+    nameless = next((label for label in labels if label.isdecimal() and label not in given), None)
     if nameless is not None:
         raise UserError(f"{home / FILE}: classes: class {nameless} needs a name, since a number says nothing to CLIP")
     return [given.get(label, label) for label in labels]
@@ -136,7 +138,7 @@ def draw(found: list[tuple[str, str]], home: Path) -> Splits:
     for label, paths in by_label.items():
         if len(paths) < LEAST:
             raise UserError(f"{home}: class {label!r} has {len(paths)} images, fewer than {LEAST}, one for each split")
-    numbers = all(label.isdigit() for label in by_label)
+    numbers = all(label.isdecimal() for label in by_label)
     order = sorted(by_label, key=int if numbers else str)
     rng = np.random.default_rng(SEED)
     parts = Splits([], [], [])

@@ -1,5 +1,6 @@
 """Unpacking archives that come from elsewhere: nothing leaves the folder, nothing outgrows the archive."""
 
+import lzma
 import stat
 import tarfile
 import zipfile
@@ -12,6 +13,11 @@ from adapt.errors import UserError
 
 RATIO = 4  # images hardly shrink: an archive that grows more than so many times is none of images
 LEAST = 1 << 26  # bytes that any archive may grow to
+BROKEN = (
+    *(tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError),
+    *(RuntimeError, NotImplementedError, ValueError),  # zipfile's for a password, a compression, a name
+    *(FileExistsError, NotADirectoryError, IsADirectoryError),  # a file and a folder of one name
+)
 HEADER = 512  # bytes that a member counts at least, so that a million empty files are not nothing
 
 
@@ -83,5 +89,5 @@ def refusing_broken(archive: Path) -> Iterator[None]:
     """Say which archive is broken."""
     try:
         yield
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, NotImplementedError) as error:
+    except BROKEN as error:
         raise UserError(f"{archive} cannot be unpacked ({error}); delete it and fetch it again") from None

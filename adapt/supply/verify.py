@@ -1,6 +1,7 @@
 """Verify a dataset: count what its splits name, open every image."""
 
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,8 @@ from adapt.data.entries import entries
 from adapt.data.splits import Splits
 from adapt.errors import UserError
 from adapt.supply.download import Bar
+
+AT_ONCE = 4096  # images given to the threads, since each waits in memory
 
 
 class Verified(NamedTuple):
@@ -53,8 +56,13 @@ def inspect(dataset: Dataset, expected: dict[str, int], bar: Bar) -> Verified:
 
     parts = {part: getattr(dataset, part) for part in Splits._fields}
     items = [item for part in parts.values() for item in part]
-    with ThreadPoolExecutor() as pool:
-        outcomes = list(bar(pool.map(problem, items), total=len(items)))
+
+    def problems_of_all() -> Iterator[str | None]:
+        with ThreadPoolExecutor() as pool:
+            for start in range(0, len(items), AT_ONCE):
+                yield from pool.map(problem, items[start : start + AT_ONCE])
+
+    outcomes = list(bar(problems_of_all(), total=len(items)))
     problems = [outcome for outcome in outcomes if outcome]
     whole = {item.path for item, outcome in zip(items, outcomes, strict=True) if not outcome}
     readable = {part: [item for item in items if item.path in whole] for part, items in parts.items()}
