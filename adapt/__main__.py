@@ -52,7 +52,6 @@ def main(arguments: argparse.Namespace) -> None:
 
 def get(name: str, root: Path) -> list[str]:
     """Fetch a dataset."""
-    root.mkdir(parents=True, exist_ok=True)
     fetch(name, root, say=stage.say, bar=partial(tqdm, unit="B", unit_scale=True, unit_divisor=1024, leave=False))
     return []
 

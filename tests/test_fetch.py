@@ -46,7 +46,6 @@ class Case:
         self.name, self.server = name, server
         self.theirs, self.root = tmp_path / "theirs", tmp_path / "mine"
         self.entry = miniature.make(name, self.theirs)
-        self.root.mkdir()
         self.said: list[str] = []
         self.split: list[str] = []
         if isinstance(self.entry.split, Json):

@@ -30,6 +30,7 @@ def fetch(name: str, root: Path, *, say: Say, bar: Bar) -> None:
 
 def supply(name: str, entry: Entry, given: Supply, root: Path, *, say: Say, bar: Bar) -> None:
     """`fetch` of given facts."""
+    root.mkdir(parents=True, exist_ok=True)
     work = root / WORK / name
     if isinstance(entry.split, Json):
         get_split(entry.split, given.split, root, work / "split", bar)
