@@ -7,7 +7,7 @@ preset ?= pocket
 workers ?= 2
 BENCHMARKS := step
 
-.PHONY: help setup lock check test repro bench params pretrain page clean
+.PHONY: help setup lock check test repro bench params data pretrain page clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
@@ -47,6 +47,9 @@ bench: setup  ## the benchmarks, one after the other (benchmarks/search.py is no
 
 params: setup  ## write params.yaml from conf/, e.g. make preset=paper params
 	$(BIN)/python -m stages.compose preset=$(preset)
+
+data: setup  ## which data sets are here; to get some: make data fetch="dtd eurosat"
+	@$(if $(fetch),$(BIN)/python -m adapt data fetch $(fetch),$(BIN)/python -m adapt data list)
 
 pretrain: setup  ## train the pocket CLIP again if anything that it is made of has changed (about an hour)
 	$(BIN)/dvc unfreeze pretrain

@@ -3,6 +3,7 @@
 import errno
 import gc
 import inspect
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
@@ -22,14 +23,22 @@ T = TypeVar("T")
 def run(main: Callable[..., None]) -> None:
     """Call a stage's main with what its signature names: `key=value` arguments and entries of params.yaml.
 
-    The whole of params.yaml is checked before any work. Exit status 1 and one message for what the user can mend.
+    The whole of params.yaml is checked before any work.
     """
     gc.freeze()  # what the imports have left stays
     gc.enable()
+    guard(lambda: main(**bind(main, sys.argv[1:])))
+
+
+def guard(work: Callable[[], None]) -> None:
+    """Do some work. Exit status 1 and one message for what the user can mend."""
     try:
-        main(**bind(main, sys.argv[1:]))
+        work()
     except UserError as error:
         sys.exit(f"error: {error}")
+    except BrokenPipeError:  # `… | head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise

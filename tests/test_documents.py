@@ -1,7 +1,14 @@
 """The numbers in documents are those of the files that commands wrote."""
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
+
+from adapt.data.entries import Json, entries
+from adapt.supply.listing import download
+from adapt.supply.sources import supplies
 
 ROOT = Path(__file__).parents[1]
 
@@ -32,3 +39,31 @@ def test_table_of_the_search_is_its_csv():
             100 * float(row[name]) for name in ("uniform", "adapt", "gain", "standard_error")
         )  # fmt: skip
         assert f"| {uniform:.1f} | {adapt:.1f} | {gain:+.1f} ± {error:.1f} |" in document, row["settings"]
+
+
+def datasets_table() -> list[str]:
+    kinds = {"json": "CoOp's file", "lists": "official lists", "folders": "official folders"}
+    rows = []
+    for name, entry in entries().items():
+        amounts = [f"{amount:,}" if amount else "–" for amount in entry.sizes.model_dump().values()]
+        cells = [f"`{name}`", str(entry.classes), *amounts, f"`{entry.template}`", kinds[entry.split.kind]]
+        rows.append(f"| {' | '.join(cells)} |")
+    return rows
+
+
+def licences_table() -> list[str]:
+    return [f"| `{name}` | {download(given)} | {given.licence} |" for name, given in supplies().items()]
+
+
+def layouts_table() -> list[str]:
+    return [
+        f"| `{name}` | `{entry.images[0]}` | {''.join(f'`{place}`' for place in entry.images[1:])} "
+        f"| {f'`{entry.split.file}`' if isinstance(entry.split, Json) else ''} |"
+        for name, entry in entries().items()
+    ]
+
+
+@pytest.mark.parametrize("table", [datasets_table, licences_table, layouts_table])
+def test_table_of_datasets_is_the_catalogues(table: Callable[[], list[str]]):
+    document = (ROOT / "docs/data.md").read_text(encoding="utf-8")
+    assert "\n".join(table()) in document

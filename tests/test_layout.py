@@ -39,6 +39,9 @@ RULES = (
     Rule("stages.report", TORCH),
     Rule("adapt.report", TORCH),
     Rule("adapt.data", TORCH, ON_TENSORS),
+    Rule("adapt.supply", TORCH),
+    Rule("adapt.__main__", TORCH),
+    Rule("adapt.data", ("adapt.supply",)),  # a new address for a download must not train everything again
 )
 PRINTS = ROOT / "adapt/stage.py"  # the one module that speaks to the user
 FORBIDDEN = ("/wor[k]/", "[.]librar[y]", "/roo[t]/")  # in brackets, since this file is searched too

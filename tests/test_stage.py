@@ -94,9 +94,12 @@ def test_stage_before_its_inputs_says_what_makes_them(copy):
     assert "data/fewshot/digits/test.csv is missing; make it with `dvc repro sample@digits`" in done.stderr
 
 
-def test_dataset_of_the_paper_preset_has_no_reader_yet(copy):
-    done = run_in(copy, "stages.sample", "dataset=imagenet")
-    assert done.returncode == 1 and "imagenet has no reader yet" in done.stderr and "Traceback" not in done.stderr
+def test_dataset_that_was_not_fetched_says_what_gets_it(copy):
+    done = run_in(copy, "stages.sample", "dataset=dtd")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert (
+        "its images are not in datasets/dtd/images (no banded there); get it with `python -m adapt data" in done.stderr
+    )
 
 
 def test_invalid_composition_leaves_params_as_they_were(copy):

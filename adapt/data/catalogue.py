@@ -1,37 +1,44 @@
-"""All datasets by name."""
+"""All datasets by name: the pocket's, the paper's and your own."""
 
-from adapt.data import pocket
+import os
+from pathlib import Path
+
+from adapt.data import own, pocket, readers
 from adapt.data.dataset import Dataset
-from adapt.errors import UserError
-
-# the eleven of the paper: known by name, so that the paper preset can be composed and looked at; no reader yet
-PAPER = (
-    "imagenet",
-    "caltech101",
-    "oxford_pets",
-    "stanford_cars",
-    "oxford_flowers",
-    "food101",
-    "fgvc_aircraft",
-    "sun397",
-    "dtd",
-    "eurosat",
-    "ucf101",
-)
+from adapt.data.entries import entries
+from adapt.errors import UserError, nearest
 
 
-def names() -> list[str]:
-    """The datasets that can be asked for."""
-    return sorted((*pocket.NAMES, *PAPER))
+def root() -> Path:
+    """Where datasets lie: $ADAPT_DATA, or ./datasets."""
+    return Path(os.environ.get("ADAPT_DATA") or "datasets").expanduser()
 
 
-def load(name: str) -> Dataset:
-    """A dataset by name.
+def names(home: Path | None = None) -> list[str]:
+    """The datasets that can be tuned on: those known and your own under `home` (default: `root()`)."""
+    trained = (name for name, entry in entries().items() if entry.sizes.train)
+    return sorted({*pocket.NAMES, *trained, *own.names(home or root())})
 
-    Raises: UserError for a dataset of the paper preset, which has no reader yet.
+
+def shifts() -> list[str]:
+    """The datasets that have a test split only: ImageNet's shifts."""
+    return [name for name, entry in entries().items() if not entry.sizes.train]
+
+
+def load(name: str, home: Path | None = None) -> Dataset:
+    """A dataset by name, from the installed packages or from `home` (default: `root()`).
+
+    Raises: UserError for an unknown name, for what is missing or broken, and for a folder of yours that takes the name
+    of another dataset.
     """
-    if name in PAPER:
-        raise UserError(
-            f"params.yaml: datasets: {name} has no reader yet; until it has, choose from {', '.join(pocket.NAMES)}"
-        )
-    return pocket.load(name)
+    home = home or root()
+    known = name in pocket.NAMES or name in entries()
+    if known and name in own.names(home):
+        raise UserError(f"{home / name / own.FILE}: {name} is the name of another dataset; rename the folder")
+    if name in pocket.NAMES:
+        return pocket.load(name)
+    if name in entries():
+        return readers.read(name, entries()[name], home)
+    if name in own.names(home):
+        return own.load(name, home)
+    raise UserError(f"unknown dataset {name!r}; {nearest(name, [*names(home), *shifts()])}")

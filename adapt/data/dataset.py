@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+import numpy as np
 from PIL import Image
 
 from adapt.errors import UserError
@@ -38,8 +40,45 @@ class Dataset:
         Raises: UserError that names the image, if it is missing or broken.
         """
         try:
-            return self.read(path).convert("RGB")
-        except (OSError, ValueError) as error:
+            with self.read(path) as image:
+                return to_rgb(image)
+        except UserError:
+            raise
+        except Exception as error:  # what Pillow raises on a broken file is not OSError alone
             raise UserError(
                 f"image {path} of dataset {self.name} cannot be read ({error}); replace it or take it out of the split"
             ) from None
+
+
+def inside(path: str, source: Path) -> str:
+    """A path as it is, if it names something below the folder that it starts at.
+
+    Links on disk are followed: who owns the folder may keep images elsewhere, who wrote the list may not reach out.
+
+    Raises: UserError that names `source`, the file that the path stands in.
+    """
+    if not path or "\0" in path or PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        raise UserError(f"{source}: the path {path!r} leads out of the dataset's folder; correct or remove it")
+    return path
+
+
+def open_inside(home: Path, path: str) -> Image.Image:
+    """The image of a path below a folder, not decoded yet; Pillow refuses more than 179 million pixels."""
+    return Image.open(home / inside(path, home))
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """An image as 8-bit RGB.
+
+    Eight bits and fewer as CoOp and torchvision read them: transparency dropped, the camera's orientation not applied.
+    Pillow would cut 16-bit grey off at 255, so that is scaled to 8 bits first.
+
+    Raises: ValueError for values that have no known range.
+    """
+    if image.mode in ("I", "F"):
+        raise ValueError(f"mode {image.mode}, whose values have no known range")
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    elif image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")  # the same colours without Pillow's warning
+    return image.convert("RGB")

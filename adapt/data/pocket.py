@@ -8,9 +8,9 @@ them, of handwritten images or, for icons, of drawings: a drawing's bold, thin o
 import gzip
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache, lru_cache
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,10 @@ from PIL import Image
 
 from adapt.data.dataset import Dataset, Item
 from adapt.data.glyphs import Glyph, Mask, draw, folder, icons, mask
+from adapt.data.splits import split
 from adapt.errors import UserError, nearest
 
-T = TypeVar("T")
-
 SIZE = 32  # pixels of an image's side
-SHARES = (0.5, 0.2, 0.3)  # of each class for train, val and test
 SEED = 0
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -44,14 +42,6 @@ class Drawing(NamedTuple):
     def word(self) -> str:
         """The leading word of its name, which is its class."""
         return self.name.partition("-")[0]
-
-
-def split(things: Sequence[T], rng: np.random.Generator) -> tuple[list[T], list[T], list[T]]:
-    """`things` in a random order, cut into train, val and test by `SHARES`, each with at least one of them."""
-    order = [things[i] for i in rng.permutation(len(things))]
-    train, val = (max(1, round(share * len(order))) for share in SHARES[:2])
-    train = min(train, len(order) - val - 1)
-    return order[:train], order[train : train + val], order[train + val :]
 
 
 @cache

@@ -1,0 +1,71 @@
+"""The command line: `python -m adapt data list | fetch NAME… | verify NAME…`."""
+
+import argparse
+from functools import partial
+from pathlib import Path
+
+from tqdm import tqdm
+
+from adapt import stage
+from adapt.data import catalogue
+from adapt.errors import UserError
+from adapt.supply import listing
+from adapt.supply.fetch import fetch
+from adapt.supply.verify import verify
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments; the names are checked by the commands, which say the nearest."""
+    whole = argparse.ArgumentParser(prog="python -m adapt", description=__doc__)
+    topics = whole.add_subparsers(dest="topic", required=True, metavar="data")
+    data = topics.add_parser("data", help="the datasets on this machine")
+    place = argparse.ArgumentParser(add_help=False)
+    place.add_argument("--root", type=Path, help="where datasets lie; default: $ADAPT_DATA, else ./datasets")
+    commands = data.add_subparsers(dest="command", required=True)
+    add = partial(commands.add_parser, parents=[place])
+    add("list", help="what is here and what is missing; sizes, licences")
+    getting = add("fetch", help="download, check and unpack; goes on where it stopped")
+    getting.add_argument("names", nargs="+", metavar="NAME")
+    checking = add("verify", help="count images per split, open every one")
+    checking.add_argument("names", nargs="+", metavar="NAME")
+    checking.add_argument("--classes", action="store_true", help="also the images of each class per split")
+    return whole
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Run a command on all the names given; raises UserError with all that went wrong."""
+    root = arguments.root or catalogue.root()
+    problems = []
+    if arguments.command == "list":
+        for line in listing.lines(root):
+            stage.say(line)
+        return
+    work = partial(show, classes=arguments.classes) if arguments.command == "verify" else get
+    for name in arguments.names:
+        try:
+            problems += work(name, root)
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        raise UserError("\n".join(problems))
+
+
+def get(name: str, root: Path) -> list[str]:
+    """Fetch a dataset."""
+    fetch(name, root, say=stage.say, bar=partial(tqdm, unit="B", unit_scale=True, unit_divisor=1024, leave=False))
+    return []
+
+
+def show(name: str, root: Path, classes: bool) -> list[str]:
+    """Verify a dataset, say its counts; what is wrong with it."""
+    found = verify(name, root, bar=partial(tqdm, desc=name, unit="image", leave=False))
+    counts = ", ".join(f"{part} {here} of {expected}" for part, (here, expected) in found.splits.items())
+    stage.say(f"{name}: {counts} images in {len(found.classes)} classes")
+    if classes:
+        for label, numbers in found.classes:
+            stage.say("  {:6d} {:6d} {:6d}  {}".format(*numbers, label))
+    return found.problems
+
+
+if __name__ == "__main__":
+    stage.guard(partial(main, parser().parse_args()))

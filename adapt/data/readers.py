@@ -1,0 +1,122 @@
+"""Readers of downloaded datasets: an entry of the catalogue and what lies on disk, as a `Dataset`.
+
+torchvision's dataset classes know the same folders but other splits (the official ones, where CoOp drew its own), have
+none for UCF101's frames, the split files or ImageNet's shifts, and importing them takes seconds that `sample` does
+not have. Only ImageNet's archives are unpacked by torchvision (adapt/supply/imagenet.py).
+"""
+
+import os
+from functools import cache, partial
+from pathlib import Path
+
+from adapt.data import splits
+from adapt.data.dataset import Dataset, Item, open_inside
+from adapt.data.entries import Entry, Folders, Json, Lists
+from adapt.data.splits import Splits
+from adapt.errors import UserError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+WNIDS = Path(__file__).with_name("imagenet.txt")
+
+
+def read(name: str, entry: Entry, root: Path) -> Dataset:
+    """A dataset of the catalogue from its files under `root`; the paths of its items start at its images' folder.
+
+    Raises: UserError that says what is missing or wrong, and how to get it.
+    """
+    home = entry.home(root)
+    if home is None:
+        raise UserError(
+            f"dataset {name}: its images are not in {root / entry.images[0]} (no {entry.holds[0]} there); {get(name)}, "
+            "or say with ADAPT_DATA where your datasets are"
+        )
+    match entry.split:
+        case Json() as split:
+            path = root / split.file
+            found = splits.parse(splits.check(path, split.sha256, get(name)), path)
+            names = splits.class_names(found, path)
+        case Lists() as split:
+            found, names = from_lists(name, split, home)
+        case Folders() as split:
+            found, names = from_folders(split, home, entry.classes)
+    if len(names) != entry.classes:
+        raise UserError(f"dataset {name}: {len(names)} classes in {home}, expected {entry.classes}; {get(name)}")
+    return dataset(name, entry.template, names, found, home)
+
+
+def get(name: str) -> str:
+    """The end of a message: how to get a dataset."""
+    return f"get it with `python -m adapt data fetch {name}`"
+
+
+def dataset(name: str, template: str, names: list[str], found: Splits, home: Path) -> Dataset:
+    """A `Dataset` of files below `home`; as in CoOp, underscores of class names become spaces."""
+    classes = tuple(name.replace("_", " ") for name in names)
+    parts = (tuple(Item(item.path, item.label, classes[item.label]) for item in part) for part in found)
+    return Dataset(name, template, classes, *parts, read=partial(open_inside, home))
+
+
+def from_lists(name: str, split: Lists, home: Path) -> tuple[Splits, list[str]]:
+    """FGVC's official lists: a class's label is its line in variants.txt, a line is "image number, class name"."""
+    texts = {file: splits.check(home / file, sha256, get(name)).decode() for file, sha256 in split.sha256.items()}
+    names = texts["variants.txt"].splitlines()
+    labels = {name: label for label, name in enumerate(names)}
+
+    def items(part: str) -> list[Item]:
+        pairs = (line.split(" ", 1) for line in texts[f"images_variant_{part}.txt"].splitlines())
+        return [Item(f"images/{number}.jpg", labels[variant], variant) for number, variant in pairs]
+
+    return Splits(*map(items, Splits._fields)), names
+
+
+@cache
+def imagenet_names() -> dict[str, str]:
+    """The class name of each of ImageNet's 1000 wnids, in order."""
+    lines = WNIDS.read_text(encoding="utf-8").splitlines()
+    return dict(line.split(" ", 1) for line in lines)
+
+
+def from_folders(split: Folders, home: Path, amount: int) -> tuple[Splits, list[str]]:
+    """ImageNet and its shifts: a class's label is the rank of its folder's name (ImageNetV2: that number itself).
+
+    Differs from CoOp: images are in sorted order. CoOp takes ImageNet's in the order of os.listdir, so its few-shot
+    subsets of ImageNet differ between machines; ours do not, and can equal none of them.
+    """
+    known = imagenet_names()
+    if split.named == "number":
+        known = {str(number): name for number, name in enumerate(known.values())}
+    order = list(known)
+
+    def folders(part: str) -> list[str]:
+        found = [entry.name for entry in (home / part).iterdir() if entry.is_dir() and not hidden(entry.name)]
+        strange = sorted(set(found) - set(known))
+        if strange or len(found) != amount:
+            which = f", among them {strange[0]!r}" if strange else ""
+            raise UserError(
+                f"{home / part} has {len(found)} class folders{which}, expected {amount} of ImageNet's: unpack its "
+                "archive again, whole"
+            )
+        return sorted(found, key=order.index)
+
+    def items(part: str | None) -> list[Item]:
+        return [
+            Item(f"{part}/{folder}/{image}".removeprefix("./"), label, known[folder])
+            for label, folder in enumerate(folders(part) if part else [])
+            for image in images(home / str(part) / folder)
+        ]
+
+    return Splits(items(split.train), [], items(split.test)), [known[folder] for folder in folders(split.test)]
+
+
+def images(folder: Path) -> list[str]:
+    """The names of the images in a class's folder, sorted; raises UserError where there are none."""
+    with os.scandir(folder) as entries:  # ImageNet has 1.3 million: a Path of each would take a while
+        found = sorted(f.name for f in entries if f.name.lower().endswith(SUFFIXES) and not hidden(f.name))
+    if not found:
+        raise UserError(f"{folder} holds no images: unpack its archive again, whole")
+    return found
+
+
+def hidden(name: str) -> bool:
+    """Whether a file or folder is not meant to be seen, such as the ._name that macOS leaves in archives."""
+    return name.startswith(".")

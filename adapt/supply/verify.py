@@ -1,0 +1,77 @@
+"""Verify a dataset: count what its splits name, open every image."""
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from adapt.data import catalogue, own
+from adapt.data.dataset import Dataset, Item
+from adapt.data.entries import entries
+from adapt.data.splits import Splits
+from adapt.errors import UserError
+from adapt.supply.download import Bar
+
+AT_ONCE = 4096  # images given to the threads, since each waits in memory
+
+
+class Verified(NamedTuple):
+    """Readable and expected images per split, readable images per split of each class, and what is wrong."""
+
+    name: str
+    splits: dict[str, tuple[int, int]]
+    classes: list[tuple[str, tuple[int, int, int]]]
+    problems: list[str]
+
+
+def verify(name: str, root: Path, bar: Bar) -> Verified:
+    """Read all images of a dataset; raises UserError where there is nothing to read."""
+    dataset = catalogue.load(name, root)
+    if name in entries():
+        expected = entries()[name].sizes.model_dump()
+    else:
+        expected = {part: len(getattr(dataset, part)) for part in Splits._fields}
+    found = inspect(dataset, expected, bar)
+    if name in own.names(root):
+        listed = {item.path for part in (dataset.train, dataset.val, dataset.test) for item in part}
+        extra = [path for path, _ in own.find(root / name) if path not in listed]
+        if extra:
+            found.problems.append(
+                f"{len(extra)} images, the first {extra[0]}, are not in {root / name / own.SPLIT}, which is older: "
+                "delete that to draw the split anew"
+            )
+    return found
+
+
+def inspect(dataset: Dataset, expected: dict[str, int], bar: Bar) -> Verified:
+    """Open every image of a dataset, several at a time (decoding does not hold Python's lock)."""
+
+    def problem(item: Item) -> str | None:
+        try:
+            dataset.image(item.path)
+        except UserError as error:
+            return str(error)
+        return None
+
+    parts = {part: getattr(dataset, part) for part in Splits._fields}
+    items = [item for part in parts.values() for item in part]
+
+    def problems_of_all() -> Iterator[str | None]:
+        with ThreadPoolExecutor() as pool:
+            for start in range(0, len(items), AT_ONCE):
+                yield from pool.map(problem, items[start : start + AT_ONCE])
+
+    outcomes = list(bar(problems_of_all(), total=len(items)))
+    problems = [outcome for outcome in outcomes if outcome]
+    whole = {item.path for item, outcome in zip(items, outcomes, strict=True) if not outcome}
+    readable = {part: [item for item in items if item.path in whole] for part, items in parts.items()}
+    splits = {part: (len(readable[part]), expected[part]) for part in parts}
+    for part, amount in expected.items():
+        if len(parts[part]) != amount:
+            problems.append(f"{part} has {len(parts[part])} images, expected {amount}")
+    counts = [Counter(item.label for item in readable[part]) for part in Splits._fields]
+    classes = [
+        (name, (counts[0][label], counts[1][label], counts[2][label])) for label, name in enumerate(dataset.classes)
+    ]
+    return Verified(dataset.name, splits, classes, problems)

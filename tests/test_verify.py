@@ -1,0 +1,81 @@
+"""Verification: counts per split and class, and every image that cannot be read, by name."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from tqdm import tqdm
+
+from adapt.data import catalogue, entries, readers
+from adapt.supply.verify import inspect, verify
+from tests import miniature
+from tests.miniature import put
+
+BAR = partial(tqdm, disable=True)
+
+
+@pytest.fixture
+def eurosat(tmp_path):
+    """A miniature EuroSAT: its entry, and a function that reads it anew."""
+    entry = miniature.make("eurosat", tmp_path)
+    return entry, lambda: inspect(readers.read("eurosat", entry, tmp_path), expected=entry.sizes.model_dump(), bar=BAR)
+
+
+def test_whole_dataset_has_all_its_images_and_no_problems(eurosat):
+    _, look = eurosat
+    found = look()
+    assert found.splits == {"train": (30, 30), "val": (10, 10), "test": (20, 20)} and not found.problems
+    assert found.classes == [(f"the class {label}", (3, 1, 2)) for label in range(10)]
+
+
+def test_missing_and_broken_images_are_named_and_not_counted(eurosat, tmp_path):
+    entry, look = eurosat
+    dataset = readers.read("eurosat", entry, tmp_path)
+    gone, broken = dataset.test[0], dataset.train[-1]
+    home = tmp_path / "eurosat/2750"
+    (home / gone.path).unlink()
+    (home / broken.path).write_bytes(miniature.JPEG[:300])
+    found = look()
+    assert found.splits == {"train": (29, 30), "val": (10, 10), "test": (19, 20)}
+    assert dict(found.classes)[broken.name] == (2, 1, 2) and dict(found.classes)[gone.name] == (3, 1, 1)
+    assert [problem.split(" cannot be read")[0] for problem in found.problems] == [
+        f"image {broken.path} of dataset eurosat",
+        f"image {gone.path} of dataset eurosat",
+    ]
+
+
+def test_counts_that_are_not_the_catalogues_are_said(tmp_path, monkeypatch):
+    entry = miniature.make("imagenet_a", tmp_path)
+    put(tmp_path / "imagenet-adversarial/imagenet-a/n01498041/extra.jpg")
+    monkeypatch.setitem(entries.entries(), "imagenet_a", entry)
+    found = verify("imagenet_a", tmp_path, BAR)
+    assert found.splits["test"] == (201, 200) and found.problems == ["test has 201 images, expected 200"]
+
+
+def test_pocket_dataset_is_whole():
+    assert not verify("digits", Path("nowhere"), BAR).problems
+
+
+@pytest.fixture
+def birds(tmp_path) -> Path:
+    for name in ("robin", "wren"):
+        for number in range(4):
+            put(tmp_path / "birds" / name / f"{number}.jpg")
+    (tmp_path / "birds/dataset.yaml").write_text("template: a photo of a {}.\n")
+    catalogue.load("birds", tmp_path)
+    return tmp_path
+
+
+def test_images_that_came_after_the_split_are_said(birds):
+    put(birds / "birds/robin/9.jpg")
+    assert verify("birds", birds, BAR).problems == [
+        f"1 images, the first robin/9.jpg, are not in {birds}/birds/split.json, which is older: delete that to draw "
+        "the split anew"
+    ]
+
+
+def test_image_of_a_format_without_colours_is_named(birds):
+    Image.new("F", (2, 2)).save(birds / "birds/wren/0.jpg", format="tiff")
+    (problem,) = verify("birds", birds, BAR).problems
+    assert problem.startswith("image wren/0.jpg of dataset birds cannot be read (mode F, whose values have no known")
