@@ -1,0 +1,65 @@
+"""What every method learns with the paper preset's settings: trainable numbers and tokens on ViT-B/16, 100 classes.
+
+    python -m benchmarks.methods
+
+Weights are random, since only shapes count. Writes reports/methods.csv, which docs/methods.md quotes.
+"""
+
+from pathlib import Path
+
+import open_clip
+import torch
+from ruamel.yaml import YAML
+from torch.nn import functional as F
+
+from adapt import artefacts, clip, methods, params, settings
+from adapt.data.batches import Batches
+from adapt.task import Task
+
+CLASSES, SHOTS, FEATURES = 100, 16, 512
+TABLE = Path("reports/methods.csv")
+
+
+def few_shot(backbone: clip.Backbone) -> Batches:
+    """Images of a few classes, as black squares with random features."""
+    count = CLASSES * SHOTS
+    return Batches(
+        images=[torch.zeros(3, 8, 8, dtype=torch.uint8)] * count,
+        labels=torch.arange(count) % CLASSES,
+        teacher=torch.randn(count, 1, FEATURES),
+        frozen=torch.randn(count, FEATURES),
+        normalise=backbone.normalise,
+        seed=1,
+        batch_size=32,
+        size=backbone.size,
+        scale=[1.0, 1.0],
+        flip=False,
+        first=0,
+    )
+
+
+def main() -> None:
+    torch.manual_seed(0)
+    paper = params.Params(**YAML(typ="safe").load(params.compose(["preset=paper"])))
+    sections = {name: getattr(paper, name) for name in ("context", "prune", "distill", "optimiser")}
+    model = open_clip.create_model(paper.backbone.name, pretrained=None)
+    backbone = clip.freeze(paper.backbone.name, model, torch.device("cpu"))
+    classes = [f"thing {number}" for number in range(CLASSES)]
+    task = Task(backbone, "a photo of a {}.", classes, F.normalize(torch.randn(CLASSES, FEATURES), dim=-1), seed=1)
+    rows = []
+    for name in paper.methods:
+        changes = {"linear_probe": {"coarse": [1.0], "halvings": 1, "iterations": 1}}.get(name, {})
+        knobs = settings.merge(paper.knobs, {name: changes})
+        settled = settings.settle(name, "caltech101", SHOTS, paper.backbone.name, knobs, sections)
+        method = methods.build(name, task, dict(settled))
+        if name.startswith("tip_adapter"):
+            method.prepare(few_shot(backbone), few_shot(backbone))
+        after = {"adapt", "random_prune", "post_hoc"} & {name}  # they end with the budget
+        tokens = paper.prune.target if after else sum(map(sum, method.lengths().values()))
+        rows.append({"method": name, "trainable": method.trainable(), "tokens": tokens})
+        print(rows[-1], flush=True)
+    artefacts.write_csv(TABLE, rows[0], rows)
+
+
+if __name__ == "__main__":
+    main()
