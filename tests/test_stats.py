@@ -11,6 +11,8 @@ from scipy import stats as reference
 
 from adapt import stats
 
+FEW = settings(max_examples=20, deadline=None)  # the exact tests go through thousands of signs
+
 
 def brute_force(differences: list[float]) -> float:
     """Two-sided p of the signed-rank test by going through all signs."""
@@ -57,11 +59,13 @@ def test_no_difference_at_all_is_no_evidence():
     assert stats.signed_rank([0, 0, 0]) == (1.0, 0.0, 0)
 
 
+@FEW
 @given(st.lists(st.integers(-6, 6).filter(bool), min_size=1, max_size=10))
 def test_p_with_ties_is_exact(differences: list[int]):
     assert stats.signed_rank(differences)[0] == pytest.approx(brute_force(list(map(float, differences))))
 
 
+@FEW
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=30, unique_by=lambda x: round(abs(x), 6)).filter(any))
 def test_p_without_ties_is_scipys_exact_one(differences: list[float]):
     rounded = [round(value, 6) for value in differences if round(value, 6)]
@@ -69,6 +73,7 @@ def test_p_without_ties_is_scipys_exact_one(differences: list[float]):
     assert stats.signed_rank(rounded)[0] == pytest.approx(expected)
 
 
+@FEW
 @given(st.lists(st.floats(-1, 1).filter(lambda x: abs(x) > 1e-6), min_size=1, max_size=20))
 def test_effect_turns_with_the_sign_and_is_one_where_all_agree(differences: list[float]):
     p, effect, _ = stats.signed_rank(differences)
@@ -89,6 +94,7 @@ def test_holm_of_a_case_worked_by_hand():
     assert stats.holm([]) == []
 
 
+@FEW
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_holm_lies_between_the_plain_p_and_bonferronis(p: list[float]):
     for plain, corrected in zip(p, stats.holm(p), strict=True):
@@ -101,7 +107,7 @@ def test_interval_is_scipys_bootstrap_of_the_mean():
     assert stats.interval(values.tolist()) == tuple(expected.confidence_interval)
 
 
-@settings(max_examples=20, deadline=None)
+@FEW
 @given(st.lists(st.integers(-100, 100), min_size=2, max_size=8))
 def test_interval_holds_only_means_that_can_be_drawn(values: list[int]):
     low, high = stats.interval(values)
