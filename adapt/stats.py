@@ -14,14 +14,15 @@ from scipy import stats
 
 LEVEL = 0.05  # of significance; the intervals cover 1 - LEVEL
 RESAMPLES = 9999
+ALL_SIGNS = 16  # pairs whose 2^n signs are quickly gone through
 SAME = 12  # decimals: differences of fractions that are equal but for rounding count as ties
 
 
 def signed_rank(differences: Sequence[float]) -> tuple[float, float, int]:
     """Wilcoxon's two-sided signed-rank test of paired differences.
 
-    Differences of zero are dropped (Wilcoxon 1945), ties share their mean rank. p is exact up to 50 pairs without ties
-    and up to 13 with ties, by all changes of signs; beyond that from the normal approximation, corrected for ties.
+    Differences of zero are dropped (Wilcoxon 1945), ties share their mean rank. p is exact, up to ALL_SIGNS pairs by
+    all changes of signs, up to 50 if there are no ties; beyond that from the normal approximation, corrected for ties.
 
     Returns: p; the effect, the matched-pairs rank-biserial correlation (favourable minus unfavourable rank sum, over
     their sum: -1…1; Kerby 2014); and the number of differences that are not zero. Without any, p is 1 and the effect 0.
@@ -32,7 +33,9 @@ def signed_rank(differences: Sequence[float]) -> tuple[float, float, int]:
         return 1.0, 0.0, 0
     ranks = stats.rankdata(np.abs(values))
     effect = float((np.sign(values) * ranks).sum() / ranks.sum())
-    test: Any = stats.wilcoxon(values)
+    through_all = 1 < len(values) <= ALL_SIGNS
+    how: Any = stats.PermutationMethod(n_resamples=2 ** len(values)) if through_all else "auto"
+    test: Any = stats.wilcoxon(values, method=how)
     return float(test.pvalue), effect, len(values)
 
 

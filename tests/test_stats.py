@@ -65,6 +65,10 @@ def test_p_with_ties_is_exact(differences: list[int]):
     assert stats.signed_rank(differences)[0] == pytest.approx(brute_force(list(map(float, differences))))
 
 
+def test_p_is_still_exact_with_ties_among_15_pairs():  # five datasets with three seeds, as in the pocket preset
+    assert stats.signed_rank([1, 1, *range(2, 15)])[0] == pytest.approx(2 / 2**15)
+
+
 @FEW
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=30, unique_by=lambda x: round(abs(x), 6)).filter(any))
 def test_p_without_ties_is_scipys_exact_one(differences: list[float]):
