@@ -6,7 +6,6 @@ drawn over datasets, the larger unit: it says how the average gain would vary ov
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,15 +13,15 @@ from scipy import stats
 
 LEVEL = 0.05  # of significance; the intervals cover 1 - LEVEL
 RESAMPLES = 9999
-ALL_SIGNS = 16  # pairs whose 2^n signs are quickly gone through
 SAME = 12  # decimals: differences of fractions that are equal but for rounding count as ties
 
 
 def signed_rank(differences: Sequence[float]) -> tuple[float, float, int]:
     """Wilcoxon's two-sided signed-rank test of paired differences.
 
-    Differences of zero are dropped (Wilcoxon 1945), ties share their mean rank. p is exact, up to ALL_SIGNS pairs by
-    all changes of signs, up to 50 if there are no ties; beyond that from the normal approximation, corrected for ties.
+    Differences of zero are dropped (Wilcoxon 1945), ties share their mean rank. p is exact for any number of pairs and
+    ties: the share of the 2^n changes of signs whose rank sum is as extreme. (scipy.stats.wilcoxon is exact without
+    ties, and the tests hold this to it; with ties it goes through all signs one by one, seconds for 15 pairs.)
 
     Returns: p; the effect, the matched-pairs rank-biserial correlation (favourable minus unfavourable rank sum, over
     their sum: -1…1; Kerby 2014); and the number of differences that are not zero. Without any, p is 1 and the effect 0.
@@ -31,12 +30,15 @@ def signed_rank(differences: Sequence[float]) -> tuple[float, float, int]:
     values = values[values != 0]
     if not len(values):
         return 1.0, 0.0, 0
-    ranks = stats.rankdata(np.abs(values))
-    effect = float((np.sign(values) * ranks).sum() / ranks.sum())
-    through_all = 1 < len(values) <= ALL_SIGNS
-    how: Any = stats.PermutationMethod(n_resamples=2 ** len(values)) if through_all else "auto"
-    test: Any = stats.wilcoxon(values, method=how)
-    return float(test.pvalue), effect, len(values)
+    doubled = np.rint(2 * stats.rankdata(np.abs(values))).astype(int)  # whole numbers, where ties share a half rank
+    share = np.zeros(doubled.sum() + 1)  # of the signs so far, by their rank sum
+    share[0] = 1
+    for rank in doubled:
+        share[rank:] = (share[rank:] + share[:-rank]) / 2
+        share[:rank] /= 2
+    seen = doubled[values > 0].sum()
+    p = min(1.0, 2 * min(share[: seen + 1].sum(), share[seen:].sum()))
+    return float(p), float((np.sign(values) * doubled).sum() / doubled.sum()), len(values)
 
 
 def smallest_p(pairs: int) -> float:

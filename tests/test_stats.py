@@ -11,7 +11,7 @@ from scipy import stats as reference
 
 from adapt import stats
 
-FEW = settings(max_examples=20, deadline=None)  # the exact tests go through thousands of signs
+FEW = settings(max_examples=20, deadline=None)  # brute force goes through thousands of signs
 
 
 def brute_force(differences: list[float]) -> float:
@@ -65,8 +65,11 @@ def test_p_with_ties_is_exact(differences: list[int]):
     assert stats.signed_rank(differences)[0] == pytest.approx(brute_force(list(map(float, differences))))
 
 
-def test_p_is_still_exact_with_ties_among_15_pairs():  # five datasets with three seeds, as in the pocket preset
-    assert stats.signed_rank([1, 1, *range(2, 15)])[0] == pytest.approx(2 / 2**15)
+@pytest.mark.parametrize("pairs", [15, 33])  # five and eleven datasets with three seeds
+def test_p_is_still_exact_with_ties_among_many_pairs(pairs: int):
+    assert stats.signed_rank([1, 1, *range(2, pairs)])[0] == pytest.approx(2.0 ** (1 - pairs))
+    few = [0.5, -1, 1, *range(2, 12), -12, 12]
+    assert stats.signed_rank(few)[0] == pytest.approx(brute_force(few))
 
 
 @FEW
