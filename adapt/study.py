@@ -8,6 +8,7 @@ import io
 import itertools
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -100,15 +101,15 @@ def plan(name: str, more: Sequence[str]) -> list[dict[str, Any]]:
 def run(name: str, more: Sequence[str]) -> Iterator[str]:
     """Run what is not there yet, gather all into FOLDER, and yield a line of progress for each experiment."""
     planned = plan(name, more)
-    commit = output("git", "rev-parse", "HEAD").strip()
+    commit = output("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*").strip()
     before = earlier(FOLDER / f"{name}.json", commit)
     entries = [before.get(experiment["name"], new_entry(experiment)) for experiment in planned]
-    command = " ".join(["python -m stages.study", name, *more])
+    command = shlex.join(["python", "-m", "stages.study", name, *more])
     record = {"study": name, "command": command, "commit": commit, "own": own(name, more), "experiments": entries}
     for at, entry in enumerate(entries, 1):
         if entry["name"] not in finished(show()):
             start = time.perf_counter()
-            subprocess.run(entry["command"].split(), env=environment(), check=False)
+            subprocess.run(shlex.split(entry["command"]), env=environment(), check=False)
             entry |= {"seconds": round(time.perf_counter() - start, 1), "state": "failed"}
         found = finished(show())
         entry |= {"state": "finished", **found[entry["name"]]} if entry["name"] in found else {}
@@ -131,7 +132,7 @@ def new_entry(experiment: Mapping[str, Any]) -> dict[str, Any]:
     """The record of an experiment that has not run: the command that runs it, and no wall time."""
     changes = [word for change in experiment["overrides"] for word in ("-S", change)]
     command = ["dvc", "exp", "run", "--temp", "-n", experiment["name"], *changes]
-    return {"name": experiment["name"], "command": " ".join(command), "seconds": None, "state": "waiting"}
+    return {"name": experiment["name"], "command": shlex.join(command), "seconds": None, "state": "waiting"}
 
 
 def gather(planned: Sequence[Mapping[str, Any]], found: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:

@@ -118,7 +118,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "runs" / "mnist" / "coop" / "seed_2" / "metrics.json").unlink()
     with chdir(folder):
         prepare(folder)
-        write_study(folder / "reports/studies", "distill")
+        write_study(folder / "reports/studies", "distill", datasets=asked["datasets"])
         report_on(asked)
     return folder / "reports" / "tables"
 
@@ -487,7 +487,7 @@ def test_page_says_what_is_missing_and_what_was_not_run(project: Path):
     assert "3 of 18 runs are missing: what needs them is empty." in text
     assert "runs/digits/uniform/seed_1/metrics.json is missing; make it with" in text
     assert "not run yet:" in text and "make study-shots" in text
-    assert "budget: reports/studies/budget.csv was made with another preset" in text
+    assert "budget: reports/studies/budget.csv was made with other experiments" in text
     assert "Published numbers" not in text and "No published numbers beside the measured ones" in text
     assert "nan" not in re.findall(r"\w+", text)
 

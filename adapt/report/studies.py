@@ -75,18 +75,27 @@ def read(runs: Runs, folder: Path = study.FOLDER) -> tuple[dict[str, Gathered], 
             absent[name] = f"not run yet: `make study-{name}`"
             continue
         record = artefacts.read_json(folder / f"{name}.json", f"make study-{name}")
-        done = [entry for entry in record["experiments"] if entry["state"] == "finished"]
-        here = {"preset": runs.preset, "backbone": runs.backbone, "weights": runs.weights[:10], "split": runs.split}
-        if not done or any({key: entry[key] for key in here} != here for entry in done):
-            absent[name] = f"{table} was made with another preset, backbone, weights or split: `make study-{name}`"
+        rows = pd.read_csv(table, keep_default_na=False, na_values=[""])  # `none` is a value, not a gap
+        if others := differing(runs, record, rows):
+            absent[name] = f"{table} was made with other {others}: `make study-{name}`"
             continue
-        open_ = len(record["experiments"]) - len(done)
+        open_ = sum(entry["state"] != "finished" for entry in record["experiments"])
         warnings = [warning for warning in runs.warnings if "runs are missing" not in warning]
         warnings += [f"{open_} of {len(record['experiments'])} experiments are missing"] if open_ else []
-        found[name] = Gathered(
-            name, declared, pd.read_csv(table, keep_default_na=False, na_values=[""]), record, warnings
-        )
+        found[name] = Gathered(name, declared, rows, record, warnings)
     return found, absent
+
+
+def differing(runs: Runs, record: Mapping[str, Any], rows: pd.DataFrame) -> str:
+    """In what a study differs from the report, so that it may not stand beside it; empty where it does not."""
+    here = {"preset": runs.preset, "backbone": runs.backbone, "weights": runs.weights[:10], "split": runs.split}
+    done = [entry for entry in record["experiments"] if entry["state"] == "finished"]
+    if not done:
+        return "experiments, none of which finished"
+    others = [key for key, value in here.items() if any(entry[key] != value for entry in done)]
+    lists = {"dataset": runs.datasets, "seed": runs.seeds}
+    others += [f"{key}s" for key, names in lists.items() if set(rows[key]) != set(names)]
+    return ", ".join(others)
 
 
 def curve(gathered: Gathered) -> pd.DataFrame:
