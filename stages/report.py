@@ -41,21 +41,22 @@ def main(
                 (table_folder / f"{name}.{form}").write_text(table.render(form))
         for name, frame in {**series.by_name(found), "studies": studies.all_curves(gathered)}.items():
             frame.to_csv(plot_folder / f"{name}.csv", index=False, float_format="%.6g")
-        for name, spec in figures.FIGURES.items():
-            spec.draw(found).savefig(figure_folder / f"{name}.png")
-        for name, (spec, study) in of_studies.items():
-            spec.draw(study).savefig(figure_folder / f"{name}.png")
+        drawn = {name: spec.draw(found) for name, spec in figures.FIGURES.items()}
+        drawn |= {name: spec.draw(study) for name, (spec, study) in of_studies.items()}
+        for name, figure in drawn.items():
+            figure.savefig(figure_folder / f"{name}.png")
         text = page.render(
             found, claims.judge(facts["claims"], claims.Evidence(found, gathered, absent)), facts["sources"],
-            figures.FIGURES, {name: spec for name, (spec, _) in of_studies.items()}, absent,
+            {name: spec for name, spec in figures.FIGURES.items() if name != "overview"},
+            {name: spec for name, (spec, _) in of_studies.items()},
+            {name: figure.get_size_inches()[0] for name, figure in drawn.items()}, absent,
             {name: table for name, (_, table) in numbers.items()}, published.why_not(found),
         )  # fmt: skip
         index.write_text(text)
     artefacts.write_json(OUT / "metrics.json", tables.metrics(found))
     for line in runs.shorten(found.missing):
         stage.say(f"report: left empty: {line}")
-    count = len(figures.FIGURES) + len(of_studies)
-    stage.say(f"report: {len(found.results)} of {found.asked} runs; {OUT}/index.html with {count} figures")
+    stage.say(f"report: {len(found.results)} of {found.asked} runs; {OUT}/index.html with {len(drawn)} figures")
 
 
 def make_tables(found: runs.Runs, facts: dict, gathered: dict[str, studies.Gathered]) -> Numbers:
@@ -67,7 +68,9 @@ def make_tables(found: runs.Runs, facts: dict, gathered: dict[str, studies.Gathe
     if tables.OURS in found.methods and len(found.methods) > 1:
         numbers["significance"] = stats.compare(tables.accuracy(found), tables.OURS), shown.significance(found)
     if not published.why_not(found):
-        numbers["published"] = published.beside(facts, found), published.show(facts, found)
+        beside, by_shots = published.beside(facts, found), published.beside_by_shots(facts, gathered.get("shots"))
+        numbers["published"] = beside, published.show(facts, beside, found)
+        numbers["published_by_shots"] = by_shots, published.show_by_shots(facts, by_shots, found)
     return numbers | {name: (study.runs, studies.show(study)) for name, study in gathered.items()}
 
 

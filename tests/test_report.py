@@ -15,7 +15,7 @@ import pytest
 
 from adapt.errors import UserError
 from adapt.params import Backbone, Evaluate
-from adapt.report import classes, figures, published, reading, runs, series, shown, tables
+from adapt.report import classes, figures, published, reading, runs, series, shown, studies, tables
 from stages import report
 from tests.fake_runs import ASKED, EPOCHS, START, edit_csv, edit_json, read, write_runs, write_study
 from tests.test_figures import PLOTS
@@ -240,10 +240,12 @@ def test_study_in_markdown_is_that_of_the_csv(written: Path):
 def test_latex_shows_the_same_numbers_as_markdown(written: Path, name: str):
     shown = table_of((written / f"{name}.md").read_text())
     text = (written / f"{name}.tex").read_text()
-    body = text[text.index("\\midrule") : text.index("\\bottomrule")]
+    body = text[text.index("\\midrule") : text.index("\\bottomrule")].replace("$\\pm$", "±").replace("$<$", "<")
     lines = [line.removesuffix(" \\\\").split(" & ") for line in body.splitlines()[1:] if line.strip()]
     plain = {
-        cells[0]: [re.sub(r"\\textbf\{(.*)\}", r"\1", cell).replace("$\\pm$", "±") for cell in cells[1:]]
+        cells[0]: [
+            re.sub(r"\\textbf\{(.*)\}", r"\1", cell).replace("$\\pm$", "±").replace("$<$", "<") for cell in cells[1:]
+        ]
         for cells in lines
     }
     shown.pop("method", None), shown.pop("rival", None)
@@ -473,6 +475,7 @@ def test_page_links_only_to_what_lies_beside_it(project: Path):
     found = Page(Path("reports/index.html").read_text())
     assert not found.open
     local = [link for link in found.links if not link.startswith("#")]
+    assert "figures/overview.png" not in local  # it repeats others, for the README
     assert {"figures/accuracy.png", "figures/budget.png", "figures/pruning.png", "tables/cost.tex"} <= set(local)
     assert all((Path("reports") / link).is_file() for link in local)
 
@@ -525,12 +528,28 @@ def test_published_numbers_stand_only_beside_comparable_ones(tmp_path: Path, cha
 
 def test_published_numbers_stand_beside_the_papers_preset(tmp_path: Path):
     facts = published.read(ROOT / "reports/published.yaml")
-    some = read(tmp_path, preset="paper", datasets=["eurosat", "dtd"], methods=["coop", "adapt"])
+    some = read(tmp_path, preset="paper", datasets=["eurosat", "dtd"], methods=["coop", "kgcoop", "adapt"])
     assert published.why_not(some) is None
-    rows = {
-        (cells[0].text, cells[1].text): [cell.text for cell in cells[2:]] for cells in published.show(facts, some).rows
-    }
-    assert rows["coop", "published, awt"] == ["84.93", "69.87", "79.89"]
-    mean = tables.summary(tables.accuracy(some)).query("method == 'coop' and dataset == 'eurosat'")["accuracy"].item()
-    assert rows["coop", "measured"][0] == f"{100 * mean:.2f}"
-    assert ("maple", "measured") not in rows
+    frame = published.beside(facts, some)
+    texts = [[cell.text for cell in row] for row in published.show(facts, frame, some).rows]
+    rows = {(method, kind): cells for method, kind, *cells in texts}
+    assert rows["coop", "awt"] == ["84.93", "69.87", "79.89"]
+    assert rows["kgcoop", "clip_svd"] == ["", "", "77.26"]
+    assert ("maple", "measured here") not in rows
+    means = tables.summary(tables.accuracy(some)).set_index(["method", "dataset"])["accuracy"]
+    for method in ("coop", "kgcoop", "adapt"):
+        expected = [f"{100 * means[method, dataset]:.2f}" for dataset in ("eurosat", "dtd", "average")]
+        assert rows[method, "measured here"] == expected
+
+
+def test_published_averages_by_shots_stand_beside_the_study(tmp_path: Path):
+    facts = published.read(ROOT / "reports/published.yaml")
+    some = read(tmp_path / "runs")
+    table = write_study(tmp_path / "studies", "shots", ["coop", "adapt"])
+    gathered = studies.read(some, tmp_path / "studies")[0]["shots"]
+    shown = published.show_by_shots(facts, published.beside_by_shots(facts, gathered), some)
+    rows = {(method, kind): cells for method, kind, *cells in ([cell.text for cell in row] for row in shown.rows)}
+    assert rows["coop", "awt"] == ["67.56", "70.65", "74.02", "76.98", "79.89"]
+    by_shots = table[table["method"] == "coop"].groupby("shots")["accuracy"].mean()
+    assert rows["coop", "measured here"] == [f"{100 * value:.2f}" for value in by_shots]
+    assert ("promptsrc", "measured here") not in rows

@@ -16,6 +16,7 @@ from adapt import stats
 from adapt.report import studies, tables
 from adapt.report.runs import Runs
 from adapt.report.studies import Gathered
+from adapt.report.table import p_value
 from adapt.report.tables import OURS
 
 HOLDS, FAILS = "holds here", "does not hold here"
@@ -85,7 +86,8 @@ def best_gain(evidence: Evidence, numbers: Mapping[str, float]) -> Finding:
     if not found:
         return Finding("no dataset with all runs of adapt and a rival", UNTESTED)
     value, error, dataset, rival = max(found, key=lambda entry: entry[0])
-    text = f"the largest is {100 * value:+.2f} points, on {dataset} over {rival}"
+    within = "" if np.isnan(error) else f" ± {100 * error:.2f}, standard error over seeds"
+    text = f"the largest is {100 * value:+.2f} points{within}, on {dataset} over {rival}"
     if not evidence.paper:
         return Finding(f"{text}; the size is claimed of the paper's datasets", UNTESTED)
     spread = 0 if np.isnan(error) else 2 * error
@@ -112,7 +114,8 @@ def significance(evidence: Evidence, _: Mapping[str, float]) -> Finding:
     if rival is None or np.isnan(found[rival]["gain"]):
         return Finding("runs of adapt or its rival are missing", UNTESTED)
     p, effect, pairs = (found[rival][name] for name in ("p_holm", "effect", "nonzero"))
-    text = f"against {rival}: p = {p:.4f} (Holm, {len(found)} rivals), effect {effect:+.2f}, {pairs} pairs that differ"
+    text = f"against {rival}: p {p_value(p).text} (Holm, {len(found)} rivals), effect {effect:+.2f}"
+    text += f", {pairs} pairs that differ"
     if len(found) * stats.smallest_p(pairs) >= stats.LEVEL and p >= stats.LEVEL:
         return Finding(f"{text}: too few for any p below {stats.LEVEL}", UNTESTED)
     if rival != "promptsrc":

@@ -14,6 +14,7 @@ from adapt.report import classes, draw, series, style, tables
 from adapt.report.runs import Runs
 
 WIDE = 12  # inches: at the 1180 pixels of the page, type of 10 points is 14 pixels high
+NAMED_UP_TO = 6  # datasets that have room for a legend in the overview; the figure `tokens` names all
 CELLS_UP_TO = 30  # classes whose shares can be written into a confusion matrix
 
 
@@ -151,7 +152,8 @@ def overview(runs: Runs) -> Figure:
         grid[1].tick_params(labelleft=False)
         grid[2].set_title("Tokens left over training")
         draw_tokens(grid[2], runs, left)
-        grid[2].legend(fontsize=8, loc="upper right", ncols=1 + (len(runs.datasets) > 6))  # the lines go down
+        if len(runs.datasets) <= NAMED_UP_TO:
+            grid[2].legend(fontsize=8, loc="upper right")  # where the lines, which go down, leave room
     return figure
 
 

@@ -6,8 +6,9 @@ from typing import Any
 import pandas as pd
 from ruamel.yaml import YAML
 
-from adapt.report import tables
+from adapt.report import studies, tables
 from adapt.report.runs import Runs
+from adapt.report.studies import Gathered
 from adapt.report.table import Cell, Table, rounded
 
 FILE = Path("reports/published.yaml")
@@ -33,34 +34,69 @@ def why_not(runs: Runs) -> str | None:
 
 
 def beside(facts: dict[str, Any], runs: Runs) -> pd.DataFrame:
-    """`method, protocol, source, dataset, published, measured` in percent, `average` last among a result's datasets.
+    """`method, source, protocol, dataset, published, measured` in percent, the runs' datasets and `average` each time.
 
-    measured is NaN where the method was not run here or runs are missing.
+    published is NaN where only the average was published, measured where the method was not run or runs are missing.
     """
     means = tables.summary(tables.accuracy(runs)).set_index(["method", "dataset"])["accuracy"]
-    rows = []
-    for result in facts["results"]:
-        for dataset, value in [*result.get("by_dataset", {}).items(), (tables.AVERAGE, result["average"])]:
-            rows.append({
-                "method": result["method"], "protocol": result.get("protocol", ""), "source": result["source"],
-                "dataset": dataset, "published": value,
-                "measured": 100 * means.get((result["method"], dataset), float("nan")),
-            })  # fmt: skip
+    rows = [
+        {
+            **{key: result.get(key, "") for key in ("method", "source", "protocol")}, "dataset": dataset,
+            "published": {tables.AVERAGE: result["average"], **result.get("by_dataset", {})}.get(dataset),
+            "measured": 100 * means.get((result["method"], dataset), float("nan")),
+        }
+        for result in facts["results"] for dataset in [*runs.datasets, tables.AVERAGE]
+    ]  # fmt: skip
+    return pd.DataFrame(rows).astype({"published": float})
+
+
+def beside_by_shots(facts: dict[str, Any], shots: Gathered | None) -> pd.DataFrame:
+    """`method, source, shots, published, measured`: averages in percent, measured by the study of shots."""
+    curve = studies.curve(shots).set_index(["method", "x"])["accuracy"] if shots else pd.Series(dtype=float)
+    rows = [
+        {
+            "method": result["method"], "source": result["source"], "shots": count, "published": value,
+            "measured": 100 * curve.get((result["method"], count), float("nan")),
+        }
+        for result in facts["average_by_shots"]
+        for count, value in zip(facts["shots"], result["averages"], strict=True)
+    ]  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def show(facts: dict[str, Any], runs: Runs) -> Table:
-    """Two rows per method that was run here, published and measured; one per method that was not."""
-    table, rows = beside(facts, runs), []
+def show(facts: dict[str, Any], table: pd.DataFrame, runs: Runs) -> Table:
+    """The frame of `beside`: by method, a row for each published result and, where there is one, for the measured."""
     columns = [*runs.datasets, tables.AVERAGE]
-    for (method, protocol, source), part in table.groupby(["method", "protocol", "source"], sort=False):
-        name = f"{method} ({protocol})" if protocol else str(method)
-        values = part.set_index("dataset").reindex(columns)
-        rows.append([Cell(name), Cell(f"published, {source}"), *(rounded(v, ".2f") for v in values["published"])])
-        if method in runs.methods:
-            rows.append([Cell(name), Cell("measured"), *(rounded(v, ".2f") for v in values["measured"])])
-    where = "; ".join(f"{name}: {source['where']} ({source['how']})" for name, source in facts["sources"].items())
-    caption = f"Top-1 in percent, {SHOTS} shots; measured: mean over seeds. Published averages as published. {where}."
-    return Table(
-        "Published and measured", ["method", "", *columns], rows, runs.stamp, runs.warnings, caption, facts["cautions"]
-    )
+    caption = f"Top-1 in percent, {SHOTS} shots; measured: mean over seeds. Published averages as published."
+    caption = f"{caption} {sources(facts)}"
+    head, rows = ["method", "source", *columns], _rows(table, "dataset", columns)
+    return Table("Published and measured", head, rows, runs.stamp, runs.warnings, caption, facts["cautions"])
+
+
+def show_by_shots(facts: dict[str, Any], table: pd.DataFrame, runs: Runs) -> Table:
+    """The frame of `beside_by_shots`, in the same way."""
+    caption = f"Average top-1 over the 11 datasets in percent; measured: by the study of shots. {sources(facts)}"
+    head, rows = ["method", "source", *map(str, facts["shots"])], _rows(table, "shots", facts["shots"])
+    return Table("Published and measured by shots", head, rows, runs.stamp, runs.warnings, caption)
+
+
+def sources(facts: dict[str, Any]) -> str:
+    """What the names of the sources stand for."""
+    return "; ".join(f"{name}: {source['where']} ({source['how']})" for name, source in facts["sources"].items()) + "."
+
+
+def _rows(table: pd.DataFrame, by: str, columns: list[Any]) -> list[list[Cell]]:
+    rows = []
+    protocols = table.get("protocol", pd.Series("", index=table.index))
+    kinds = table["source"] + (": " + protocols).where(protocols != "", "")
+    for method, parts in table.assign(kind=kinds).groupby("method", sort=False):
+        for kind, part in parts.groupby("kind", sort=False):
+            rows.append([Cell(str(method)), Cell(str(kind)), *_cells(part.set_index(by)["published"], columns)])
+        measured = parts.drop_duplicates(by).set_index(by)["measured"]
+        if measured.notna().any():
+            rows.append([Cell(str(method)), Cell("measured here"), *_cells(measured, columns)])
+    return rows
+
+
+def _cells(values: pd.Series, columns: list[Any]) -> list[Cell]:
+    return [rounded(float(value), ".2f") for value in values.reindex(columns)]

@@ -6,7 +6,7 @@ import pandas as pd
 from adapt import stats
 from adapt.report import reading, tables
 from adapt.report.runs import Runs
-from adapt.report.table import NONE, Cell, Table, percent, rounded
+from adapt.report.table import NONE, Cell, Table, p_value, percent, rounded
 from adapt.report.tables import AVERAGE, OURS
 
 HEADINGS = {  # column of tables.cost: its heading, its format
@@ -67,7 +67,7 @@ def significance(runs: Runs) -> Table:
         [
             Cell(row["rival"]), Cell(f"{row['pairs']} ({row['nonzero']})"), rounded(100 * row["gain"], "+.2f"),
             Cell("" if np.isnan(row["low"]) else f"{100 * row['low']:+.2f} to {100 * row['high']:+.2f}"),
-            rounded(row["effect"], "+.2f"), rounded(row["p"], ".4f"), rounded(row["p_holm"], ".4f"),
+            rounded(row["effect"], "+.2f"), p_value(row["p"]), p_value(row["p_holm"]),
         ]
         for row in found.to_dict("records")
     ]  # fmt: skip

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 TEMPLATES = Path(__file__).parent / "templates"
 NONE = "–"  # the spread of a single value
-LATEX = {"\\": r"\textbackslash{}", "±": r"$\pm$", NONE: "--", "×": r"$\times$", "≤": r"$\leq$", "−": "$-$"}
+LATEX = {"\\": r"\textbackslash{}", "±": r"$\pm$", NONE: "--", "×": r"$\times$", "≤": r"$\leq$", "<": "$<$"}
 LATEX |= {character: rf"\{character}" for character in "&%$#_{}"}
 
 
@@ -89,6 +89,17 @@ def inline(text: str) -> Markup:
     return Markup(re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", marked))
 
 
+def narrow(text: str, asked: bool) -> Markup:
+    """A text as HTML; if asked for, on two lines where it has a ±, and with breaks allowed after underscores."""
+    marked = escape(text)
+    return Markup(marked.replace(" ± ", Markup("<br>± ")).replace("_", Markup("_<wbr>"))) if asked else marked
+
+
+def p_value(p: float) -> Cell:
+    """A p value; one that rounds to zero is shown as what it is below."""
+    return Cell("" if np.isnan(p) else "<0.0001" if p < 0.0001 else f"{p:.4f}")
+
+
 def sentence(text: str) -> str:
     """The text with a capital first letter."""
     return text[:1].upper() + text[1:]
@@ -101,5 +112,5 @@ def environment() -> Environment:
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         autoescape=lambda name: bool(name) and name.endswith(".html"), keep_trailing_newline=True,
     )  # fmt: skip
-    found.filters.update(latex=latex, inline=inline, sentence=sentence)
+    found.filters.update(latex=latex, inline=inline, sentence=sentence, narrow=narrow)
     return found
