@@ -101,6 +101,13 @@ def test_figure_is_drawn_of_what_is_there(incomplete: runs.Runs, name: str, tmp_
     is_whole(figures.FIGURES[name].draw(incomplete), incomplete.stamp, tmp_path)
 
 
+def test_figures_are_saved_with_300_dots_per_inch(incomplete: runs.Runs, tmp_path: Path):
+    figure = figures.FIGURES["gain"].draw(incomplete)
+    figure.savefig(tmp_path / "figure.png")
+    with Image.open(tmp_path / "figure.png") as image:
+        assert image.size == tuple(round(300 * float(inches)) for inches in figure.get_size_inches())
+
+
 def test_lines_differ_without_their_colours():
     looks = [style.look(at) for at in range(17)]
     assert len({(look["linestyle"], look["marker"]) for look in looks}) == len(looks)

@@ -15,7 +15,7 @@ import pytest
 
 from adapt.errors import UserError
 from adapt.params import Backbone, Evaluate
-from adapt.report import classes, figures, published, reading, runs, series, shown, studies, tables
+from adapt.report import classes, figures, published, reading, runs, series, shown, studies, style, tables
 from stages import report
 from tests.fake_runs import ASKED, EPOCHS, START, edit_csv, edit_json, read, write_runs, write_study
 from tests.test_figures import PLOTS
@@ -407,6 +407,7 @@ def prepare(folder: Path) -> None:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(style, "DPI", 40)  # most of the time goes into dots
     prepare(tmp_path)
     return tmp_path
 
@@ -429,6 +430,26 @@ def test_stage_writes_all_of_reports_and_the_same_bytes_again(project: Path):
     ]
     report_on(asked)
     assert files(project / "reports") == first
+
+
+@pytest.mark.parametrize(
+    ("changed", "gone"),
+    [
+        ({"datasets": ["digits"], "methods": ["adapt"], "seeds": [1]}, None),
+        ({"methods": ["zero_shot"], "seeds": [1]}, None),
+        ({"seeds": [1]}, "*/adapt"),
+        ({"seeds": [1]}, "*/*/*/predictions.csv"),
+    ],
+    ids=["one run", "nothing tuned", "ours missing", "no predictions"],
+)
+def test_stage_reports_what_there_is(project: Path, changed: dict[str, Any], gone: str | None):
+    asked = write_runs(Path("runs"), **changed)
+    for path in Path("runs").glob(gone) if gone else ():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    report_on(asked)
+    texts = [path.read_text() for path in Path("reports").rglob("*") if path.suffix in (".md", ".tex", ".html")]
+    assert len(texts) >= 5
+    assert not any(re.search(r"\bnan\b|None|0 of 0", text) for text in texts)
 
 
 def test_a_failure_leaves_the_old_report(project: Path, monkeypatch: pytest.MonkeyPatch):

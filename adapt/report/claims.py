@@ -14,6 +14,7 @@ import pandas as pd
 
 from adapt import stats
 from adapt.report import studies, tables
+from adapt.report.reading import many, within
 from adapt.report.runs import Runs
 from adapt.report.studies import Gathered
 from adapt.report.table import p_value
@@ -86,8 +87,7 @@ def best_gain(evidence: Evidence, numbers: Mapping[str, float]) -> Finding:
     if not found:
         return Finding("no dataset with all runs of adapt and a rival", UNTESTED)
     value, error, dataset, rival = max(found, key=lambda entry: entry[0])
-    within = "" if np.isnan(error) else f" ± {100 * error:.2f}, standard error over seeds"
-    text = f"the largest is {100 * value:+.2f} points{within}, on {dataset} over {rival}"
+    text = f"the largest is {100 * value:+.2f}{within(error)} points (± standard error), on {dataset} over {rival}"
     if not evidence.paper:
         return Finding(f"{text}; the size is claimed of the paper's datasets", UNTESTED)
     spread = 0 if np.isnan(error) else 2 * error
@@ -115,7 +115,7 @@ def significance(evidence: Evidence, _: Mapping[str, float]) -> Finding:
         return Finding("runs of adapt or its rival are missing", UNTESTED)
     p, effect, pairs = (found[rival][name] for name in ("p_holm", "effect", "nonzero"))
     text = f"against {rival}: p {p_value(p).text} (Holm, {len(found)} rivals), effect {effect:+.2f}"
-    text += f", {pairs} pairs that differ"
+    text += f", {many(pairs, 'pair')} that differ"
     if len(found) * stats.smallest_p(pairs) >= stats.LEVEL and p >= stats.LEVEL:
         return Finding(f"{text}: too few for any p below {stats.LEVEL}", UNTESTED)
     if rival != "promptsrc":

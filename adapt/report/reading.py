@@ -4,7 +4,6 @@ import numpy as np
 
 from adapt.report import tables
 from adapt.report.runs import Runs
-from adapt.report.table import NONE
 from adapt.report.tables import FLOOR, OURS
 
 
@@ -22,8 +21,8 @@ def accuracy(runs: Runs) -> list[str]:
         gaps = {dataset: tables.gap(table, FLOOR, dataset) for dataset in runs.datasets}
         known = {dataset: (d, e) for dataset, (d, e) in gaps.items() if not np.isnan(d)}
         won = sum(difference > 0 for difference, _ in known.values())
-        each = ", ".join(f"{dataset} {100 * d:+.2f} ± {points(e)}" for dataset, (d, e) in known.items())
-        lines.append(f"`{OURS}` is ahead of `{FLOOR}` on {won} of {many(len(known), 'dataset')}: {each}.")
+        each = ", ".join(f"{dataset} {100 * d:+.2f}{within(e)}" for dataset, (d, e) in known.items())
+        lines += [f"`{OURS}` is ahead of `{FLOOR}` on {won} of {many(len(known), 'dataset')}: {each}."] if known else []
     return lines
 
 
@@ -36,12 +35,12 @@ def verdict(difference: float, error: float, rival: str) -> str:
         return f"level with `{rival}`"
     where = "ahead of" if difference > 0 else "**behind**"
     doubt = " (within two standard errors)" if abs(difference) < 2 * error else ""
-    return f"{where} `{rival}` by {shown} ± {points(error)}{doubt}"
+    return f"{where} `{rival}` by {shown}{within(error)}{doubt}"
 
 
-def points(fraction: float) -> str:
-    """A difference in percent, without its sign's plus."""
-    return NONE if np.isnan(fraction) else f"{100 * fraction:.2f}"
+def within(error: float) -> str:
+    """The standard error behind a difference, in percent; nothing with one seed, which has none."""
+    return "" if np.isnan(error) else f" ± {100 * error:.2f}"
 
 
 def many(count: int, thing: str) -> str:
