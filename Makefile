@@ -8,7 +8,7 @@ workers ?= 2
 BENCHMARKS := step
 STUDIES := shots distill criteria budget schedule bilevel
 
-.PHONY: help setup lock check test repro bench params pretrain page clean $(STUDIES:%=study-%)
+.PHONY: help setup lock check test repro bench params pretrain page clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
@@ -47,6 +47,7 @@ repro: setup  ## the pipeline, from params.yaml to reports/
 bench: setup  ## the benchmarks, one after the other (benchmarks/search.py is not one: it looks for settings)
 	@for script in $(BENCHMARKS); do echo "== $$script" && $(BIN)/python -m benchmarks.$$script || exit 1; done
 
+.PHONY: $(STUDIES:%=study-%)
 $(STUDIES:%=study-%): study-%: setup
 	$(BIN)/python -m stages.study $* preset=$(preset)
 	$(BIN)/dvc repro report
