@@ -6,11 +6,13 @@ LOCK := $(shell git hash-object requirements.lock)
 preset ?= pocket
 workers ?= 2
 BENCHMARKS := step
+STUDIES := shots distill criteria budget schedule bilevel
 
 .PHONY: help setup lock check test repro bench params data pretrain page clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+	@echo "make study-X   the grid X of conf/studies.yaml as DVC experiments, gathered and drawn; X: $(STUDIES)"
 
 setup:  ## create .venv from requirements.lock; nothing to do if that is done
 	@if [ "$$(cat $(STAMP) 2>/dev/null)" != "$(LOCK)" ]; then \
@@ -44,6 +46,11 @@ repro: setup  ## the pipeline, from params.yaml to reports/
 
 bench: setup  ## the benchmarks, one after the other (benchmarks/search.py is not one: it looks for settings)
 	@for script in $(BENCHMARKS); do echo "== $$script" && $(BIN)/python -m benchmarks.$$script || exit 1; done
+
+.PHONY: $(STUDIES:%=study-%)
+$(STUDIES:%=study-%): study-%: setup
+	$(BIN)/python -m stages.study $* preset=$(preset)
+	$(BIN)/dvc repro report
 
 params: setup  ## write params.yaml from conf/, e.g. make preset=paper params
 	$(BIN)/python -m stages.compose preset=$(preset)

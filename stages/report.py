@@ -1,11 +1,15 @@
-"""Tables, metrics, plot data and figures from every run that params name; reports/ changes only when all are drawn."""
+"""Tables, metrics, plot data, figures and a page from every run that params name, all of them or nothing new."""
 
 from pathlib import Path
 
-from adapt import artefacts, params, stage
-from adapt.report import figures, runs, series, tables
+import pandas as pd
+
+from adapt import artefacts, params, stage, stats
+from adapt.report import claims, figures, page, published, runs, series, shown, studies, study_figures, tables
+from adapt.report.table import Table
 
 OUT = Path("reports")
+Numbers = dict[str, tuple[pd.DataFrame, Table]]  # by name: what a CSV file holds, and how a reader sees it
 
 
 def main(
@@ -21,19 +25,53 @@ def main(
         Path("runs"), datasets=datasets, methods=methods, seeds=seeds,
         preset=preset, backbone=backbone.name, shots=shots, split=evaluate.split,
     )  # fmt: skip
+    facts = published.read()
+    gathered, absent = studies.read(found)
+    numbers = make_tables(found, facts, gathered)
+    of_studies = study_figures.by_name(gathered)
     with (
         artefacts.folder(OUT / "tables") as table_folder,
         artefacts.folder(OUT / "plots") as plot_folder,
         artefacts.folder(OUT / "figures") as figure_folder,
+        artefacts.whole(OUT / "index.html") as index,
     ):
-        tables.accuracy(found).to_csv(table_folder / "accuracy.csv", index=False)
-        (table_folder / "accuracy.md").write_text(tables.markdown(found))
-        for name, table in series.by_name(found).items():
-            table.to_csv(plot_folder / f"{name}.csv", index=False, float_format="%.6g")
-        for name, draw in figures.FIGURES.items():
-            draw(found).savefig(figure_folder / f"{name}.png")
+        for name, (frame, table) in numbers.items():
+            frame.to_csv(table_folder / f"{name}.csv", index=False)
+            for form in ("md", "tex"):
+                (table_folder / f"{name}.{form}").write_text(table.render(form))
+        for name, frame in {**series.by_name(found), "studies": studies.all_curves(gathered)}.items():
+            frame.to_csv(plot_folder / f"{name}.csv", index=False, float_format="%.6g")
+        drawn = {name: spec.draw(found) for name, spec in figures.FIGURES.items()}
+        drawn |= {name: spec.draw(study) for name, (spec, study) in of_studies.items()}
+        for name, figure in drawn.items():
+            figure.savefig(figure_folder / f"{name}.png")
+        text = page.render(
+            found, claims.judge(facts["claims"], claims.Evidence(found, gathered, absent)), facts["sources"],
+            {name: spec for name, spec in figures.FIGURES.items() if name != "overview"},
+            {name: spec for name, (spec, _) in of_studies.items()},
+            {name: figure.get_size_inches()[0] for name, figure in drawn.items()}, absent,
+            {name: table for name, (_, table) in numbers.items()}, published.why_not(found),
+        )  # fmt: skip
+        index.write_text(text)
     artefacts.write_json(OUT / "metrics.json", tables.metrics(found))
-    stage.say(f"report: {len(found.results)} runs; {OUT}/tables/accuracy.md and {len(figures.FIGURES)} figures")
+    for line in runs.shorten(found.missing):
+        stage.say(f"report: left empty: {line}")
+    stage.say(f"report: {len(found.results)} of {found.asked} runs; {OUT}/index.html with {len(drawn)} figures")
+
+
+def make_tables(found: runs.Runs, facts: dict, gathered: dict[str, studies.Gathered]) -> Numbers:
+    """All tables that can be made of these runs and studies."""
+    numbers: Numbers = {
+        "accuracy": (tables.accuracy(found), shown.accuracy(found)),
+        "cost": (tables.cost(found), shown.cost(found)),
+    }
+    if tables.OURS in found.methods and len(found.methods) > 1:
+        numbers["significance"] = stats.compare(tables.accuracy(found), tables.OURS), shown.significance(found)
+    if not published.why_not(found):
+        beside, by_shots = published.beside(facts, found), published.beside_by_shots(facts, gathered.get("shots"))
+        numbers["published"] = beside, published.show(facts, beside, found)
+        numbers["published_by_shots"] = by_shots, published.show_by_shots(facts, by_shots, found)
+    return numbers | {name: (study.runs, studies.show(study)) for name, study in gathered.items()}
 
 
 if __name__ == "__main__":

@@ -1,83 +1,26 @@
-"""The report: what it computes, what it refuses, and that its figures and Vega templates draw."""
+"""The report: what it reads and refuses, what its tables say, and what the stage writes."""
 
+import csv
 import json
 import re
-from io import BytesIO
-from itertools import product
+import shutil
+import statistics
+from contextlib import chdir
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
-from dvc_render.vega import VegaRenderer
-from matplotlib.text import Text
-from PIL import Image
 
 from adapt.errors import UserError
 from adapt.params import Backbone, Evaluate
-from adapt.report import figures, runs, series, style, tables
-from stages import page, report
+from adapt.report import classes, figures, published, reading, runs, series, shown, studies, style, tables
+from stages import report
+from tests.fake_runs import ASKED, EPOCHS, START, edit_csv, edit_json, read, write_runs, write_study
+from tests.test_figures import PLOTS
 
 ROOT = Path(__file__).parents[1]
-PLOTS = {  # template: the columns that dvc.yaml names as x and y
-    "accuracy": ("dataset", "accuracy"),
-    "lengths": ("layer", "length"),
-    "tokens": ("epoch", "tokens"),
-    "loss": ("epoch", "loss"),
-}
-ASKED: dict[str, Any] = {
-    "datasets": ["digits", "phosphor"],
-    "methods": ["zero_shot", "uniform", "adapt"],
-    "seeds": [1, 2, 3],
-    "preset": "pocket",
-    "backbone": "pocket",
-    "shots": 16,
-    "split": "test",
-}
-EPOCHS, START = 6, 4
-
-
-def write_run(folder: Path, layers: int = 6, **made: Any) -> None:
-    """A run as `evaluate` leaves it, of made-up numbers that depend on its names only."""
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng([ord(letter) for letter in f"{made['dataset']}{made['method']}{made['seed']}"])
-    places = pd.DataFrame(product(["text", "image"], range(layers)), columns=["branch", "layer"])
-    steps = 60 + 5 * len(made["dataset"])
-    tokens, pruned, trained = 2 * layers, made["method"] == "adapt", made["method"] != "zero_shot"
-    start = START if pruned else 1 if trained else 0
-    trace = places.loc[places.index.repeat(start)].sample(frac=1, random_state=rng) if pruned else places[:0]
-    trace = trace.iloc[: len(trace) - tokens].assign(token=0, score=0.1)
-    trace.insert(0, "step", 20 + 2 * np.arange(len(trace)) // 2)
-    trace.insert(1, "epoch", trace["step"] // 10)
-    trace.insert(2, "tokens_left", start * len(places) - 1 - np.arange(len(trace)))
-    removed = trace.groupby(["branch", "layer"]).size().reindex(pd.MultiIndex.from_frame(places), fill_value=0)
-    places.assign(length=start - removed.to_numpy()).to_csv(folder / "lengths.csv", index=False)
-    trace.to_csv(folder / "trace.csv", index=False)
-    epochs = np.arange(EPOCHS if trained else 0)
-    loss = (1.5 + rng.random()) * np.exp(-epochs / 2) + 0.2 * rng.random(len(epochs))
-    pd.DataFrame({
-        "epoch": epochs, "lr": 0.01, "loss": loss, "cross_entropy": 0.8 * loss, "distill_text": 0.0,
-        "distill_image": 0.0, "tokens": start * 2 * layers,
-    }).to_csv(folder / "history.csv", index=False)  # fmt: skip
-    accuracy = {"zero_shot": 0.4, "uniform": 0.7, "adapt": 0.72}.get(made["method"], 0.6) + 0.1 * rng.random() * trained
-    metrics = {**made, "weights": "0123456789abcdef" * 4, "accuracy": accuracy, "images": 500, "trainable": 0}
-    (folder / "metrics.json").write_text(json.dumps({**metrics, "tokens": tokens * trained}))
-    (folder / "cost.json").write_text(json.dumps({"seconds": 1.0, "steps": steps * trained}))
-
-
-def write_runs(root: Path, layers: int = 6, **changed: Any) -> dict[str, Any]:
-    """All the runs that are asked for; returns what to ask."""
-    asked = {**ASKED, **changed}
-    made = {name: asked[name] for name in ("preset", "backbone", "shots", "split")}
-    for dataset, method, seed in product(asked["datasets"], asked["methods"], asked["seeds"]):
-        folder = root / dataset / method / f"seed_{seed}"
-        write_run(folder, layers, dataset=dataset, method=method, seed=seed, **made)
-    return asked
-
-
-def read(root: Path, **changed: Any) -> runs.Runs:
-    return runs.read(root, **write_runs(root, **changed))
 
 
 @pytest.fixture(scope="module")
@@ -85,20 +28,10 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> runs.Runs:
     return read(tmp_path_factory.mktemp("runs"))
 
 
-def edit_json(path: Path, **changed: Any) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
-
-
-def edit_csv(path: Path, row: int, column: str, value: Any) -> None:
-    table = pd.read_csv(path).astype({column: object})
-    table.loc[row, column] = value
-    table.to_csv(path, index=False)
-
-
 def table_of(text: str) -> dict[str, list[str]]:
-    """The cells of a Markdown table by their row's name, without marks of emphasis."""
-    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
-    return {name.strip("*"): cells for name, *cells in rows}
+    """The cells of a Markdown table by their row's name."""
+    rows = [line[2:-2].split(" | ") for line in text.splitlines() if line.startswith("|") and "---" not in line]
+    return {name: [cell.strip() for cell in cells] for name, *cells in rows}
 
 
 # what is read
@@ -120,33 +53,42 @@ def test_a_missing_file_is_named_with_the_command_that_makes_it(tmp_path: Path, 
     asked = write_runs(tmp_path)
     path = tmp_path / "phosphor" / "adapt" / "seed_2" / name
     path.unlink()
-    with pytest.raises(UserError) as caught:
-        runs.read(tmp_path, **asked)
-    assert str(caught.value) == f"{path} is missing; make it with `dvc repro evaluate@phosphor-adapt`"
+    some = runs.read(tmp_path, **asked)
+    assert some.missing == [f"{path} is missing; make it with `dvc repro evaluate@phosphor-adapt`"]
+    assert len(some.results) == 17
+    assert "1 of 18 runs are missing: what needs them is empty" in some.warnings
 
 
-def test_missing_seeds_are_told_together(tmp_path: Path):
-    asked = write_runs(tmp_path)
-    with pytest.raises(UserError, match=r"seed_7/metrics.json is missing.*evaluate@digits-zero_shot") as caught:
-        runs.read(tmp_path, **{**asked, "seeds": [1, 7]})
+def test_a_report_of_nothing_is_refused(tmp_path: Path):
+    with pytest.raises(UserError, match=r"seed_1/metrics.json is missing.*evaluate@digits-zero_shot") as caught:
+        runs.read(tmp_path, **ASKED)
     assert len(str(caught.value).splitlines()) == runs.SHOWN_PROBLEMS + 1
-    assert str(caught.value).endswith("and 1 more runs")
+    assert str(caught.value).endswith("and 13 more runs")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None, "high", True])
-def test_an_accuracy_that_is_no_number_is_refused(tmp_path: Path, value: Any):
+def test_an_accuracy_that_is_no_number_counts_as_missing(tmp_path: Path, value: Any):
     asked = write_runs(tmp_path)
     edit_json(tmp_path / "digits" / "adapt" / "seed_3" / "metrics.json", accuracy=value)
-    with pytest.raises(UserError, match=r"digits/adapt/seed_3/metrics.json has accuracy .*evaluate@digits-adapt"):
-        runs.read(tmp_path, **asked)
+    (told,) = runs.read(tmp_path, **asked).missing
+    assert re.search(r"digits/adapt/seed_3/metrics.json has accuracy .*evaluate@digits-adapt", told)
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "", "low"])
-def test_a_loss_that_is_no_number_is_refused(tmp_path: Path, value: str):
+def test_a_run_whose_loss_is_no_number_counts_as_missing(tmp_path: Path, value: str):
     asked = write_runs(tmp_path)
     edit_csv(tmp_path / "digits" / "adapt" / "seed_3" / "history.csv", 2, "loss", value)
-    with pytest.raises(UserError, match=r"history.csv has loss .* in row 3 of the data.*evaluate@digits-adapt"):
-        runs.read(tmp_path, **asked)
+    (told,) = runs.read(tmp_path, **asked).missing
+    assert re.search(r"history.csv has loss .* in row 3 of the data.*evaluate@digits-adapt", told)
+
+
+@pytest.mark.parametrize("value", [None, "much", float("nan")])
+def test_a_cost_that_was_not_measured_is_no_reason_to_leave_a_run_out(tmp_path: Path, value: Any):
+    asked = write_runs(tmp_path)
+    edit_json(tmp_path / "digits" / "adapt" / "seed_3" / "cost.json", memory_mb=value)
+    some = runs.read(tmp_path, **asked)
+    assert not some.missing
+    assert some.results["memory_mb"].isna().all()
 
 
 @pytest.mark.parametrize(("name", "value"), [("shots", 8), ("preset", "paper"), ("backbone", "b"), ("split", "val")])
@@ -165,56 +107,197 @@ def test_runs_of_two_backbones_are_not_mixed(tmp_path: Path):
         runs.read(tmp_path, **asked)
 
 
-# the table
+# the tables: every number in Markdown is that of the CSV file beside it
 
 
-def test_accuracy_has_a_row_per_run(found: runs.Runs):
-    table = tables.accuracy(found)
-    assert list(table) == ["preset", "dataset", "method", "seed", "shots", "accuracy", "tokens"]
-    assert len(table) == 2 * 3 * 3
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of tables that the stage writes, with one run missing and one study gathered."""
+    folder = tmp_path_factory.mktemp("written")
+    asked = write_runs(folder / "runs", methods=METHODS, datasets=["digits", "mnist", "phosphor"])
+    (folder / "runs" / "mnist" / "coop" / "seed_2" / "metrics.json").unlink()
+    with chdir(folder):
+        prepare(folder)
+        write_study(folder / "reports/studies", "distill", datasets=asked["datasets"])
+        report_on(asked)
+    return folder / "reports" / "tables"
 
 
-def test_markdown_shows_the_mean_and_deviation_of_the_rows(found: runs.Runs):
-    shown, table = table_of(tables.markdown(found)), tables.accuracy(found)
-    seeds = table.query("dataset == 'phosphor' and method == 'adapt'")["accuracy"].to_numpy()
-    expected = f"{100 * seeds.mean():.2f} ± {100 * seeds.std(ddof=1):.2f}"
-    assert shown["phosphor"][shown["dataset"].index("`adapt`")].strip("*") == expected
+METHODS = ["zero_shot", "coop", "maple", "uniform", "adapt"]
 
 
-def test_average_deviates_as_the_seeds_averages_do(found: runs.Runs):
-    shown, table = table_of(tables.markdown(found)), tables.accuracy(found)
-    seeds = table.query("method == 'uniform'").groupby("seed")["accuracy"].mean()
-    expected = f"{100 * seeds.mean():.2f} ± {100 * seeds.std():.2f}"
-    assert shown["average"][shown["dataset"].index("`uniform`")].strip("*") == expected
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
-def test_the_best_of_a_row_is_bold(found: runs.Runs):
-    shown = table_of(tables.markdown(found))
-    for dataset in ("digits", "phosphor"):
-        means = [float(cell.strip("*").split()[0]) for cell in shown[dataset]]
-        assert [cell.startswith("**") for cell in shown[dataset]] == [mean == max(means) for mean in means]
+def show(values: list[str]) -> str:
+    """Mean ± sample standard deviation of fractions in percent, as texts from a CSV file; empty if one is missing."""
+    if not all(values):
+        return ""
+    numbers = [100 * float(value) for value in values]
+    return f"{statistics.mean(numbers):.2f} ± {statistics.stdev(numbers):.2f}"
+
+
+def test_accuracy_in_markdown_is_that_of_the_csv(written: Path):
+    rows, shown = rows_of(written / "accuracy.csv"), table_of((written / "accuracy.md").read_text())
+    *datasets, average, rank = shown.pop("method")
+    assert (datasets, average, rank, list(shown)) == (["digits", "mnist", "phosphor"], "average", "mean rank", METHODS)
+    of = {(row["method"], row["dataset"], row["seed"]): row["accuracy"] for row in rows}
+    for method, cells in shown.items():
+        by_seed = [[of[method, dataset, seed] for dataset in datasets] for seed in "123"]
+        expected = [show([accuracies[at] for accuracies in by_seed]) for at in range(3)]
+        whole = all(all(accuracies) for accuracies in by_seed)
+        expected += [show([str(statistics.mean(map(float, a))) for a in by_seed])] if whole else [""]
+        assert [cell.strip("*") for cell in cells[:4]] == expected
+    assert shown["coop"][1] == shown["coop"][3] == shown["coop"][4] == ""
+
+
+def test_rank_in_markdown_is_that_of_the_csv(written: Path):
+    rows, shown = rows_of(written / "accuracy.csv"), table_of((written / "accuracy.md").read_text())
+    whole = [method for method in METHODS if method != "coop"]  # a method that is not whole has no rank and takes none
+    ranks: dict[str, list[int]] = {method: [] for method in whole}
+    for dataset in ("digits", "mnist", "phosphor"):
+        means = {
+            method: statistics.mean(
+                float(row["accuracy"]) for row in rows if (row["method"], row["dataset"]) == (method, dataset)
+            )
+            for method in whole
+        }
+        for at, method in enumerate(sorted(whole, key=lambda name: -means[name]), 1):
+            ranks[method].append(at)
+    assert {method: shown[method][4].strip("*") for method in whole} == {
+        method: f"{statistics.mean(places):.2f}" for method, places in ranks.items()
+    }
+
+
+def test_differences_in_markdown_are_those_of_the_csv(written: Path):
+    rows, text = rows_of(written / "accuracy.csv"), (written / "accuracy.md").read_text()
+
+    def average(method: str, seed: str) -> float:
+        return statistics.mean(float(r["accuracy"]) for r in rows if (r["method"], r["seed"]) == (method, seed))
+
+    found = re.findall(
+        r"- On the average `adapt` is (?:ahead of|\*\*behind\*\*) `(\w+)` by (\d+\.\d+) ± (\d+\.\d+)", text
+    )
+    assert [name for name, *_ in found] == ["zero_shot", "maple", "uniform"]
+    for rival, difference, error in found:
+        gaps = [100 * (average("adapt", seed) - average(rival, seed)) for seed in "123"]
+        assert float(difference) == pytest.approx(abs(statistics.mean(gaps)), abs=0.006)
+        assert float(error) == pytest.approx(statistics.stdev(gaps) / 3**0.5, abs=0.006)
+    assert "On the average `adapt` is not compared with `coop`: runs are missing." in text
+
+
+def test_cost_in_markdown_is_that_of_the_csv(written: Path):
+    rows, shown = rows_of(written / "cost.csv"), table_of((written / "cost.md").read_text())
+    shown.pop("method")
+    for method, cells in shown.items():
+        for column, cell in zip(("trainable", "tokens", "steps", "seconds", "step_ms"), cells, strict=False):
+            values = [row[column] for row in rows if row["method"] == method]
+            if all(values):
+                assert float(cell.replace(",", "")) == pytest.approx(statistics.mean(map(float, values)), abs=0.5)
+            else:
+                assert cell == ""
+    assert shown["coop"] == [""] * 6
+    assert shown["zero_shot"][-2:] == ["", ""]  # no steps, so no time per step; nobody measured memory
+
+
+def test_significance_in_markdown_is_that_of_the_csv(written: Path):
+    rows, shown = rows_of(written / "significance.csv"), table_of((written / "significance.md").read_text())
+    assert [row["rival"] for row in rows] == [method for method in METHODS if method != "adapt"]
+    for row in rows:
+        pairs, gain, interval, effect, p, corrected = shown[row["rival"]]
+        assert pairs == f"{row['pairs']} ({row['nonzero']})"
+        assert [effect, p, corrected] == [
+            f"{float(row['effect']):+.2f}",
+            f"{float(row['p']):.4f}",
+            f"{float(row['p_holm']):.4f}",
+        ]
+        if row["gain"]:
+            assert gain == f"{100 * float(row['gain']):+.2f}"
+            assert interval == f"{100 * float(row['low']):+.2f} to {100 * float(row['high']):+.2f}"
+        else:
+            assert (row["rival"], gain, interval) == ("coop", "", "")
+
+
+def test_study_in_markdown_is_that_of_the_csv(written: Path):
+    rows, shown = rows_of(written / "distill.csv"), table_of((written / "distill.md").read_text())
+    kinds = shown.pop("method")
+    assert kinds == ["none", "l1", "kl", "angular", "pairwise"]
+    for method, cells in shown.items():
+        for kind, cell in zip(kinds, cells, strict=True):
+            by_seed = [
+                statistics.mean(
+                    float(row["accuracy"]) for row in rows
+                    if (row["method"], row["distill.kind"], row["seed"]) == (method, kind, seed)
+                )
+                for seed in "123"
+            ]  # fmt: skip
+            assert cell.strip("*") == show([str(value) for value in by_seed])
+
+
+@pytest.mark.parametrize("name", ["accuracy", "cost", "significance", "distill"])
+def test_latex_shows_the_same_numbers_as_markdown(written: Path, name: str):
+    shown = table_of((written / f"{name}.md").read_text())
+    text = (written / f"{name}.tex").read_text()
+    body = text[text.index("\\midrule") : text.index("\\bottomrule")].replace("$\\pm$", "±").replace("$<$", "<")
+    lines = [line.removesuffix(" \\\\").split(" & ") for line in body.splitlines()[1:] if line.strip()]
+    plain = {
+        cells[0]: [
+            re.sub(r"\\textbf\{(.*)\}", r"\1", cell).replace("$\\pm$", "±").replace("$<$", "<") for cell in cells[1:]
+        ]
+        for cells in lines
+    }
+    shown.pop("method", None), shown.pop("rival", None)
+    assert plain == {key.replace("_", "\\_"): [cell.strip("*") for cell in cells] for key, cells in shown.items()}
+    assert text.count("\\begin") == text.count("\\end") == 2
+    assert "not the paper" in text
+
+
+def test_the_best_of_a_column_is_bold(written: Path):
+    shown = table_of((written / "accuracy.md").read_text())
+    shown.pop("method")
+    for column, best in ((0, max), (3, max), (4, min)):
+        numbers = {
+            method: float(cells[column].strip("*").split()[0]) for method, cells in shown.items() if cells[column]
+        }
+        bold = {method for method, cells in shown.items() if cells[column].startswith("**")}
+        assert bold == {method for method, number in numbers.items() if number == best(numbers.values())}
+
+
+def test_an_average_is_never_over_other_datasets(tmp_path: Path):
+    asked = write_runs(tmp_path)
+    shutil.rmtree(tmp_path / "digits" / "uniform")
+    some = runs.read(tmp_path, **asked)
+    assert table_of(shown.accuracy(some).render("md"))["uniform"] == [
+        "",
+        *table_of(shown.accuracy(some).render("md"))["uniform"][1:2],
+        "",
+        "",
+    ]
+    assert tables.metrics(some)["accuracy"]["average"]["uniform"] is None
+    assert json.loads(json.dumps(tables.metrics(some), allow_nan=False))["missing"] == 3
 
 
 def test_one_seed_has_no_deviation(tmp_path: Path):
-    text = tables.markdown(read(tmp_path, seeds=[2]))
-    assert all("± –" in cell for cell in table_of(text)["digits"])
+    text = shown.accuracy(read(tmp_path, seeds=[2])).render("md")
+    assert all("± –" in cell for cell in table_of(text)["adapt"][:3])
     assert "nan" not in text
 
 
 def test_pocket_never_passes_for_the_paper(found: runs.Runs, tmp_path: Path):
-    assert "**Pocket preset: not the paper's numbers.**" in tables.markdown(found)
-    assert "not the paper's" not in tables.markdown(read(tmp_path, preset="paper"))
+    assert "**Pocket preset: not the paper's numbers.**" in shown.accuracy(found).render("md")
+    assert "not the paper's" not in shown.accuracy(read(tmp_path, preset="paper")).render("md")
 
 
 def test_another_split_than_test_is_said_loudly(tmp_path: Path):
-    assert "**Measured on the val split (evaluate.split): not test accuracy.**" in tables.markdown(
-        read(tmp_path, split="val")
-    )
+    text = shown.accuracy(read(tmp_path, split="val")).render("md")
+    assert "**Measured on the val split (evaluate.split): not test accuracy.**" in text
 
 
 def test_header_says_with_what_it_was_made(found: runs.Runs):
     header = "Pocket preset, backbone pocket, weights 0123456789, 16 shots, seeds 1, 2, 3, test split."
-    assert header in tables.markdown(found)
+    assert header in shown.accuracy(found).render("md")
 
 
 def test_reading_gives_the_paired_difference_and_its_error(tmp_path: Path):
@@ -222,8 +305,8 @@ def test_reading_gives_the_paired_difference_and_its_error(tmp_path: Path):
     for method, accuracies in {"uniform": (0.70, 0.72, 0.74), "adapt": (0.71, 0.74, 0.77)}.items():
         for seed, accuracy in zip(asked["seeds"], accuracies, strict=True):
             edit_json(tmp_path / "digits" / method / f"seed_{seed}" / "metrics.json", accuracy=accuracy)
-    text = tables.markdown(runs.read(tmp_path, **asked))  # differences 1, 2, 3: mean 2, error 1/sqrt(3)
-    assert "On the average `adapt` is ahead of `uniform` by 2.00 ± 0.58." in text
+    lines = reading.accuracy(runs.read(tmp_path, **asked))  # differences 1, 2, 3: mean 2, error 1/sqrt(3)
+    assert "On the average `adapt` is ahead of `uniform` by 2.00 ± 0.58." in lines
 
 
 def test_reading_admits_a_defeat_and_a_doubt(tmp_path: Path):
@@ -231,10 +314,17 @@ def test_reading_admits_a_defeat_and_a_doubt(tmp_path: Path):
     for method, accuracies in {"zero_shot": (0.5, 0.5), "uniform": (0.5, 0.56), "adapt": (0.4, 0.6)}.items():
         for seed, accuracy in zip(asked["seeds"], accuracies, strict=True):
             edit_json(tmp_path / "digits" / method / f"seed_{seed}" / "metrics.json", accuracy=accuracy)
-    text = tables.markdown(runs.read(tmp_path, **asked))
-    assert "On the average `adapt` is level with `zero_shot`." in text
-    assert "On the average `adapt` is **behind** `uniform` by 3.00 ± 7.00 (within two standard errors)." in text
-    assert "`adapt` is ahead of `zero_shot` on 0 of 1 dataset: digits +0.00 ± 10.00." in text
+    lines = reading.accuracy(runs.read(tmp_path, **asked))
+    assert "On the average `adapt` is level with `zero_shot`." in lines
+    assert "On the average `adapt` is **behind** `uniform` by 3.00 ± 7.00 (within two standard errors)." in lines
+    assert "`adapt` is ahead of `zero_shot` on 0 of 1 dataset: digits +0.00 ± 10.00." in lines
+
+
+def test_too_few_pairs_are_said_in_words(tmp_path: Path):
+    one = shown.significance(read(tmp_path / "one", datasets=["digits"], seeds=[1, 2]))
+    assert one.reading == ["Too few pairs against `zero_shot`, `uniform`: with 2 that differ, p cannot be below 0.5."]
+    many = shown.significance(read(tmp_path / "many", methods=["a", "b", "c", "adapt"], seeds=[1, 2, 3]))
+    assert "Too few pairs against `a`, `b`, `c` for 3 tests" in " ".join(many.reading)
 
 
 def test_metrics_hold_the_means(found: runs.Runs):
@@ -268,91 +358,33 @@ def test_tokens_after_a_pruning_are_those_of_the_trace(found: runs.Runs):
 def test_lengths_are_of_methods_that_remove_tokens(found: runs.Runs):
     table = series.lengths(found)
     assert set(table["method"]) == {"adapt"}
+    assert list(table["dataset"].unique()) == ["digits", "phosphor", "average"]
     assert table.groupby("dataset")["length"].sum().round(6).eq(12).all()
 
 
-# figures
+def test_gain_is_over_the_rival_that_is_best_there(found: runs.Runs):
+    table, rows = series.gain(found), tables.accuracy(found)
+    means = rows.groupby(["dataset", "method"])["accuracy"].mean()
+    for dataset in ASKED["datasets"]:
+        row = table.set_index("dataset").loc[dataset]
+        assert row["rival"] == means[dataset].drop("adapt").idxmax()
+        assert row["gain"] == pytest.approx(means[dataset]["adapt"] - means[dataset].drop("adapt").max())
 
 
-SIZES: dict[str, dict[str, Any]] = {
-    "pocket": {},
-    "one": {"datasets": ["digits"], "methods": ["adapt"], "seeds": [1]},
-    "nothing_pruned": {"methods": ["zero_shot"]},
-    "paper": {
-        "datasets": [f"dataset_number_{at}" for at in range(11)],
-        "methods": ["zero_shot", *(f"method_{at}" for at in range(14)), "adapt"],
-        "seeds": [1],
-    },
-}
-
-
-@pytest.fixture(scope="module", params=SIZES)
-def of_any_size(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> runs.Runs:
-    return read(tmp_path_factory.mktemp(request.param), **SIZES[request.param])
-
-
-@pytest.mark.parametrize("name", figures.FIGURES)
-def test_figure_is_drawn_and_nothing_is_cut_off(of_any_size: runs.Runs, name: str, tmp_path: Path):
-    figure = figures.FIGURES[name](of_any_size)
-    figure.savefig(tmp_path / "figure.png")
-    with Image.open(tmp_path / "figure.png") as image:
-        assert image.size == tuple(round(float(inches) * style.DPI) for inches in figure.get_size_inches())
-        assert len(image.convert("RGB").getcolors(1 << 24) or []) > 20  # more than an empty sheet: text has soft edges
-    drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
-    assert min(drawn.x0, drawn.y0, width - drawn.x1, height - drawn.y1) >= 0
-    assert any(text.get_text().startswith(of_any_size.stamp) for text in figure.findobj(Text) if isinstance(text, Text))
-
-
-# Vega
-
-
-def fill(name: str, table: pd.DataFrame, revisions: list[str]) -> dict[str, Any]:
-    """The template with data as DVC fills it: all values as text, one copy of the rows per revision."""
-    cells = table.astype(str).to_dict("records")
-    rows = [{**row, "rev": revision} for revision in revisions for row in cells]
-    x, y = PLOTS[name]
-    renderer = VegaRenderer(rows, name, template=name, template_dir=ROOT / ".dvc/plots", x=x, y=y, title=name)
-    return renderer.get_filled_template()
-
-
-@pytest.mark.parametrize("name", PLOTS)
-@pytest.mark.parametrize("revisions", [["workspace"], ["workspace", "HEAD"]], ids=["show", "diff"])
-def test_vega_template_draws(found: runs.Runs, name: str, revisions: list[str]):
-    vl_convert = pytest.importorskip("vl_convert")
-    table = series.by_name(found)[name]
-    picture = vl_convert.vegalite_to_png(json.dumps(fill(name, table, revisions)), vl_version=page.VEGA_LITE)
-    with Image.open(BytesIO(picture)) as image:
-        assert image.width > 300
-        assert image.height > 130 * len(revisions)
-        assert len(image.convert("RGB").getcolors(1 << 24) or []) > 50
-
-
-@pytest.mark.parametrize("name", PLOTS)
-def test_vega_template_uses_columns_that_exist(found: runs.Runs, name: str):
-    table = series.by_name(found)[name]
-    assert set(PLOTS[name]) <= set(table)
-    text = (ROOT / f".dvc/plots/{name}.json").read_text()
-    made_here = set(re.findall(r'"as": "(\w+)"', text))
-    used = set(re.findall(r'"field": "(\w+)"', text)) | set(re.findall(r"datum\.(\w+)", text)) - {"value", "rev"}
-    assert used <= set(table) | made_here
-
-
-def test_vega_templates_share_the_figures_colours():
-    first, rest = style.COLOURS[0], style.COLOURS[1:]
-    expected = {"accuracy": [first, *rest], "tokens": [*rest, first], "loss": [*rest, first]}
-    for name, colours in expected.items():
-        text = (ROOT / f".dvc/plots/{name}.json").read_text()
-        assert re.findall(r"#[0-9a-f]{6}", text.partition('"range"')[2].partition("]")[0]) == colours
-
-
-def test_page_is_whole_and_needs_no_network():
-    text = (ROOT / ".dvc/plots/page.html").read_text()
-    assert not re.findall(r"<script[^>]*\bsrc\b", text)
-    assert not re.findall(r"(?:src|href)\s*=\s*[\"']?(?:https?:)?//", text)
-    assert "{plot_divs}" in text
-    assert "{refresh_tag}" in text
-    assert "{scripts}" not in text
-    assert "window.vegaEmbed" in text
+def test_classes_are_counted_over_all_seeds(tmp_path: Path):
+    asked = write_runs(tmp_path / "runs", datasets=["digits"], methods=["uniform", "adapt"], seeds=[1, 2])
+    for seed, rows in {1: [(0, 0), (0, 1), (1, 1)], 2: [(0, 0), (0, 0), (1, 0)]}.items():
+        path = tmp_path / "runs" / "digits" / "adapt" / f"seed_{seed}" / "predictions.csv"
+        pd.DataFrame([("p", *row) for row in rows], columns=["path", "label", "prediction"]).to_csv(path, index=False)
+        path = tmp_path / "runs" / "digits" / "uniform" / f"seed_{seed}" / "predictions.csv"
+        pd.DataFrame([("p", 0, 0), ("p", 1, 0)], columns=["path", "label", "prediction"]).to_csv(path, index=False)
+    (tmp_path / "names/digits").mkdir(parents=True)
+    (tmp_path / "names/digits/dataset.json").write_text(json.dumps({"classes": ["zero", "one"]}))
+    by_class = classes.read(runs.read(tmp_path / "runs", **asked), tmp_path / "names")
+    assert by_class is not None
+    assert (by_class.dataset, by_class.rival, by_class.names) == ("digits", "uniform", ["zero", "one"])
+    assert by_class.confusion.tolist() == [[0.75, 0.25], [0.5, 0.5]]
+    assert by_class.gain.tolist() == [-0.25, 0.5]
 
 
 # the stage
@@ -365,9 +397,18 @@ def report_on(asked: dict[str, Any]) -> None:
     report.main(**{name: asked[name] for name in names}, backbone=backbone, evaluate=split)
 
 
+def prepare(folder: Path) -> None:
+    """What the stage reads beside the runs."""
+    for name in ("reports/published.yaml", "conf/studies.yaml"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(style, "DPI", 40)  # most of the time goes into dots
+    prepare(tmp_path)
     return tmp_path
 
 
@@ -381,13 +422,34 @@ def test_stage_writes_all_of_reports_and_the_same_bytes_again(project: Path):
     first = files(project / "reports")
     assert list(first) == [
         *(f"figures/{name}.png" for name in sorted(figures.FIGURES)),
+        "index.html",
         "metrics.json",
         *(f"plots/{name}.csv" for name in sorted(PLOTS)),
-        "tables/accuracy.csv",
-        "tables/accuracy.md",
+        "published.yaml",
+        *(f"tables/{name}.{form}" for name in ("accuracy", "cost", "significance") for form in ("csv", "md", "tex")),
     ]
     report_on(asked)
     assert files(project / "reports") == first
+
+
+@pytest.mark.parametrize(
+    ("changed", "gone"),
+    [
+        ({"datasets": ["digits"], "methods": ["adapt"], "seeds": [1]}, None),
+        ({"methods": ["zero_shot"], "seeds": [1]}, None),
+        ({"seeds": [1]}, "*/adapt"),
+        ({"seeds": [1]}, "*/*/*/predictions.csv"),
+    ],
+    ids=["one run", "nothing tuned", "ours missing", "no predictions"],
+)
+def test_stage_reports_what_there_is(project: Path, changed: dict[str, Any], gone: str | None):
+    asked = write_runs(Path("runs"), **changed)
+    for path in Path("runs").glob(gone) if gone else ():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    report_on(asked)
+    texts = [path.read_text() for path in Path("reports").rglob("*") if path.suffix in (".md", ".tex", ".html")]
+    assert len(texts) >= 5
+    assert not any(re.search(r"\bnan\b|None|0 of 0", text) for text in texts)
 
 
 def test_a_failure_leaves_the_old_report(project: Path, monkeypatch: pytest.MonkeyPatch):
@@ -395,7 +457,120 @@ def test_a_failure_leaves_the_old_report(project: Path, monkeypatch: pytest.Monk
     report_on(asked)
     before = files(project / "reports")
     edit_json(Path("runs/digits/adapt/seed_1/metrics.json"), accuracy=0.99)
-    monkeypatch.setitem(figures.FIGURES, "overview", lambda _: 1 / 0)
+    broken = figures.FIGURES["overview"]._replace(draw=lambda _: 1 / 0)
+    monkeypatch.setitem(figures.FIGURES, "overview", broken)
     with pytest.raises(ZeroDivisionError):
         report_on(asked)
     assert files(project / "reports") == before
+
+
+# the page
+
+
+class Page(HTMLParser):
+    """The links of a page, its text, and whether its elements close."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.links: list[str] = []
+        self.texts: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.links += [str(value).split()[0] for name, value in attrs if name in ("src", "srcset", "href")]
+        if tag not in ("meta", "img", "link", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def test_page_links_only_to_what_lies_beside_it(project: Path):
+    asked = write_runs(Path("runs"))
+    write_study(Path("reports/studies"), "budget")
+    report_on(asked)
+    found = Page(Path("reports/index.html").read_text())
+    assert not found.open
+    local = [link for link in found.links if not link.startswith("#")]
+    assert "figures/overview.png" not in local  # it repeats others, for the README
+    assert {"figures/accuracy.png", "figures/budget.png", "figures/pruning.png", "tables/cost.tex"} <= set(local)
+    assert all((Path("reports") / link).is_file() for link in local)
+
+
+def test_page_says_what_is_missing_and_what_was_not_run(project: Path):
+    asked = write_runs(Path("runs"))
+    shutil.rmtree("runs/digits/uniform")
+    write_study(Path("reports/studies"), "budget")
+    edit_json(Path("reports/studies/budget.json"), experiments=[{"name": "a", "state": "failed", "seconds": 1.0}])
+    report_on(asked)
+    text = " ".join(Page(Path("reports/index.html").read_text()).texts)
+    assert "3 of 18 runs are missing: what needs them is empty." in text
+    assert "runs/digits/uniform/seed_1/metrics.json is missing; make it with" in text
+    assert "not run yet:" in text and "make study-shots" in text
+    assert "budget: reports/studies/budget.csv was made with other experiments" in text
+    assert "Published numbers" not in text and "No published numbers beside the measured ones" in text
+    assert "nan" not in re.findall(r"\w+", text)
+
+
+# published numbers
+
+
+def test_published_averages_are_those_of_their_values():
+    for result in published.read(ROOT / "reports/published.yaml")["results"]:
+        values = list(result.get("by_dataset", {}).values())
+        digits = 0.06 if "figure" in result["source"] else 0.015  # figures are read to one decimal
+        assert not values or (
+            len(values) == 11 and result["average"] == pytest.approx(statistics.mean(values), abs=digits)
+        )
+
+
+def test_published_numbers_name_sources_that_are_listed():
+    facts = published.read(ROOT / "reports/published.yaml")
+    entries = [*facts["results"], *facts["average_by_shots"], *facts["claims"]]
+    assert {entry["source"] for entry in entries} <= set(facts["sources"])
+    assert all(len(entry["averages"]) == len(facts["shots"]) for entry in facts["average_by_shots"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({}, "pocket preset"),
+        ({"preset": "paper", "shots": 8}, "8 shots"),
+        ({"preset": "paper", "split": "val"}, "val split"),
+    ],
+)
+def test_published_numbers_stand_only_beside_comparable_ones(tmp_path: Path, changed: dict[str, Any], told: str):
+    assert told in str(published.why_not(read(tmp_path, **changed)))
+
+
+def test_published_numbers_stand_beside_the_papers_preset(tmp_path: Path):
+    facts = published.read(ROOT / "reports/published.yaml")
+    some = read(tmp_path, preset="paper", datasets=["eurosat", "dtd"], methods=["coop", "kgcoop", "adapt"])
+    assert published.why_not(some) is None
+    frame = published.beside(facts, some)
+    texts = [[cell.text for cell in row] for row in published.show(facts, frame, some).rows]
+    rows = {(method, kind): cells for method, kind, *cells in texts}
+    assert rows["coop", "awt"] == ["84.93", "69.87", "79.89"]
+    assert rows["kgcoop", "clip_svd"] == ["", "", "77.26"]
+    assert ("maple", "measured here") not in rows
+    means = tables.summary(tables.accuracy(some)).set_index(["method", "dataset"])["accuracy"]
+    for method in ("coop", "kgcoop", "adapt"):
+        expected = [f"{100 * means[method, dataset]:.2f}" for dataset in ("eurosat", "dtd", "average")]
+        assert rows[method, "measured here"] == expected
+
+
+def test_published_averages_by_shots_stand_beside_the_study(tmp_path: Path):
+    facts = published.read(ROOT / "reports/published.yaml")
+    some = read(tmp_path / "runs")
+    table = write_study(tmp_path / "studies", "shots", ["coop", "adapt"])
+    gathered = studies.read(some, tmp_path / "studies")[0]["shots"]
+    shown = published.show_by_shots(facts, published.beside_by_shots(facts, gathered), some)
+    rows = {(method, kind): cells for method, kind, *cells in ([cell.text for cell in row] for row in shown.rows)}
+    assert rows["coop", "awt"] == ["67.56", "70.65", "74.02", "76.98", "79.89"]
+    by_shots = table[table["method"] == "coop"].groupby("shots")["accuracy"].mean()
+    assert rows["coop", "measured here"] == [f"{100 * value:.2f}" for value in by_shots]
+    assert ("promptsrc", "measured here") not in rows

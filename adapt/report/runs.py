@@ -1,4 +1,7 @@
-"""The runs that a report is made of, read into data frames; an incomplete or foreign run is refused."""
+"""The runs that a report is made of, read into data frames.
+
+A run that is missing or broken is left out and named; a foreign one (made under other params) is refused.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,16 +22,23 @@ COLUMNS = {
     "history": ["epoch", "loss", "cross_entropy", "tokens"],
     "trace": ["step", "tokens_left", "branch"],
 }
+COSTS = {"trainable": "metrics.json", "seconds": "cost.json", "memory_mb": "cost.json"}  # NaN where not measured
+
+
+class ForeignRun(UserError):
+    """A run that is whole, but made under other params: next to the others it would mislead."""
 
 
 @dataclass(frozen=True)
 class Runs:
-    """Every run named by params. Each frame starts with `dataset, method, seed`, in the order of params.
+    """The runs named by params that there are. Each frame starts with `dataset, method, seed`, in the order of params.
 
-    results: shots, accuracy (fraction), tokens, steps, epochs; one row per run
+    results: shots, accuracy (fraction), tokens, steps, epochs, trainable, seconds, memory_mb; one row per run
     lengths: branch, layer, length; history: epoch, loss, cross_entropy, tokens; trace: step, tokens_left, branch
+    missing: a sentence for each run that is not among them, with the command that makes it
     """
 
+    root: Path
     preset: str
     backbone: str
     weights: str
@@ -41,6 +51,12 @@ class Runs:
     lengths: pd.DataFrame
     history: pd.DataFrame
     trace: pd.DataFrame
+    missing: list[str]
+
+    @property
+    def asked(self) -> int:
+        """How many runs params name."""
+        return len(self.datasets) * len(self.methods) * len(self.seeds)
 
     @property
     def stamp(self) -> str:
@@ -57,6 +73,8 @@ class Runs:
             found.append(f"{self.preset} preset: not the paper's numbers")
         if self.split != "test":
             found.append(f"measured on the {self.split} split (evaluate.split): not test accuracy")
+        if self.missing:
+            found.append(f"{len(self.missing)} of {self.asked} runs are missing: what needs them is empty")
         return found
 
     @property
@@ -79,44 +97,53 @@ def read(
     """Read `root/<dataset>/<method>/seed_<s>` for all that is named, never what merely lies there.
 
     Raises:
-        UserError: names the files that are missing, broken or made under other params, and the commands to make them.
+        UserError: no run is there at all, or some were made under other params or with other weights; with the commands
+            that make them.
     """
     asked = {"preset": preset, "backbone": backbone, "shots": shots, "split": split}
     tables: dict[str, list[pd.DataFrame]] = {name: [] for name in ("results", *COLUMNS)}
-    problems: list[str] = []
+    foreign: list[str] = []
+    missing: list[str] = []
     for dataset, method, seed in product(datasets, methods, seeds):
         key = {"dataset": dataset, "method": method, "seed": seed}
         try:
             run = read_run(root / dataset / method / f"seed_{seed}", {**asked, **key})
         except UserError as error:
-            problems.append(str(error))
+            (foreign if isinstance(error, ForeignRun) else missing).append(str(error))
             continue
         for name, table in run.items():
             tables[name].append(pd.DataFrame({word: [value] * len(table) for word, value in key.items()}).join(table))
-    if problems:
-        more = [f"and {len(problems) - SHOWN_PROBLEMS} more runs"] if len(problems) > SHOWN_PROBLEMS else []
-        raise UserError("\n".join(problems[:SHOWN_PROBLEMS] + more))
+    if problems := foreign or ([] if tables["results"] else missing):
+        raise UserError("\n".join(shorten(problems)))
     # tables without rows have no types of their own and would spoil those of the others
     frames = {
         name: pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
         for name, parts in tables.items()
     }
     weights = _one_weights(frames["results"], root)
-    return Runs(preset, backbone, weights, shots, split, list(datasets), list(methods), list(seeds), **frames)
+    lists = list(datasets), list(methods), list(seeds)
+    return Runs(root, preset, backbone, weights, shots, split, *lists, **frames, missing=missing)
+
+
+def shorten(problems: list[str]) -> list[str]:
+    """The first few of many problems, and how many more there are."""
+    more = [f"and {len(problems) - SHOWN_PROBLEMS} more runs"] if len(problems) > SHOWN_PROBLEMS else []
+    return problems[:SHOWN_PROBLEMS] + more
 
 
 def read_run(folder: Path, asked: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """The tables of one run by name, among them `results` of one row.
 
     Raises:
-        UserError: one of its files is missing, broken, or not as asked.
+        UserError: one of its files is missing or broken.
+        ForeignRun: it is not as asked.
     """
     made_by = f"dvc repro evaluate@{asked['dataset']}-{asked['method']}"
     metrics, cost = (artefacts.read_json(folder / name, made_by) for name in ("metrics.json", "cost.json"))
     for name, value in asked.items():
         if metrics.get(name) != value:
             has = f"{folder / 'metrics.json'} has {name} {metrics.get(name)!r}, the params say {value!r}"
-            raise UserError(f"{has}; make it again with `{made_by}`")
+            raise ForeignRun(f"{has}; make it again with `{made_by}`")
     accuracy, tokens, steps = (
         _number(content, name, path, made_by)
         for content, name, path in (
@@ -133,8 +160,15 @@ def read_run(folder: Path, asked: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
         "steps": int(steps),
         "epochs": len(tables["history"]),
         "weights": str(metrics.get("weights")),
+        **{name: _cost({"metrics.json": metrics, "cost.json": cost}[file], name) for name, file in COSTS.items()},
     }
     return {"results": pd.DataFrame([row]), **tables}
+
+
+def _cost(content: Mapping[str, Any], name: str) -> float:
+    """A cost, NaN where it was not measured."""
+    value = content.get(name)
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else math.nan
 
 
 def _number(content: Mapping[str, Any], name: str, path: Path, made_by: str) -> float:
@@ -163,7 +197,7 @@ def _one_weights(results: pd.DataFrame, root: Path) -> str:
     other = results[results["weights"] != first["weights"]]
     if len(other):
         here, there = (f"{root}/{r.dataset}/{r.method}/seed_{r.seed}" for r in (other.iloc[0], first))
-        raise UserError(
+        raise ForeignRun(
             f"{here} was made with other backbone weights, {other.iloc[0]['weights'][:10]}, than {there}, "
             f"{first['weights'][:10]}; make all of one kind with `dvc repro evaluate`"
         )

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from adapt.report import tables
+from adapt.report import classes, tables
 from adapt.report.runs import Runs
 
 BRANCHES = ["text", "image"]
@@ -16,11 +16,36 @@ def accuracy(runs: Runs) -> pd.DataFrame:
     return means.assign(low=means["accuracy"] - spread, high=means["accuracy"] + spread)
 
 
+def gain(runs: Runs) -> pd.DataFrame:
+    """`dataset, rival, gain, low, high`: of `adapt` over the rival that is best there, `average` last, as a fraction.
+
+    low, high: one standard error over seeds to each side, paired by seed. NaN where runs are missing, rival then empty.
+    """
+    table, rows = tables.accuracy(runs), []
+    for dataset in [*runs.datasets, tables.AVERAGE] if tables.OURS in runs.methods else []:
+        rival = tables.best_rival(table, dataset)
+        value, error = tables.gap(table, rival, dataset) if rival else (np.nan, np.nan)
+        error = 0 if np.isnan(error) else error
+        rows.append((dataset, rival or "", value, value - error, value + error))
+    return pd.DataFrame(rows, columns=pd.Index(["dataset", "rival", "gain", "low", "high"]))
+
+
 def lengths(runs: Runs) -> pd.DataFrame:
-    """`dataset, method, branch, layer, length`: learned length, mean over seeds, of the methods that removed tokens."""
+    """`dataset, method, branch, layer, length`: learned length, mean over seeds, of the methods that removed tokens.
+
+    Where a method has all datasets, their mean follows as the dataset `average`. A seed that is missing leaves its
+    dataset out.
+    """
     table = runs.lengths[runs.lengths["method"].isin(runs.pruned)]
     keys = ["dataset", "method", "branch", "layer"]
-    return table.groupby(keys, sort=False)["length"].mean().reset_index()
+    groups = table.groupby(keys, sort=False)["length"].agg(length="mean", seeds="count").reset_index()
+    means = groups[groups["seeds"] == len(runs.seeds)][[*keys, "length"]]
+    whole = means.groupby("method")["dataset"].nunique()
+    rest = (
+        means[means["method"].isin(whole[whole == len(runs.datasets)].index)] if len(runs.datasets) > 1 else means[:0]
+    )
+    average = rest.groupby(keys[1:], sort=False)["length"].mean().reset_index().assign(dataset=tables.AVERAGE)
+    return pd.concat([means, average[[*keys, "length"]]], ignore_index=True) if len(average) else means
 
 
 def tokens(runs: Runs) -> pd.DataFrame:
@@ -59,7 +84,16 @@ def loss(runs: Runs) -> pd.DataFrame:
 
 def by_name(runs: Runs) -> dict[str, pd.DataFrame]:
     """Every series by name, each row saying with what it was made (`made`), so that a plot can show it."""
-    found = {"accuracy": accuracy(runs), "lengths": lengths(runs), "tokens": tokens(runs), "loss": loss(runs)}
+    by_class = classes.read(runs)
+    found = {
+        "accuracy": accuracy(runs),
+        "gain": gain(runs),
+        "lengths": lengths(runs),
+        "tokens": tokens(runs),
+        "loss": loss(runs),
+        "confusion": classes.confusion(by_class),
+        "classes": classes.gain(by_class),
+    }
     return {name: table.assign(made=runs.stamp) for name, table in found.items()}
 
 

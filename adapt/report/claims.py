@@ -1,0 +1,218 @@
+"""The paper's claims and what the numbers here say of each: computed, never typed in.
+
+A verdict needs an interval: a claim holds where the whole 95 % interval of a difference (see `adapt.stats`) is on its
+side, does not hold where it is on the other, and is undecided where it is on both. Claims about the size of a number
+are tested by the paper preset alone.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from adapt import stats
+from adapt.report import studies, tables
+from adapt.report.reading import many, within
+from adapt.report.runs import Runs
+from adapt.report.studies import Gathered
+from adapt.report.table import p_value
+from adapt.report.tables import OURS
+
+HOLDS, FAILS = "holds here", "does not hold here"
+UNDECIDED, UNTESTED = "undecided here", "cannot be tested here"
+
+
+class Finding(NamedTuple):
+    """What was measured, in a sentence, and the verdict."""
+
+    measured: str
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What findings are made from: the runs, the gathered studies, and why others are not there."""
+
+    runs: Runs
+    studies: Mapping[str, Gathered]
+    absent: Mapping[str, str]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The accuracy of every run."""
+        return tables.accuracy(self.runs)
+
+    @property
+    def paper(self) -> bool:
+        """Whether claims about sizes can be tested."""
+        return self.runs.preset == "paper" and self.runs.split == "test"
+
+
+def judge(claims: list[dict[str, Any]], evidence: Evidence) -> list[dict[str, str]]:
+    """Each claim with `claim, measured, on, verdict, source`."""
+    rows = []
+    for claim in claims:
+        measured, verdict = FINDINGS[claim["id"]](evidence, claim.get("numbers", {}))
+        row = {"claim": claim["says"], "measured": measured, "on": f"{evidence.runs.preset} preset", "verdict": verdict}
+        rows.append({**row, "source": claim["source"]})
+    return rows
+
+
+def verdict(low: float, high: float, threshold: float = 0) -> str:
+    """What the interval of a difference says of the claim that it is above a threshold."""
+    if np.isnan(low):
+        return UNTESTED
+    return HOLDS if low > threshold else FAILS if high < threshold else UNDECIDED
+
+
+def average(evidence: Evidence, _: Mapping[str, float]) -> Finding:
+    """`adapt` minus the best rival on the average."""
+    rival = tables.best_rival(evidence.table)
+    if OURS not in evidence.runs.methods or rival is None:
+        return Finding("adapt and a rival with all runs are needed", UNTESTED)
+    value, low, high = _gain(evidence.table, rival)
+    return Finding(f"over {rival}, the best other method: {interval(value, low, high)}", verdict(low, high))
+
+
+def best_gain(evidence: Evidence, numbers: Mapping[str, float]) -> Finding:
+    """The largest gain on one dataset over the best rival there."""
+    found = []
+    for dataset in evidence.runs.datasets if OURS in evidence.runs.methods else []:
+        rival = tables.best_rival(evidence.table, dataset)
+        value, error = tables.gap(evidence.table, rival, dataset) if rival else (np.nan, np.nan)
+        if not np.isnan(value):
+            found.append((value, error, dataset, rival))
+    if not found:
+        return Finding("no dataset with all runs of adapt and a rival", UNTESTED)
+    value, error, dataset, rival = max(found, key=lambda entry: entry[0])
+    text = f"the largest is {100 * value:+.2f}{within(error)} points (± standard error), on {dataset} over {rival}"
+    if not evidence.paper:
+        return Finding(f"{text}; the size is claimed of the paper's datasets", UNTESTED)
+    spread = 0 if np.isnan(error) else 2 * error
+    return Finding(text, verdict(100 * (value - spread), 100 * (value + spread), numbers["gain"]))
+
+
+def heterogeneous(evidence: Evidence, _: Mapping[str, float]) -> Finding:
+    """Whether lengths differ between the layers of a branch by more than one token, which an even spread may need."""
+    table = evidence.runs.lengths.query("method == @OURS")
+    if OURS not in evidence.runs.pruned:
+        return Finding("no run of adapt removed tokens", UNTESTED)
+    spread = table.groupby(["dataset", "seed", "branch"])["length"].agg(lambda part: part.max() - part.min())
+    differ, runs = int((spread.groupby(level=["dataset", "seed"]).max() > 1).sum()), len(spread) // 2
+    text = f"in {differ} of {runs} runs layers of a branch differ by more than one token, by up to {spread.max():.0f}"
+    return Finding(text, HOLDS if differ == runs else UNDECIDED if differ else FAILS)
+
+
+def significance(evidence: Evidence, _: Mapping[str, float]) -> Finding:
+    """Holm-corrected p of the signed-rank test against PromptSRC; against the best rival where that was not run."""
+    if OURS not in evidence.runs.methods:
+        return Finding("adapt was not run", UNTESTED)
+    rival = "promptsrc" if "promptsrc" in evidence.runs.methods else tables.best_rival(evidence.table)
+    found = _compared(evidence.table)
+    if rival is None or np.isnan(found[rival]["gain"]):
+        return Finding("runs of adapt or its rival are missing", UNTESTED)
+    p, effect, pairs = (found[rival][name] for name in ("p_holm", "effect", "nonzero"))
+    text = f"against {rival}: p {p_value(p).text} (Holm, {len(found)} rivals), effect {effect:+.2f}"
+    text += f", {many(pairs, 'pair')} that differ"
+    if len(found) * stats.smallest_p(pairs) >= stats.LEVEL and p >= stats.LEVEL:
+        return Finding(f"{text}: too few for any p below {stats.LEVEL}", UNTESTED)
+    if rival != "promptsrc":
+        return Finding(f"{text}; promptsrc was not run", UNTESTED)
+    return Finding(text, (HOLDS if effect > 0 else FAILS) if p < stats.LEVEL else UNDECIDED)
+
+
+def few_shots(evidence: Evidence, _: Mapping[str, float]) -> Finding:
+    """`adapt` minus the best rival at the fewest shots."""
+    if "shots" not in evidence.studies:
+        return _absent(evidence, "shots")
+    rows = evidence.studies["shots"].runs
+    few = rows[rows["shots"] == rows["shots"].min()]
+    rival = tables.best_rival(few)
+    if rival is None or OURS not in set(few["method"]):
+        return Finding("runs of adapt or its rivals are missing", UNTESTED)
+    value, low, high = _gain(few, rival)
+    text = f"shots={rows['shots'].min()}, over {rival}, the best other method: {interval(value, low, high)}"
+    return Finding(text, verdict(-high, -low))
+
+
+def pruning_helps(evidence: Evidence, _: Mapping[str, float]) -> Finding:
+    """Accuracy and step time at the params' budget against the whole start."""
+    if "budget" not in evidence.studies:
+        return _absent(evidence, "budget")
+    gathered = evidence.studies["budget"]
+    whole = max(gathered.runs[gathered.axis])
+    value, low, high = stats.average(studies.differences(gathered, gathered.own, whole))
+    times = stats.average(studies.differences(gathered, gathered.own, whole, "step_ms"))
+    faster = "step times are missing" if np.isnan(times[0]) else f"{times[0]:+.1f} ms per step"
+    text = f"{gathered.own} against {whole} tokens: {interval(value, low, high)}; {faster}"
+    both = {verdict(low, high), verdict(-times[2], -times[1])}
+    worst = next(word for word in (UNTESTED, FAILS, UNDECIDED, HOLDS) if word in both)
+    return Finding(text, worst)
+
+
+def distillation(evidence: Evidence, _: Mapping[str, float]) -> Finding:
+    """Angular distillation against none."""
+    return _contrast(evidence, "distill", "angular", ["none"])
+
+
+def criteria(evidence: Evidence, _: Mapping[str, float]) -> Finding:
+    """SNIP against the two other reported criteria."""
+    return _contrast(evidence, "criteria", "snip", ["gradient", "magnitude"])
+
+
+def budget(evidence: Evidence, numbers: Mapping[str, float]) -> Finding:
+    """What half of the params' budget costs."""
+    if "budget" not in evidence.studies:
+        return _absent(evidence, "budget")
+    gathered = evidence.studies["budget"]
+    half = gathered.own // 2
+    value, low, high = stats.average(studies.differences(gathered, half, gathered.own))
+    text = f"{half} against {gathered.own} tokens: {interval(value, low, high)}"
+    if not evidence.paper:
+        return Finding(f"{text}; the size is claimed of 128 and 64 tokens", UNTESTED)
+    return Finding(text, verdict(100 * low, 100 * high, -numbers["loss"]))
+
+
+FINDINGS: dict[str, Callable[[Evidence, Mapping[str, float]], Finding]] = {
+    function.__name__: function
+    for function in (
+        average, best_gain, heterogeneous, pruning_helps, distillation, significance, few_shots, criteria, budget,
+    )
+}  # fmt: skip
+
+
+def interval(value: float, low: float, high: float) -> str:
+    """A difference of fractions in points, with its interval where there is one."""
+    if np.isnan(value):
+        return "runs are missing"
+    spread = "no interval from one dataset" if np.isnan(low) else f"95 % interval {100 * low:+.2f} to {100 * high:+.2f}"
+    return f"{100 * value:+.2f} points ({spread})"
+
+
+def _compared(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    found: list[Any] = stats.compare(table, OURS).to_dict("records")
+    return {row["rival"]: row for row in found}
+
+
+def _gain(table: pd.DataFrame, rival: str) -> tuple[float, float, float]:
+    row = _compared(table)[rival]
+    return row["gain"], row["low"], row["high"]
+
+
+def _absent(evidence: Evidence, name: str) -> Finding:
+    return Finding(evidence.absent.get(name, f"no study {name}"), UNTESTED)
+
+
+def _contrast(evidence: Evidence, name: str, first: str, others: list[str]) -> Finding:
+    """One value of a study's axis against others: the claim is that it is above each."""
+    if name not in evidence.studies:
+        return _absent(evidence, name)
+    gathered, texts, words = evidence.studies[name], [], set()
+    for other in others:
+        value, low, high = stats.average(studies.differences(gathered, first, other))
+        texts.append(f"{first} over {other}: {interval(value, low, high)}")
+        words.add(verdict(low, high))
+    worst = next(word for word in (FAILS, UNTESTED, UNDECIDED, HOLDS) if word in words)
+    return Finding("; ".join(texts), worst)

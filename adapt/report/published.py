@@ -1,0 +1,102 @@
+"""Published numbers (reports/published.yaml) beside the measured ones."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from ruamel.yaml import YAML
+
+from adapt.report import studies, tables
+from adapt.report.runs import Runs
+from adapt.report.studies import Gathered
+from adapt.report.table import Cell, Table, rounded
+
+FILE = Path("reports/published.yaml")
+SHOTS = 16  # of the published results
+
+
+def read(path: Path = FILE) -> dict[str, Any]:
+    """The file as it is."""
+    return YAML(typ="safe").load(path.read_text())
+
+
+def why_not(runs: Runs) -> str | None:
+    """Why the measured numbers may not stand beside the published ones; None where they may."""
+    reasons = {
+        f"these were measured on the {runs.preset} preset, with another model and other datasets": runs.preset
+        != "paper",
+        f"these were measured with {runs.shots} shots": runs.shots != SHOTS,
+        f"these were measured on the {runs.split} split": runs.split != "test",
+    }
+    found = [reason for reason, holds in reasons.items() if holds]
+    about = f"published numbers are of CLIP ViT-B/16, {SHOTS} shots, test split"
+    return f"No published numbers beside the measured ones: {about}; {', '.join(found)}." if found else None
+
+
+def beside(facts: dict[str, Any], runs: Runs) -> pd.DataFrame:
+    """`method, source, protocol, dataset, published, measured` in percent, the runs' datasets and `average` each time.
+
+    published is NaN where only the average was published, measured where the method was not run or runs are missing.
+    """
+    means = tables.summary(tables.accuracy(runs)).set_index(["method", "dataset"])["accuracy"]
+    rows = [
+        {
+            **{key: result.get(key, "") for key in ("method", "source", "protocol")}, "dataset": dataset,
+            "published": {tables.AVERAGE: result["average"], **result.get("by_dataset", {})}.get(dataset),
+            "measured": 100 * means.get((result["method"], dataset), float("nan")),
+        }
+        for result in facts["results"] for dataset in [*runs.datasets, tables.AVERAGE]
+    ]  # fmt: skip
+    return pd.DataFrame(rows).astype({"published": float})
+
+
+def beside_by_shots(facts: dict[str, Any], shots: Gathered | None) -> pd.DataFrame:
+    """`method, source, shots, published, measured`: averages in percent, measured by the study of shots."""
+    curve = studies.curve(shots).set_index(["method", "x"])["accuracy"] if shots else pd.Series(dtype=float)
+    rows = [
+        {
+            "method": result["method"], "source": result["source"], "shots": count, "published": value,
+            "measured": 100 * curve.get((result["method"], count), float("nan")),
+        }
+        for result in facts["average_by_shots"]
+        for count, value in zip(facts["shots"], result["averages"], strict=True)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def show(facts: dict[str, Any], table: pd.DataFrame, runs: Runs) -> Table:
+    """The frame of `beside`: by method, a row for each published result and, where there is one, for the measured."""
+    columns = [*runs.datasets, tables.AVERAGE]
+    caption = f"Top-1 in percent, {SHOTS} shots; measured: mean over seeds. Published averages as published."
+    caption = f"{caption} {sources(facts)}"
+    head, rows = ["method", "source", *columns], _rows(table, "dataset", columns)
+    return Table("Published and measured", head, rows, runs.stamp, runs.warnings, caption, facts["cautions"])
+
+
+def show_by_shots(facts: dict[str, Any], table: pd.DataFrame, runs: Runs) -> Table:
+    """The frame of `beside_by_shots`, in the same way."""
+    caption = f"Average top-1 over the 11 datasets in percent; measured: by the study of shots. {sources(facts)}"
+    head, rows = ["method", "source", *map(str, facts["shots"])], _rows(table, "shots", facts["shots"])
+    return Table("Published and measured by shots", head, rows, runs.stamp, runs.warnings, caption)
+
+
+def sources(facts: dict[str, Any]) -> str:
+    """What the names of the sources stand for."""
+    return "; ".join(f"{name}: {source['where']} ({source['how']})" for name, source in facts["sources"].items()) + "."
+
+
+def _rows(table: pd.DataFrame, by: str, columns: list[Any]) -> list[list[Cell]]:
+    rows = []
+    protocols = table.get("protocol", pd.Series("", index=table.index))
+    kinds = table["source"] + (": " + protocols).where(protocols != "", "")
+    for method, parts in table.assign(kind=kinds).groupby("method", sort=False):
+        for kind, part in parts.groupby("kind", sort=False):
+            rows.append([Cell(str(method)), Cell(str(kind)), *_cells(part.set_index(by)["published"], columns)])
+        measured = parts.drop_duplicates(by).set_index(by)["measured"]
+        if measured.notna().any():
+            rows.append([Cell(str(method)), Cell("measured here"), *_cells(measured, columns)])
+    return rows
+
+
+def _cells(values: pd.Series, columns: list[Any]) -> list[Cell]:
+    return [rounded(float(value), ".2f") for value in values.reindex(columns)]

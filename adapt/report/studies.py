@@ -1,0 +1,164 @@
+"""The gathered studies (`adapt.study`): read, and averaged over datasets and seeds for tables, figures and claims."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from adapt import artefacts, study
+from adapt.report.runs import Runs
+from adapt.report.table import Cell, Table, percent
+from adapt.report.tables import AVERAGE, OURS, with_average
+
+CURVE = ["method", "series", "x", "accuracy", "std", "low", "high", "tokens", "step_ms"]
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """A study whose experiments were run: its declaration, one row per run, and the record of how it was made."""
+
+    name: str
+    declared: study.Study
+    runs: pd.DataFrame
+    record: Mapping[str, Any]
+    warnings: list[str]
+
+    @property
+    def axis(self) -> str:
+        """The key of params along which its figure goes."""
+        return next(iter(self.declared.grid))
+
+    @property
+    def others(self) -> list[str]:
+        """Further keys of its grid: each of their values is a line of its own."""
+        return list(self.declared.grid)[1:]
+
+    @property
+    def numeric(self) -> bool:
+        """Whether its axis is of numbers."""
+        return pd.api.types.is_numeric_dtype(self.runs[self.axis])
+
+    @property
+    def own(self) -> Any:
+        """The value of the axis in the params themselves."""
+        return self.record["own"][self.axis]
+
+    @property
+    def split(self) -> str:
+        """The split that was scored."""
+        return self._facts["split"]
+
+    @property
+    def stamp(self) -> str:
+        """With what its numbers were made."""
+        counts = [
+            f"{self.runs[key].nunique()} {key}{'s' * (self.runs[key].nunique() > 1)}" for key in ("dataset", "seed")
+        ]
+        made = (
+            f"{self._facts['preset']} preset, backbone {self._facts['backbone']}, weights {self._facts['weights'][:10]}"
+        )
+        return f"{made}, {self.split} split, {', '.join(counts)}, commit {self.record['commit'][:10]}"
+
+    @property
+    def _facts(self) -> Mapping[str, Any]:
+        return next(entry for entry in self.record["experiments"] if entry["state"] == "finished")
+
+
+def read(runs: Runs, folder: Path = study.FOLDER) -> tuple[dict[str, Gathered], dict[str, str]]:
+    """The studies that are there and were made as the report's runs are, by name; and of each other one, why not."""
+    found, absent = {}, {}
+    for name, declared in study.load().items():
+        table = folder / f"{name}.csv"
+        if not table.exists():
+            absent[name] = f"not run yet: `make study-{name}`"
+            continue
+        record = artefacts.read_json(folder / f"{name}.json", f"make study-{name}")
+        rows = pd.read_csv(table, keep_default_na=False, na_values=[""])  # `none` is a value, not a gap
+        if others := differing(runs, record, rows):
+            absent[name] = f"{table} was made with other {others}: `make study-{name}`"
+            continue
+        open_ = sum(entry["state"] != "finished" for entry in record["experiments"])
+        warnings = [warning for warning in runs.warnings if "runs are missing" not in warning]
+        warnings += [f"{open_} of {len(record['experiments'])} experiments are missing"] if open_ else []
+        found[name] = Gathered(name, declared, rows, record, warnings)
+    return found, absent
+
+
+def differing(runs: Runs, record: Mapping[str, Any], rows: pd.DataFrame) -> str:
+    """In what a study differs from the report, so that it may not stand beside it; empty where it does not."""
+    here = {"preset": runs.preset, "backbone": runs.backbone, "weights": runs.weights[:10], "split": runs.split}
+    done = [entry for entry in record["experiments"] if entry["state"] == "finished"]
+    if not done:
+        return "experiments, none of which finished"
+    others = [key for key, value in here.items() if any(entry[key] != value for entry in done)]
+    lists = {"dataset": runs.datasets, "seed": runs.seeds}
+    others += [f"{key}s" for key, names in lists.items() if set(rows[key]) != set(names)]
+    return ", ".join(others)
+
+
+def curve(gathered: Gathered) -> pd.DataFrame:
+    """A row per method and point of the grid: `method, series, x` and the mean ± standard deviation over seeds.
+
+    accuracy is each seed's mean over all datasets, then over seeds; NaN where a run of the point is missing. tokens and
+    step_ms are means over all runs.
+    """
+    rows = []
+    keys = ["method", *gathered.others, gathered.axis]
+    values: Any
+    for values, part in gathered.runs.groupby(keys, sort=False):
+        method, *rest, x = list[Any](values)
+        label = ", ".join([str(method), *(f"{key} {value}" for key, value in zip(gathered.others, rest, strict=True))])
+        scores = with_average(part)
+        seeds = scores[scores["dataset"] == AVERAGE]["accuracy"]
+        mean, std = seeds.mean(skipna=False), seeds.std(skipna=False)
+        spread = 0 if len(seeds) == 1 else std
+        means = {name: part[name].mean(skipna=False) for name in ("tokens", "step_ms")}
+        row = {"method": method, "series": label, "x": x, "accuracy": mean, "std": std}
+        rows.append({**row, "low": mean - spread, "high": mean + spread, **means})
+    return pd.DataFrame(rows, columns=pd.Index(CURVE))
+
+
+def differences(gathered: Gathered, first: Any, second: Any, column: str = "accuracy", method: str = OURS) -> pd.Series:
+    """The first value of the axis minus the second, run by run, indexed by `dataset, seed`; empty if one is not there.
+
+    For studies with one axis.
+    """
+    part = gathered.runs[gathered.runs["method"] == method]
+    wide = part.pivot(index=["dataset", "seed"], columns=gathered.axis, values=column)
+    return wide[first] - wide[second] if {first, second} <= set(wide) else pd.Series(dtype=float)
+
+
+def show(gathered: Gathered) -> Table:
+    """The average accuracy, a row per line of the figure, a column per value of the axis."""
+    means = curve(gathered).set_index(["series", "x"])
+    columns = list(dict.fromkeys(gathered.runs[gathered.axis]))
+    rows = [
+        [Cell(str(series)), *(_cell(means, series, value) for value in columns)]
+        for series in means.index.get_level_values("series").unique()
+    ]
+    caption = (
+        f"{gathered.axis} in the columns. Average accuracy over the datasets in percent, mean ± standard deviation "
+        f"over seeds; the best of a column in bold. Made by {gathered.record['command']}."
+    )
+    head = ["method", *map(str, columns)]
+    shown = Table(gathered.declared.title, head, rows, gathered.stamp, gathered.warnings, caption)
+    return shown.with_best(dict.fromkeys(range(1, len(head)), True) if len(rows) > 1 else {})
+
+
+def all_curves(found: Mapping[str, Gathered]) -> pd.DataFrame:
+    """The curves of all studies, one under the other, for the interactive plot."""
+    parts = [
+        curve(gathered).assign(study=gathered.declared.title, axis=gathered.axis, made=gathered.stamp)
+        for gathered in found.values()
+    ]
+    columns = ["study", "axis", *CURVE, "made"]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=pd.Index(columns))
+
+
+def _cell(means: pd.DataFrame, series: Any, value: Any) -> Cell:
+    if (series, value) not in means.index:
+        return Cell("")
+    row = means.loc[(series, value)]
+    return percent(float(row["accuracy"]), float(row["std"]))

@@ -1,0 +1,107 @@
+"""The figures of the gathered studies."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter, ScalarFormatter
+
+from adapt.report import draw, studies, style
+from adapt.report.studies import Gathered
+from adapt.report.tables import OURS
+
+PRUNED, WHOLE = "with pruning", "without"
+LOG_FROM = 16  # the ratio of the greatest to the smallest value of an axis
+
+
+class Spec(NamedTuple):
+    """A figure of a study: its title, how its numbers were made, and what draws it."""
+
+    title: str
+    caption: str
+    draw: Callable[[Gathered], Figure]
+
+
+def lines(gathered: Gathered) -> Figure:
+    """Average accuracy along a numeric axis, a line per method (and other values of the grid)."""
+    table = studies.curve(gathered)
+    names = list(dict.fromkeys(table["series"]))
+    with style.sheet(gathered, gathered.declared.title, 9, 4.6 + 0.1 * max(0, len(names) - 10)) as figure:
+        axes = figure.subplots()
+        draw.lines(axes, table, names, "series", x="x", y="accuracy")
+        values = sorted(table["x"].unique())
+        if values[0] > 0 and values[-1] / values[0] >= LOG_FROM:
+            axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_locator(FixedLocator(values))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.set(xlabel=gathered.axis, ylabel=f"average top-1, {gathered.split}")
+        figure.legend(loc="outside right upper", fontsize=9)
+    return figure
+
+
+def dots(gathered: Gathered) -> Figure:
+    """Average accuracy by the values of an axis of names, a marker per method."""
+    table = studies.curve(gathered).astype({"x": str})
+    values, names = list(dict.fromkeys(table["x"])), list(dict.fromkeys(table["series"]))
+    height = 1.9 + len(values) * max(0.5, 0.3 * len(names))
+    with style.sheet(gathered, gathered.declared.title, 8, height) as figure:
+        axes = figure.subplots()
+        draw.dots(axes, table, values, names)
+        axes.set(xlabel=f"average top-1, {gathered.split}", ylabel=gathered.axis)
+        if len(names) > 1:
+            figure.legend(loc="outside right upper", fontsize=9)
+    return figure
+
+
+def pruning(gathered: Gathered) -> Figure:
+    """The budget of the params against the whole start: average accuracy, and milliseconds per training step."""
+    table = pruned_and_whole(gathered)
+    with style.sheet(gathered, "With and without pruning", 9, 3) as figure:
+        left, right = figure.subplots(1, 2, sharey=True)
+        draw.dots(left, table, list(table["x"]), [OURS])
+        left.set_xlabel(f"average top-1, {gathered.split}")
+        places = np.arange(len(table))
+        right.barh(places, table["step_ms"], 0.5, color=[style.STRONG, style.WEAK][: len(table)])
+        for place, value in zip(places, table["step_ms"], strict=True):
+            if np.isfinite(value):
+                right.annotate(f"{value:.1f}", (value, place), (3, 0), textcoords="offset points", va="center",
+                               fontsize=8)  # fmt: skip
+        right.margins(x=0.15)
+        right.tick_params(axis="y", length=0)
+        right.set_xlabel("ms per training step")
+    return figure
+
+
+def pruned_and_whole(gathered: Gathered) -> pd.DataFrame:
+    """The two rows of the budget study's curve: `adapt` at the params' own budget, and at the whole start."""
+    ours = studies.curve(gathered).query("method == @OURS").set_index("x")
+    found = ours.reindex([gathered.own, max(gathered.runs[gathered.axis])]).reset_index(names="tokens_asked")
+    names = [f"{name}, {tokens} tokens" for name, tokens in zip((PRUNED, WHOLE), found["tokens_asked"], strict=True)]
+    return found.assign(x=names, series=OURS)
+
+
+def by_name(found: dict[str, Gathered]) -> dict[str, tuple[Spec, Gathered]]:
+    """The figures that there are to draw: one per study, and one more of the budget."""
+    how = "Average over the datasets, mean over seeds; the band or line spans one standard deviation to each side."
+    figures = {}
+    for name, gathered in found.items():
+        caption = f"{how} Made by {command(gathered)}."
+        figures[name] = (Spec(gathered.declared.title, caption, lines if gathered.numeric else dots), gathered)
+    if "budget" in found and len(set(pruned_and_whole(found["budget"])["tokens_asked"])) == 2:
+        caption = (
+            "adapt with the budget of the params and with all the tokens that it starts with. Accuracy as in the "
+            f"budget's figure; time is the mean over whole trainings and runs. Made by {command(found['budget'])}."
+        )
+        figures["pruning"] = (Spec("With and without pruning", caption, pruning), found["budget"])
+    return figures
+
+
+def command(gathered: Gathered) -> str:
+    """What made a study, how long that took and at which commit."""
+    seconds = [entry["seconds"] for entry in gathered.record["experiments"] if entry["seconds"] is not None]
+    took = f", {sum(seconds) / 60:.0f} minutes" if seconds else ""
+    return f"`{gathered.record['command']}` at commit {gathered.record['commit'][:10]}{took}"

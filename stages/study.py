@@ -1,0 +1,21 @@
+"""Run a study of conf/studies.yaml as DVC experiments and gather it: `python -m stages.study shots preset=paper`.
+
+Not a stage of dvc.yaml: it calls `dvc exp run` for every point of the study's grid. `dvc repro report` then draws it.
+"""
+
+from adapt import stage, study
+from adapt.errors import UserError
+
+
+def main(overrides: list[str]) -> None:
+    """The first argument is the study's name; the others go to every experiment as `-S`."""
+    if not overrides:
+        raise UserError(f"name a study: python -m stages.study NAME; known: {', '.join(study.load())}")
+    name, *more = overrides
+    for line in study.run(name, more):
+        stage.say(line)
+    stage.say(f"gathered in {study.FOLDER}/{name}.csv; draw it with `dvc repro report`")
+
+
+if __name__ == "__main__":
+    stage.run(main)
