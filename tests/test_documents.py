@@ -5,7 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
+from adapt import methods
 from adapt.data.entries import Json, entries
 from adapt.supply.listing import download
 from adapt.supply.sources import supplies
@@ -67,3 +69,29 @@ def layouts_table() -> list[str]:
 def test_table_of_datasets_is_the_catalogues(table: Callable[[], list[str]]):
     document = (ROOT / "docs/data.md").read_text(encoding="utf-8")
     assert "\n".join(table()) in document
+
+
+def methods_table() -> dict[str, list[str]]:
+    """The rows of docs/methods.md by method."""
+    lines = (ROOT / "docs/methods.md").read_text(encoding="utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| `")]
+    return {row[0].strip("`"): row for row in rows}
+
+
+def test_table_of_the_methods_names_all():
+    assert set(methods_table()) == set(methods.names())
+
+
+def test_counts_in_the_table_of_the_methods_are_the_csvs():
+    with (ROOT / "reports/methods.csv").open(newline="") as file:
+        counted = {row["method"]: [row["trainable"], row["tokens"]] for row in csv.DictReader(file)}
+    assert {name: row[2:4] for name, row in methods_table().items()} == counted
+
+
+def test_published_averages_in_the_table_of_the_methods_have_their_source():
+    results = YAML(typ="safe").load(ROOT / "reports/published.yaml")["results"]
+    known: dict[str, list[str]] = {}
+    for result in results:
+        known.setdefault(result["method"], []).append(f"{result['average']:.5g} ({result['source']})")
+    for name, row in methods_table().items():
+        assert row[4] == ", ".join(known.get(name, ["–"])), name
