@@ -43,6 +43,18 @@ def test_table_of_the_search_is_its_csv():
         assert f"| {uniform:.1f} | {adapt:.1f} | {gain:+.1f} ± {error:.1f} |" in document, row["settings"]
 
 
+def test_best_setting_of_each_rival_is_the_best_of_its_search():
+    document = (ROOT / "docs/pocket.md").read_text(encoding="utf-8")
+    for path in sorted((ROOT / "reports/search").glob("*.csv")):
+        if path.stem == "uniform-adapt":
+            continue
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        best = max(rows, key=lambda row: float(row[path.stem]))
+        accuracy = 100 * float(best[path.stem])
+        assert f"| `{path.stem}` | {len(rows)} | {best['settings']} | {accuracy:.1f} |" in document, path.stem
+
+
 def datasets_table() -> list[str]:
     kinds = {"json": "CoOp's file", "lists": "official lists", "folders": "official folders"}
     rows = []
