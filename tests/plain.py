@@ -1,45 +1,96 @@
-"""The encoders once more, in the plainest way: 77 positions a class, nothing shared, attention written out.
+"""The encoders once more, in the plainest way, and a tuning step with them.
 
-The library's encoders have to agree with these in values and gradients.
+77 positions a class, nothing shared, attention written out, prompts as tokens of the residual stream with queries and
+an MLP of their own, the teacher asked anew in every step. The library has to agree in values and gradients.
 """
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from adapt.distill import Features, logits
+from adapt.encoders import Stream, TextInput
+
+CONTEXT = 77
 
 
-def attention(block, x: Tensor, context: Tensor, causal: bool) -> Tensor:
-    """softmax(q·kᵀ/√e)·v for x [b, s, d] over [context ; x], every query seeing all of the context."""
-    attn, (b, s, d), t = block.attn, x.shape, len(context)
-    y = block.ln_1(torch.cat([context.expand(b, t, d), x], dim=1))
-    wq, wk, wv = attn.in_proj_weight.chunk(3)
-    bq, bk, bv = attn.in_proj_bias.chunk(3)
-    q, k, v = y[:, t:] @ wq.T + bq, y @ wk.T + bk, y @ wv.T + bv
-    q, k, v = (part.reshape(b, -1, attn.num_heads, d // attn.num_heads).transpose(1, 2) for part in (q, k, v))
+def attention(block, x: Tensor, hidden: Tensor | None) -> Tensor:
+    """softmax(q·kᵀ/√e)·v for x [b, s, d]; `hidden` [s, s] is True where a query does not see a key."""
+    attn, (b, s, d) = block.attn, x.shape
+    qkv = block.ln_1(x) @ attn.in_proj_weight.T + attn.in_proj_bias
+    q, k, v = (part.reshape(b, s, attn.num_heads, -1).transpose(1, 2) for part in qkv.chunk(3, dim=-1))
     scores = q @ k.transpose(-1, -2) / (d // attn.num_heads) ** 0.5
-    if causal:
-        hidden = torch.ones(s, s, dtype=torch.bool).triu(1)
-        scores = scores.masked_fill(F.pad(hidden, (t, 0)), float("-inf"))
-    mixed = (scores.softmax(dim=-1) @ v).transpose(1, 2).reshape(b, s, d)
-    return attn.out_proj(mixed)
+    if hidden is not None:
+        scores = scores.masked_fill(hidden, float("-inf"))
+    return attn.out_proj((scores.softmax(dim=-1) @ v).transpose(1, 2).reshape(b, s, d))
 
 
-def run_blocks(transformer, x: Tensor, prompts: list[Tensor], causal: bool) -> Tensor:
-    for block, context in zip(transformer.resblocks, prompts, strict=True):
-        x = x + attention(block, x, context, causal)
-        x = x + block.mlp(block.ln_2(x))
+def run_blocks(transformer, x: Tensor, prompts, place: int, causal: bool) -> Tensor:
+    """All blocks over x [b, s, d], with each layer's prompt as tokens before place `place`."""
+    context = x[:, :0]
+    for layer, block in enumerate(transformer.resblocks):
+        if prompts[layer] is not None:
+            context = prompts[layer].expand(len(x), -1, -1)
+        t = context.shape[1]
+        y = torch.cat([x[:, :place], context, x[:, place:]], dim=1)
+        hidden = torch.ones(y.shape[1], y.shape[1], dtype=torch.bool).triu(1) if causal else None
+        y = y + attention(block, y, hidden)
+        y = y + block.mlp(block.ln_2(y))
+        x, context = torch.cat([y[:, :place], y[:, place + t :]], dim=1), y[:, place : place + t]
     return x
 
 
-def encode_text(model, tokens: Tensor, prompts: list[Tensor]) -> Tensor:
-    x = model.token_embedding(tokens) + model.positional_embedding
-    x = model.ln_final(run_blocks(model.transformer, x, prompts, causal=True))
-    return x[torch.arange(len(x)), tokens.argmax(dim=1)] @ model.text_projection
+def encode_text(model, x: Tensor, ends: Tensor, prompts, place: int = 0) -> Tensor:
+    """Features of embedded texts [c, s, d] that end at `ends`."""
+    x = model.ln_final(run_blocks(model.transformer, x, prompts, place, causal=True))
+    return x[torch.arange(len(x)), ends] @ model.text_projection
 
 
-def encode_image(model, images: Tensor, prompts: list[Tensor]) -> Tensor:
+def encode_image(model, images: Tensor, prompts) -> Tensor:
     visual = model.visual
     x = visual.conv1(images).flatten(2).transpose(1, 2)
     x = torch.cat([visual.class_embedding.expand(len(x), 1, -1), x], dim=1) + visual.positional_embedding
-    x = run_blocks(visual.transformer, visual.ln_pre(x), prompts, causal=False)
+    x = run_blocks(visual.transformer, visual.ln_pre(x), prompts, place=x.shape[1], causal=False)
     return visual.ln_post(x[:, 0]) @ visual.proj
+
+
+def unpack(text: TextInput, tokens: int = 0) -> tuple[Tensor, Tensor]:
+    """Embedded texts [c, 77 - tokens, d], padded at the end, and where each class ends."""
+    own = torch.nn.utils.rnn.pad_sequence(list(text.own.split(text.lengths)), batch_first=True)
+    x = torch.cat([text.shared.expand(len(own), -1, -1), own], dim=1)
+    ends = len(text.shared) + torch.tensor(text.lengths) - 1
+    return F.pad(x, (0, 0, 0, CONTEXT - tokens - x.shape[1])), ends
+
+
+def losses(method, batch, encode_text=encode_text) -> Tensor:
+    """A method's loss by the plain encoders, with the frozen model's image features computed on the spot."""
+    model, scale = method.task.backbone.model, method.task.backbone.scale
+    prompts = {}
+    for branch, layers in method.task.backbone.layers.items():
+        stream: Stream = method.stream(branch)
+        prompts[branch] = stream.prompts or [None] * layers
+    tokens = 0 if prompts["text"][0] is None or method.place == 0 else len(prompts["text"][0])
+    text = encode_text(model, *unpack(method.text(), tokens), prompts["text"], method.place)
+    image = encode_image(model, batch.images, prompts["image"])
+    with torch.no_grad():
+        teacher = F.normalize(encode_image(model, batch.images, [None] * len(prompts["image"])), dim=-1)
+    student = Features(F.normalize(text, dim=-1), F.normalize(image, dim=-1))
+    loss = F.cross_entropy(logits(student, scale), batch.labels)
+    for _, weight, value in method.terms(student, batch._replace(teacher=teacher)):
+        loss = loss + weight * value
+    return loss
+
+
+def losses_in_parts(method, batch, part: int) -> Tensor:
+    """`losses` for more classes than fit in memory: their texts some at a time, each run again in the backward pass."""
+    whole = encode_text
+
+    def in_parts(model, x: Tensor, ends: Tensor, prompts, place: int = 0) -> Tensor:
+        features = [
+            checkpoint(whole, model, some, where, prompts, place, use_reentrant=False)
+            for some, where in zip(x.split(part), ends.split(part), strict=True)
+        ]
+        return torch.cat(features)
+
+    return losses(method, batch, encode_text=in_parts)

@@ -130,7 +130,8 @@ def test_golden_carried_text_context(golden_clip, golden_images, tokens, golden,
 @pytest.mark.parametrize("lengths", [[4, 1, 0], [0, 0, 3], [2, 2, 2]])
 def test_text_equals_plain_version(lengths, golden_clip, tokens, text, relative_error):
     mine, theirs = random_prompts("text", lengths), random_prompts("text", lengths)
-    short, long = encode_text(golden_clip, text, Stream(mine)), plain.encode_text(golden_clip, tokens, theirs)
+    short = encode_text(golden_clip, text, Stream(mine))
+    long = plain.encode_text(golden_clip, embed(golden_clip, tokens), tokens.argmax(dim=1), theirs)
     weights = torch.randn(short.shape, generator=torch.Generator().manual_seed(1))
     (short * weights).sum().backward()
     (long * weights).sum().backward()
@@ -193,7 +194,12 @@ def test_bias_of_minus_infinity_removes_a_token(branch, golden_clip, golden_imag
 
 def mixed_by_hand(block, x, contexts, weights, causal):
     """x + Σ w·attention, then the MLP: the mean of the alternatives' outputs before the residual sum."""
-    x = x + sum(w * plain.attention(block, x, context, causal) for w, context in zip(weights, contexts, strict=True))
+    parts = []
+    for context in contexts:
+        y = torch.cat([context.expand(len(x), -1, -1), x], dim=1)
+        hidden = torch.ones(y.shape[1], y.shape[1], dtype=torch.bool).triu(1) if causal else None
+        parts.append(plain.attention(block, y, hidden)[:, len(context) :])
+    x = x + sum(w * part for w, part in zip(weights, parts, strict=True))
     return x + block.mlp(block.ln_2(x))
 
 

@@ -19,6 +19,7 @@ from adapt.encoders import encode_image
 from adapt.fit import fit
 from adapt.methods.prograd import project
 from adapt.params import Params
+from tests import plain
 
 ROOT = Path(__file__).parents[1]
 PARAMS = YAML(typ="safe").load(ROOT / "params.yaml")
@@ -143,6 +144,19 @@ def test_same_seed_same_bytes(name, task, batches):
     first, second = (tune(name, task, batches)[0].tensors() for _ in range(2))
     assert first.keys() == second.keys()
     assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.parametrize("name", ["adapt", "uniform", "promptsrc", "ivlp", "maple", "vpt", "coop", "kgcoop"])
+def test_step_equals_the_plain_one(name, task, batches, relative_error):
+    """77 positions a class, nothing shared or cached, prompts as tokens: the same loss and gradients."""
+    batch = batches.batch(0, 0)
+    fast, slow = build(name, task), build(name, task)
+    loss, expected = fast.losses(batch)[0], plain.losses(slow, batch)
+    loss.backward()
+    expected.backward()
+    assert relative_error(loss, expected) < 1e-5
+    for mine, theirs in zip(fast.parameters(), slow.parameters(), strict=True):
+        assert relative_error(mine.grad, theirs.grad) < 1e-4
 
 
 # --- a new method ----------------------------------------------------------------------------------------------------
