@@ -27,6 +27,7 @@ def folder(path: Path) -> Iterator[Path]:
     if path.exists():
         shutil.rmtree(path)
     building.rename(path)
+    sync(path.parent)
 
 
 @contextmanager
@@ -36,11 +37,20 @@ def whole(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.partial")
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        sync(temporary)
         temporary.replace(path)
+        sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's bytes, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:
@@ -126,9 +136,15 @@ def shorten(value: str) -> str:
 
 
 def fingerprint(*parts: Any) -> str:
-    """A name for exactly these inputs: settings as JSON, files (given as paths) by their bytes."""
+    """A name for exactly these inputs: settings as JSON, files (given as paths) by their bytes.
+
+    A missing file counts as an empty one: who reads it will say so.
+    """
     digest = hashlib.sha256()
     for part in parts:
-        content = part.read_bytes() if isinstance(part, Path) else json.dumps(part, sort_keys=True).encode()
+        if isinstance(part, Path):
+            content = part.read_bytes() if part.is_file() else b""
+        else:
+            content = json.dumps(part, sort_keys=True).encode()
         digest.update(len(content).to_bytes(8) + content)
     return digest.hexdigest()

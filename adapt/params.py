@@ -179,6 +179,7 @@ class Runtime(Section):
 
     device: Literal["auto", "cpu", "cuda"]
     processes: Count
+    checkpoint_seconds: Weight
 
 
 class PretrainBatch(Section):
