@@ -164,7 +164,9 @@ def read_pixels(dataset: str, items: Iterable[Item], size: int) -> dict[str, UIn
 
 
 @torch.no_grad()
-def predict(method: Method, backbone: Backbone, pixels: list[Tensor], batch: int, store: Checkpoint) -> list[int]:
+def predict(
+    method: Method, backbone: Backbone, pixels: list[Tensor], batch: int, store: Checkpoint | None = None
+) -> list[int]:
     """The most likely class of every image."""
     classify = method.classifier()
 
