@@ -22,9 +22,9 @@ Distance = Literal["angular", "l1", "kl", "pairwise", "none"]
 
 
 class Section(BaseModel):
-    """A section of params.yaml: read-only, no conversions, no unknown keys."""
+    """A section of params.yaml: read-only, no conversions, no unknown keys, no infinite numbers."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
 
 def one_of(kind: str, known: Any) -> AfterValidator:
@@ -256,7 +256,7 @@ def load(path: Path) -> Params:
     if not isinstance(values, dict):
         raise UserError(f"{path} has to be a mapping of sections; write it anew with `make params`")
     try:
-        return Params(**values)
+        return Params.model_validate(values)
     except ValidationError as error:
         raise UserError("\n".join(f"{path}: {explain(problem)}" for problem in error.errors())) from None
 
@@ -275,6 +275,12 @@ def explain(problem: Any, model: Any = None) -> str:
             return f"{key}: {problem['ctx']['error']}" if key else str(problem["ctx"]["error"])
         case "extra_forbidden":
             return f"{key}: unknown key; {nearest(str(loc[-1]), known_keys(model or Params, loc))}"
+        case "too_short":
+            return f"{key}: expected {problem['ctx']['min_length']} or more, got {got!r}"
+        case "too_long":
+            return f"{key}: expected {problem['ctx']['max_length']}, got {got!r}"
+        case "invalid_key":
+            return f"{key}: a key is a word"
         case "missing":
             return f"{key}: missing"
         case "literal_error":

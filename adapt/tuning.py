@@ -151,7 +151,7 @@ def restore(name: str, task: Task, dataset: str) -> Method:
     backbone = task.backbone
     path, made_by = prompts(dataset, name, task.seed), f"dvc repro -f train@{dataset}-{name}"
     tensors = artefacts.read_tensors(path, made_by, backbone=backbone.name, weights=backbone.weights)
-    settings = restore_settings(name, artefacts.read_made_from(path)["settings"])
+    settings = restore_settings(name, artefacts.read_made_from(path).get("settings"))
     method = methods.build(name, task, dict(settings))
     method.load(tensors)
     return method.eval()

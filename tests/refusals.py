@@ -27,6 +27,11 @@ def values() -> str:
     return json.dumps(YAML(typ="safe").load(ROOT / "params.yaml"))
 
 
+def with_models(folder: Path) -> None:
+    """The pocket CLIP's architecture, which params.yaml names."""
+    (folder / "models").symlink_to(ROOT / "models")
+
+
 def with_params(folder: Path, changes: dict[str, Any]) -> None:
     """params.yaml with some values changed ("a.b": value), or taken out (null)."""
     content = json.loads(values())
@@ -36,12 +41,14 @@ def with_params(folder: Path, changes: dict[str, Any]) -> None:
         for section in sections:
             place = place[section]
         place[last] = value
+    with_models(folder)
     YAML().dump({key: value for key, value in content.items() if value != "missing"}, folder / "params.yaml")
     params.load(Path("params.yaml"))
 
 
 def with_text(folder: Path, text: str | bytes | None) -> None:
     """params.yaml of this text."""
+    with_models(folder)
     if text is not None:
         put(folder / "params.yaml", text if isinstance(text, bytes) else text.encode())
     params.load(Path("params.yaml"))
@@ -55,6 +62,7 @@ def with_override(folder: Path, override: str) -> None:
 def with_knobs(folder: Path, given: tuple[str, dict[str, Any]]) -> None:
     """A method's knobs with some changed."""
     method, changes = given
+    with_models(folder)
     checked = params.Params(**json.loads(values()))
     sections = {name: getattr(checked, name) for name in ("context", "prune", "distill", "optimiser")}
     knobs = settings.merge(checked.knobs, {method: changes})
@@ -66,6 +74,7 @@ def with_arguments(folder: Path, arguments: list[str]) -> None:
 
     def main(dataset: str, method: str, shots: int) -> None: ...
 
+    with_models(folder)
     put(folder / "params.yaml", (ROOT / "params.yaml").read_bytes())
     stage.bind(main, arguments)
 
