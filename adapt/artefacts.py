@@ -92,11 +92,12 @@ def write_tensors(path: Path, tensors: Mapping[str, Any], made_from: Mapping[str
     """Tensors as safetensors; `made_from` (backbone, weights, params …) goes into the file's metadata.
 
     It is one JSON entry there, since safetensors writes several in no fixed order: the same content, the same bytes.
+    Python writes the file, since what safetensors raises on a full disk is no OSError.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     with whole(path) as temporary:
-        save_file(dict(tensors), temporary, metadata={"made_from": json.dumps(made_from)})
+        temporary.write_bytes(save(dict(tensors), metadata={"made_from": json.dumps(made_from)}))
 
 
 def read_tensors(path: Path, made_by: str, **expected: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 It lies outside every output of the pipeline, since DVC deletes a stage's outputs before it runs the stage again.
 """
 
+import io
 import os
 import time
 from collections.abc import Callable
@@ -54,8 +55,10 @@ class Checkpoint:
     def save(self, state: dict[str, Any]) -> None:
         """Replace the saved state, at once."""
         if self.lock is not None:
+            buffer = io.BytesIO()  # torch's own writing says nothing of a full disk that could be told
+            torch.save({"fingerprint": self.fingerprint, "state": state}, buffer)
             with artefacts.whole(self.path) as temporary:
-                torch.save({"fingerprint": self.fingerprint, "state": state}, temporary)
+                temporary.write_bytes(buffer.getbuffer())
         self.last = time.monotonic()
 
     def clear(self) -> None:

@@ -17,20 +17,22 @@ SEEDED = ("train", "val")  # the splits that a seed draws
 
 
 class Description(NamedTuple):
-    """dataset.json: what does not depend on the seed."""
+    """dataset.json: the dataset, and how many images of train and val each seed has drawn."""
 
     dataset: str
     template: str
     classes: list[str]
     sizes: dict[str, int]
     shots: int
+    drawn: dict[str, dict[str, int]]
 
 
 def write(dataset: Dataset, subsets: dict[int, FewShot], shots: int) -> None:
     """Write the description, the test split and, per seed, the chosen images."""
     with artefacts.folder(ROOT / dataset.name) as path:
         sizes = {split: len(getattr(dataset, split)) for split in ("train", "val", "test")}
-        description = Description(dataset.name, dataset.template, list(dataset.classes), sizes, shots)
+        drawn = {str(seed): {"train": len(subset.train), "val": len(subset.val)} for seed, subset in subsets.items()}
+        description = Description(dataset.name, dataset.template, list(dataset.classes), sizes, shots, drawn)
         artefacts.write_json(path / "dataset.json", description._asdict())
         artefacts.write_csv(path / "test.csv", COLUMNS, rows("test", dataset.test))
         for seed, subset in subsets.items():
@@ -69,7 +71,7 @@ def read(dataset: str, seed: int, split: str) -> list[Item]:
     except (KeyError, TypeError, ValueError) as error:
         raise unlike(path, str(error), dataset) from None
     described = describe(dataset)
-    whole = {"test": described.sizes.get("test"), "train": max(1, len(items))}.get(split, len(items))
+    whole = (described.sizes if split == "test" else described.drawn.get(str(seed), {})).get(split)
     if len(items) != whole:
         raise unlike(path, f"{len(items)} images of {split} instead of {whole}", dataset)
     strange = next((item for item in items if not 0 <= item.label < len(described.classes)), None)

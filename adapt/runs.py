@@ -46,7 +46,9 @@ def write(
     with artefacts.folder(ROOT / dataset / method) as path:
         for seed, (classes, trainable) in predicted.items():
             run = path / f"seed_{seed}"
-            shutil.copytree(tuning.folder(dataset, method, seed), run)
+            run.mkdir()
+            for file in sorted(tuning.folder(dataset, method, seed).iterdir()):
+                shutil.copy(file, run)
             items = splits[seed]
             rows = [
                 {"path": item.path, "label": item.label, "prediction": guess}

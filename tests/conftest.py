@@ -7,6 +7,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from hypothesis import settings
 from safetensors.torch import load_file
 
 from adapt.checkpoint import Checkpoint
@@ -17,6 +18,8 @@ from adapt.teacher import embed_classes, embed_images, embed_views
 
 GOLDENS = Path(__file__).parent / "goldens"
 CLASSES = ["annual crop land", "forest", "brushland or shrubland", "river", "sea or lake"]
+
+settings.register_profile("thorough", max_examples=500)
 
 torch.set_num_threads(1)  # tests run side by side; more threads than cores made them ten times slower
 

@@ -171,9 +171,10 @@ def with_tensors(path: Path, change: dict[str, str] | bytes | None) -> None:
 def with_weights(folder: Path, given: tuple[str, bytes | None]) -> None:
     """A file of weights for the backbone, of these bytes."""
     name, content = given
+    with_models(folder)
     if content is not None:
         put(folder / name, content)
-    clip.load("ViT-B-32", name, "cpu")
+    clip.load("pocket", name, "cpu")
 
 
 REFUSE: dict[str, Callable[[Path, Any], None]] = {
