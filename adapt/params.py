@@ -266,7 +266,10 @@ TAGS = {"sgd": Sgd, "adamw": AdamW}
 
 def explain(problem: Any, model: Any = None) -> str:
     """One of pydantic's findings on `model` (or Params) as `key: what was expected, what was got`."""
-    loc = [part for part in problem["loc"] if not (isinstance(part, str) and "[" in part)]  # drop union branches
+    *above, last = problem["loc"] or ("",)
+    loc = [part for part in above if not (isinstance(part, str) and "[" in part)]  # drop union branches
+    if problem["type"] == "extra_forbidden" or not (isinstance(last, str) and "[" in last):
+        loc.append(last)
     names = [part for part in loc if part not in TAGS]
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in names).lstrip(".")
     got = problem["input"]
