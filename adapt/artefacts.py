@@ -109,11 +109,11 @@ def read_tensors(path: Path, made_by: str, **expected: str) -> dict[str, Any]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            made_from = json.loads((file.metadata() or {}).get("made_from", "{}"))
+            made_from = made_of(file)
             for key, value in expected.items():
                 if made_from.get(key) != value:
                     raise UserError(
-                        f"{path} was made with {key} {shorten(made_from.get(key, 'unknown'))}, but the params say "
+                        f"{path} was made with {key} {shorten(str(made_from.get(key, 'unknown')))}, but the params say "
                         f"{shorten(value)}; make it again with `{made_by}`"
                     )
             return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
@@ -128,7 +128,16 @@ def read_made_from(path: Path) -> dict[str, Any]:
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:
-        return json.loads((file.metadata() or {}).get("made_from", "{}"))
+        return made_of(file)
+
+
+def made_of(file: Any) -> dict[str, Any]:
+    """The entry in the metadata; nothing where another program wrote the file."""
+    try:
+        found = json.loads((file.metadata() or {}).get("made_from", "{}"))
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {}
 
 
 def shorten(value: str) -> str:

@@ -19,6 +19,7 @@ from adapt.data import catalogue
 from adapt.data.batches import Batches
 from adapt.data.dataset import Item
 from adapt.data.views import centre, to_tensor
+from adapt.errors import UserError
 from adapt.fit import Record, Store, fit
 from adapt.methods._method import Method
 from adapt.params import Section, Views
@@ -153,7 +154,11 @@ def restore(name: str, task: Task, dataset: str) -> Method:
     tensors = artefacts.read_tensors(path, made_by, backbone=backbone.name, weights=backbone.weights)
     settings = restore_settings(name, artefacts.read_made_from(path).get("settings"))
     method = methods.build(name, task, dict(settings))
-    method.load(tensors)
+    try:
+        method.load(tensors)
+    except (RuntimeError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path} is not of this version of {name} ({reason}); make it again with `{made_by}`") from None
     return method.eval()
 
 

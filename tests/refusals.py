@@ -151,16 +151,19 @@ def with_features(folder: Path, change: dict[str, str] | bytes | None) -> None:
     teacher.read("digits", None, backbone())
 
 
-def with_prompts(folder: Path, change: dict[str, str] | bytes | None) -> None:
+def with_prompts(folder: Path, change: dict[str, Any] | bytes | None) -> None:
     """A method's prompts of another origin, of these bytes, or gone."""
     from adapt.task import Task
 
+    if isinstance(change, dict):
+        knobs = json.loads(values())["knobs"]["coop"]
+        change = {"settings": {name: knob for name, knob in knobs.items() if name != "cases"}} | change
     with_tensors(tuning.prompts("digits", "coop", 1), change)
     task = Task(backbone(), "a {}.", ["a", "b"], torch.ones(2, 3), seed=1)
     tuning.restore("coop", task, "digits")
 
 
-def with_tensors(path: Path, change: dict[str, str] | bytes | None) -> None:
+def with_tensors(path: Path, change: dict[str, Any] | bytes | None) -> None:
     if isinstance(change, dict):
         facts = {"backbone": backbone().name, "weights": backbone().weights}
         artefacts.write_tensors(path, {"features": torch.ones(2, 3)}, facts | change)
