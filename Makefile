@@ -5,10 +5,12 @@ STAMP := .venv/.installed
 LOCK := $(shell git hash-object requirements.lock)
 preset ?= pocket
 workers ?= 2
+N ?= 20
+seed ?= 0
 BENCHMARKS := step
 STUDIES := shots distill criteria budget schedule bilevel
 
-.PHONY: help setup lock check test repro bench params data pretrain page clean
+.PHONY: help setup lock check test repro faults bench params data pretrain page clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
@@ -41,8 +43,14 @@ check: setup  ## ruff (lint, format) and pyright (types)
 test: setup  ## the test suite, without a GPU under three minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(workers)
 
-repro: setup  ## the pipeline, from params.yaml to reports/
+repro: setup  ## the pipeline, from params.yaml to reports/; first mends what a killed DVC has left
+	$(BIN)/python -m stages.mend
 	$(BIN)/dvc repro
+
+faults: setup  ## kill the pocket pipeline N times at random moments (seed=0), compare with an undisturbed run
+	$(BIN)/python -m tests.faults $(N) $(seed)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(workers) -m thorough tests/faults
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(workers) --hypothesis-profile=thorough tests/test_fuzz.py
 
 bench: setup  ## the benchmarks, one after the other (benchmarks/search.py is not one: it looks for settings)
 	@for script in $(BENCHMARKS); do echo "== $$script" && $(BIN)/python -m benchmarks.$$script || exit 1; done

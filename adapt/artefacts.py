@@ -27,6 +27,7 @@ def folder(path: Path) -> Iterator[Path]:
     if path.exists():
         shutil.rmtree(path)
     building.rename(path)
+    sync(path.parent)
 
 
 @contextmanager
@@ -36,11 +37,20 @@ def whole(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.partial")
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        sync(temporary)
         temporary.replace(path)
+        sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's bytes, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:
@@ -82,11 +92,12 @@ def write_tensors(path: Path, tensors: Mapping[str, Any], made_from: Mapping[str
     """Tensors as safetensors; `made_from` (backbone, weights, params …) goes into the file's metadata.
 
     It is one JSON entry there, since safetensors writes several in no fixed order: the same content, the same bytes.
+    Python writes the file, since what safetensors raises on a full disk is no OSError.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     with whole(path) as temporary:
-        save_file(dict(tensors), temporary, metadata={"made_from": json.dumps(made_from)})
+        temporary.write_bytes(save(dict(tensors), metadata={"made_from": json.dumps(made_from)}))
 
 
 def read_tensors(path: Path, made_by: str, **expected: str) -> dict[str, Any]:
@@ -98,11 +109,11 @@ def read_tensors(path: Path, made_by: str, **expected: str) -> dict[str, Any]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            made_from = json.loads((file.metadata() or {}).get("made_from", "{}"))
+            made_from = made_of(file)
             for key, value in expected.items():
                 if made_from.get(key) != value:
                     raise UserError(
-                        f"{path} was made with {key} {shorten(made_from.get(key, 'unknown'))}, but the params say "
+                        f"{path} was made with {key} {shorten(str(made_from.get(key, 'unknown')))}, but the params say "
                         f"{shorten(value)}; make it again with `{made_by}`"
                     )
             return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
@@ -117,7 +128,16 @@ def read_made_from(path: Path) -> dict[str, Any]:
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:
-        return json.loads((file.metadata() or {}).get("made_from", "{}"))
+        return made_of(file)
+
+
+def made_of(file: Any) -> dict[str, Any]:
+    """The entry in the metadata; nothing where another program wrote the file."""
+    try:
+        found = json.loads((file.metadata() or {}).get("made_from", "{}"))
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {}
 
 
 def shorten(value: str) -> str:
@@ -126,9 +146,15 @@ def shorten(value: str) -> str:
 
 
 def fingerprint(*parts: Any) -> str:
-    """A name for exactly these inputs: settings as JSON, files (given as paths) by their bytes."""
+    """A name for exactly these inputs: settings as JSON, files (given as paths) by their bytes.
+
+    A missing file counts as an empty one: who reads it will say so.
+    """
     digest = hashlib.sha256()
     for part in parts:
-        content = part.read_bytes() if isinstance(part, Path) else json.dumps(part, sort_keys=True).encode()
+        if isinstance(part, Path):
+            content = part.read_bytes() if part.is_file() else b""
+        else:
+            content = json.dumps(part, sort_keys=True).encode()
         digest.update(len(content).to_bytes(8) + content)
     return digest.hexdigest()

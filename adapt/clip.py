@@ -10,7 +10,6 @@ from typing import Any
 import open_clip
 import torch
 from jaxtyping import Float, Int, UInt8
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from adapt import architecture
@@ -82,8 +81,8 @@ def load(name: str, pretrained: str, device: str) -> Backbone:
         )
     try:
         model = open_clip.create_model(name, pretrained=pretrained, device=place, precision="fp32")
-    except (RuntimeError, OSError, ValueError, KeyError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:300]
+    except Exception as error:  # what torch raises on a broken file is not listed anywhere
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise UserError(
             f"params.yaml: backbone.pretrained: cannot load {pretrained} as weights of {name} ({reason}); "
             "give weights of that architecture, or the name that belongs to them in backbone.name"

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter, ValidationError
+
 from adapt import artefacts
 from adapt.data.dataset import Dataset, Item
 from adapt.data.sampling import FewShot
@@ -15,20 +17,22 @@ SEEDED = ("train", "val")  # the splits that a seed draws
 
 
 class Description(NamedTuple):
-    """dataset.json: what does not depend on the seed."""
+    """dataset.json: the dataset, and how many images of train and val each seed has drawn."""
 
     dataset: str
     template: str
     classes: list[str]
     sizes: dict[str, int]
     shots: int
+    drawn: dict[str, dict[str, int]]
 
 
 def write(dataset: Dataset, subsets: dict[int, FewShot], shots: int) -> None:
     """Write the description, the test split and, per seed, the chosen images."""
     with artefacts.folder(ROOT / dataset.name) as path:
         sizes = {split: len(getattr(dataset, split)) for split in ("train", "val", "test")}
-        description = Description(dataset.name, dataset.template, list(dataset.classes), sizes, shots)
+        drawn = {str(seed): {"train": len(subset.train), "val": len(subset.val)} for seed, subset in subsets.items()}
+        description = Description(dataset.name, dataset.template, list(dataset.classes), sizes, shots, drawn)
         artefacts.write_json(path / "dataset.json", description._asdict())
         artefacts.write_csv(path / "test.csv", COLUMNS, rows("test", dataset.test))
         for seed, subset in subsets.items():
@@ -43,7 +47,11 @@ def rows(split: str, items: Iterable[Item]) -> list[dict[str, Any]]:
 
 def describe(dataset: str) -> Description:
     """The description of a sampled dataset."""
-    return Description(**artefacts.read_json(ROOT / dataset / "dataset.json", made_by(dataset)))
+    path = ROOT / dataset / "dataset.json"
+    try:
+        return TypeAdapter(Description).validate_python(artefacts.read_json(path, made_by(dataset)))
+    except ValidationError as error:
+        raise unlike(path, f"{error.error_count()} wrong or missing entries", dataset) from None
 
 
 def file(dataset: str, seed: int) -> Path:
@@ -52,15 +60,31 @@ def file(dataset: str, seed: int) -> Path:
 
 
 def read(dataset: str, seed: int, split: str) -> list[Item]:
-    """The items of a split: train and val are the seed's, test is everybody's."""
+    """The items of a split: train and val are the seed's, test is everybody's.
+
+    Raises: UserError for a file that is missing, broken or not whole.
+    """
     path = ROOT / dataset / "test.csv" if split == "test" else file(dataset, seed)
     found = artefacts.read_csv(path, made_by(dataset))
     try:
-        return [Item(row["path"], int(row["label"]), row["name"]) for row in found if row["split"] == split]
+        items = [Item(row["path"], int(row["label"]), row["name"]) for row in found if row["split"] == split]
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path} is not as `sample` writes it ({error}); make it again with `{made_by(dataset)} -f`"
-        ) from None
+        raise unlike(path, str(error), dataset) from None
+    described = describe(dataset)
+    whole = (described.sizes if split == "test" else described.drawn.get(str(seed), {})).get(split)
+    if len(items) != whole:
+        raise unlike(path, f"{len(items)} images of {split} instead of {whole}", dataset)
+    strange = next((item for item in items if not 0 <= item.label < len(described.classes)), None)
+    if strange:
+        raise unlike(
+            path, f"label {strange.label} of {strange.path}, where there are {len(described.classes)} classes", dataset
+        )
+    return items
+
+
+def unlike(path: Path, reason: str, dataset: str) -> UserError:
+    """The refusal of a file that is not as `sample` writes it."""
+    return UserError(f"{path} is not as `sample` writes it ({reason}); make it again with `{made_by(dataset)} -f`")
 
 
 def made_by(dataset: str) -> str:

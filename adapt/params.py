@@ -22,9 +22,9 @@ Distance = Literal["angular", "l1", "kl", "pairwise", "none"]
 
 
 class Section(BaseModel):
-    """A section of params.yaml: read-only, no conversions, no unknown keys."""
+    """A section of params.yaml: read-only, no conversions, no unknown keys, no infinite numbers."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
 
 def one_of(kind: str, known: Any) -> AfterValidator:
@@ -179,6 +179,7 @@ class Runtime(Section):
 
     device: Literal["auto", "cpu", "cuda"]
     processes: Count
+    checkpoint_seconds: Weight
 
 
 class PretrainBatch(Section):
@@ -255,7 +256,7 @@ def load(path: Path) -> Params:
     if not isinstance(values, dict):
         raise UserError(f"{path} has to be a mapping of sections; write it anew with `make params`")
     try:
-        return Params(**values)
+        return Params.model_validate(values)
     except ValidationError as error:
         raise UserError("\n".join(f"{path}: {explain(problem)}" for problem in error.errors())) from None
 
@@ -265,7 +266,10 @@ TAGS = {"sgd": Sgd, "adamw": AdamW}
 
 def explain(problem: Any, model: Any = None) -> str:
     """One of pydantic's findings on `model` (or Params) as `key: what was expected, what was got`."""
-    loc = [part for part in problem["loc"] if not (isinstance(part, str) and "[" in part)]  # drop union branches
+    *above, last = problem["loc"] or ("",)
+    loc = [part for part in above if not (isinstance(part, str) and "[" in part)]  # drop union branches
+    if problem["type"] == "extra_forbidden" or not (isinstance(last, str) and "[" in last):
+        loc.append(last)
     names = [part for part in loc if part not in TAGS]
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in names).lstrip(".")
     got = problem["input"]
@@ -274,6 +278,12 @@ def explain(problem: Any, model: Any = None) -> str:
             return f"{key}: {problem['ctx']['error']}" if key else str(problem["ctx"]["error"])
         case "extra_forbidden":
             return f"{key}: unknown key; {nearest(str(loc[-1]), known_keys(model or Params, loc))}"
+        case "too_short":
+            return f"{key}: expected {problem['ctx']['min_length']} or more, got {got!r}"
+        case "too_long":
+            return f"{key}: expected {problem['ctx']['max_length']}, got {got!r}"
+        case "invalid_key":
+            return f"{key}: a key is a word"
         case "missing":
             return f"{key}: missing"
         case "literal_error":

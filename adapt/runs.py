@@ -1,6 +1,7 @@
 """Complete runs: runs/<dataset>/<method>/seed_<s>/ holds all that one seed of a method gave."""
 
 import shutil
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,23 @@ from adapt import artefacts, tuning
 from adapt.data.dataset import Item
 
 ROOT = Path("runs")
+LEVEL = 0.01  # how often guessing may pass for more
 
 
 def accuracy(predicted: list[int], items: list[Item]) -> float:
     """Top-1: the share of images whose most likely class is theirs."""
     return sum(guess == item.label for guess, item in zip(predicted, items, strict=True)) / len(items)
+
+
+def at_chance(right: int, items: list[Item]) -> bool:
+    """Whether so many right are no more than guessing gives: always the most frequent class (ours).
+
+    By a one-sided binomial test at LEVEL; a method that has been tuned and is not better has learned nothing.
+    """
+    from scipy.stats import binomtest
+
+    guessing = max(Counter(item.label for item in items).values()) / len(items)
+    return bool(binomtest(right, len(items), guessing, alternative="greater").pvalue > LEVEL)
 
 
 def write(
@@ -33,7 +46,9 @@ def write(
     with artefacts.folder(ROOT / dataset / method) as path:
         for seed, (classes, trainable) in predicted.items():
             run = path / f"seed_{seed}"
-            shutil.copytree(tuning.folder(dataset, method, seed), run)
+            run.mkdir()
+            for file in sorted(tuning.folder(dataset, method, seed).iterdir()):
+                shutil.copy(file, run)
             items = splits[seed]
             rows = [
                 {"path": item.path, "label": item.label, "prediction": guess}
@@ -46,6 +61,7 @@ def write(
                 "images": len(items),
                 "tokens": sum(int(row["length"]) for row in lengths),
                 "trainable": trainable,
+                "at_chance": at_chance(round(scores[-1] * len(items)), items),
             }
             artefacts.write_json(run / "metrics.json", {**facts, "seed": seed, "accuracy": scores[-1], **counts})
     return scores

@@ -103,7 +103,7 @@ def read(dataset: str, method: str) -> Section:
     return restore(method, artefacts.read_json(file(dataset, method), "dvc repro configure"))
 
 
-def restore(method: str, content: Mapping[str, Any]) -> Section:
+def restore(method: str, content: Any) -> Section:
     """Settings from what `model_dump` made of them.
 
     Raises: UserError when this version of the method does not know them.
@@ -111,5 +111,5 @@ def restore(method: str, content: Mapping[str, Any]) -> Section:
     try:
         return schema(method).model_validate(content)
     except ValidationError as error:
-        reasons = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        reasons = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'all'}: {e['msg']}" for e in error.errors())
         raise UserError(f"settings of another version of {method} ({reasons}); run `dvc repro`") from None

@@ -9,14 +9,20 @@ import sys
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tqdm import tqdm
 
-from adapt import params
-from adapt.errors import UserError
+from adapt import interrupts, locks, methods, params
+from adapt.data import catalogue
+from adapt.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from adapt.checkpoint import Checkpoint
 
 PARAMS = Path("params.yaml")
+LOCKS = Path(".scratch/locks")
+KNOWN: dict[str, Callable[[], list[str]]] = {"dataset": catalogue.names, "method": methods.names}  # arguments of stages
 T = TypeVar("T")
 
 
@@ -27,11 +33,23 @@ def run(main: Callable[..., None]) -> None:
     """
     gc.freeze()  # what the imports have left stays
     gc.enable()
-    guard(lambda: main(**bind(main, sys.argv[1:])))
+    if "DVC_STAGE" in os.environ:
+        interrupts.follow(os.getppid())  # without DVC nobody takes in the results
+    guard(lambda: call(main, sys.argv[1:]))
+
+
+def call(main: Callable[..., None], arguments: list[str]) -> None:
+    """Bind and run, alone: two processes at one item of a stage would write into each other's files."""
+    bound = bind(main, arguments)
+    items = "-".join(bound[name] for name in KNOWN if name in bound)
+    name = "@".join(filter(None, (Path(inspect.getfile(main)).stem, items)))
+    with locks.alone(LOCKS / name, name):
+        main(**bound)
 
 
 def guard(work: Callable[[], None]) -> None:
-    """Do some work. Exit status 1 and one message for what the user can mend."""
+    """Do some work. Exit status 1 and one message for what the user can mend, 128 + n after signal n."""
+    interrupts.install()
     try:
         work()
     except UserError as error:
@@ -40,13 +58,15 @@ def guard(work: Callable[[], None]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG):
             raise
         sys.exit(
             f"error: cannot write {error.filename or 'the results'}: {error.strerror}; free or unlock it, run again"
         )
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
+    except interrupts.Interrupted as stop:
+        name = signal.Signals(stop.number).name
+        print(f"stopped by {name}: run the same command again, it goes on from here", file=sys.stderr)  # noqa: T201
+        raise
 
 
 def bind(main: Callable[..., None], arguments: list[str]) -> dict[str, Any]:
@@ -60,6 +80,9 @@ def bind(main: Callable[..., None], arguments: list[str]) -> dict[str, Any]:
     expected = sorted(set(wanted) - set(sections))
     if sorted(given) != expected:
         raise UserError(f"this stage takes {' '.join(f'{name}=…' for name in expected)}, got {' '.join(arguments)!r}")
+    for name, value in given.items():
+        if name in KNOWN and value not in (known := KNOWN[name]()):
+            raise UserError(f"{name}={value}: unknown {name}; {nearest(value, known)}")
     return given | {name: getattr(settings, name) for name in sections}
 
 
@@ -67,6 +90,16 @@ def bar(title: str, position: int, unit: str) -> Callable[[Iterable[T]], Iterabl
     """A progress bar to put around what is iterated; side by side, each process takes a line."""
     interval = 0.5 if sys.stderr.isatty() else 10  # a log file takes a line now and then
     return partial(tqdm, desc=title, unit=unit, position=position, mininterval=interval, leave=False)
+
+
+def say_kept(title: str, stores: "Iterable[Checkpoint]") -> None:
+    """Say once what is strange about the checkpoints of a stage's seeds."""
+    stores = list(stores)
+    kept = [path for store in stores for path in store.others()]
+    if kept:
+        say(f"{title}: not used, since it is of other params or code: {kept[0]}")
+    if any(store.lock is None for store in stores):
+        say(f"{title}: another process is at this very run and keeps its checkpoint; this one goes without")
 
 
 def say(message: str) -> None:

@@ -1,5 +1,6 @@
 """The frozen model's features on disk: data/teacher/<dataset>/, shared by all methods."""
 
+import math
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from adapt import artefacts
+from adapt.checkpoint import Checkpoint, collect
 from adapt.clip import Backbone
 from adapt.data import views
 from adapt.encoders import encode_image, encode_text, split_shared
@@ -43,15 +45,28 @@ def embed_images(backbone: Backbone, pixels: Iterable[UInt8[Tensor, "3 y x"]]) -
 
 
 def embed_views(
-    backbone: Backbone, images: list[Tensor], seed: int, *, first: int, count: int, scale: list[float], flip: bool
+    backbone: Backbone,
+    images: list[Tensor],
+    seed: int,
+    *,
+    first: int,
+    count: int,
+    scale: list[float],
+    flip: bool,
+    store: Checkpoint | None = None,
 ) -> Float[Tensor, "n v f"]:
     """Features of `count` views of every image: the very crops that training will see.
 
-    first: number of the first image, see Batches.
+    first: number of the first image, see Batches; store: where those that are done are kept meanwhile.
     """
     keys = [(seed, first + number, view) for number in range(len(images)) for view in range(count)]
-    made = (views.view(images[key[1] - first], key, size=backbone.size, scale=scale, flip=flip) for key in keys)
-    return embed_images(backbone, made).unflatten(0, (len(images), count))
+
+    def part(number: int) -> Tensor:
+        chosen = keys[number * CHUNK : (number + 1) * CHUNK]
+        made = (views.view(images[key[1] - first], key, size=backbone.size, scale=scale, flip=flip) for key in chosen)
+        return embed_images(backbone, made)
+
+    return torch.cat(collect(store, math.ceil(len(keys) / CHUNK), part)).unflatten(0, (len(images), count))
 
 
 def file(dataset: str, seed: int | None) -> Path:

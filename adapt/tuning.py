@@ -1,5 +1,6 @@
 """From files to a tuned method and back: what the stages `train` and `evaluate` do for one seed of one dataset."""
 
+import math
 import resource
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -12,11 +13,13 @@ from torch import Tensor
 
 from adapt import artefacts, fewshot, methods, teacher
 from adapt import optimiser as optimisers
+from adapt.checkpoint import Checkpoint, collect
 from adapt.clip import Backbone
 from adapt.data import catalogue
 from adapt.data.batches import Batches
 from adapt.data.dataset import Item
 from adapt.data.views import centre, to_tensor
+from adapt.errors import UserError
 from adapt.fit import Record, Store, fit
 from adapt.methods._method import Method
 from adapt.params import Section, Views
@@ -50,10 +53,11 @@ def describe(
     return made_from | {"settings": settings.model_dump(), "views": views.model_dump()}
 
 
-def fingerprint(made_from: Mapping[str, Any], dataset: str, seed: int) -> str:
-    """The name of a run's checkpoint: settings, inputs and the library's code."""
+def checkpoint(made_from: Mapping[str, Any], seed: int, seconds: float) -> Checkpoint:
+    """Where a run's state is kept: it depends on settings and inputs."""
+    dataset, method = made_from["dataset"], made_from["method"]
     inputs = [fewshot.file(dataset, seed), teacher.file(dataset, None), teacher.file(dataset, seed)]
-    return artefacts.fingerprint(made_from, seed, *inputs, *sorted(Path("adapt").rglob("*.py")))
+    return Checkpoint.of(f"train/{dataset}-{method}-{seed}", seconds, made_from, *inputs)
 
 
 def make_task(backbone: Backbone, dataset: str, seed: int) -> Task:
@@ -138,14 +142,23 @@ def folder(dataset: str, method: str, seed: int) -> Path:
     return ROOT / dataset / method / f"seed_{seed}"
 
 
+def prompts(dataset: str, method: str, seed: int) -> Path:
+    """Where its prompts are."""
+    return folder(dataset, method, seed) / PROMPTS
+
+
 def restore(name: str, task: Task, dataset: str) -> Method:
     """The tuned method; refused when another backbone or other weights made its file."""
     backbone = task.backbone
-    path, made_by = folder(dataset, name, task.seed) / PROMPTS, f"dvc repro -f train@{dataset}-{name}"
+    path, made_by = prompts(dataset, name, task.seed), f"dvc repro -f train@{dataset}-{name}"
     tensors = artefacts.read_tensors(path, made_by, backbone=backbone.name, weights=backbone.weights)
-    settings = restore_settings(name, artefacts.read_made_from(path)["settings"])
+    settings = restore_settings(name, artefacts.read_made_from(path).get("settings"))
     method = methods.build(name, task, dict(settings))
-    method.load(tensors)
+    try:
+        method.load(tensors)
+    except (RuntimeError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path} is not of this version of {name} ({reason}); make it again with `{made_by}`") from None
     return method.eval()
 
 
@@ -156,8 +169,14 @@ def read_pixels(dataset: str, items: Iterable[Item], size: int) -> dict[str, UIn
 
 
 @torch.no_grad()
-def predict(method: Method, backbone: Backbone, pixels: list[Tensor], batch: int) -> list[int]:
+def predict(
+    method: Method, backbone: Backbone, pixels: list[Tensor], batch: int, store: Checkpoint | None = None
+) -> list[int]:
     """The most likely class of every image."""
     classify = method.classifier()
-    parts = [torch.stack(pixels[start : start + batch]) for start in range(0, len(pixels), batch)]
-    return torch.cat([classify(backbone.normalise(part)).argmax(dim=1) for part in parts]).tolist()
+
+    def classes(number: int) -> Tensor:
+        part = torch.stack(pixels[number * batch : (number + 1) * batch])
+        return classify(backbone.normalise(part)).argmax(dim=1).cpu()
+
+    return torch.cat(collect(store, math.ceil(len(pixels) / batch), classes)).tolist()

@@ -5,6 +5,7 @@ from itertools import chain
 import torch
 
 from adapt import clip, fewshot, parallel, params, runs, stage, tuning
+from adapt.checkpoint import Checkpoint
 
 
 def main(
@@ -23,15 +24,23 @@ def main(
     splits = {seed: fewshot.read(dataset, seed, evaluate.split) for seed in seeds}
     pixels = tuning.read_pixels(dataset, chain(*splits.values()), frozen.size)
 
+    stores = {}
+    for seed in seeds:
+        inputs = [evaluate.model_dump(), frozen.weights, splits[seed], tuning.prompts(dataset, method, seed)]
+        stores[seed] = Checkpoint.of(f"evaluate/{dataset}-{method}-{seed}", runtime.checkpoint_seconds, *inputs)
+    stage.say_kept(f"evaluate {dataset} {method}", stores.values())
+
     def predict(seed: int) -> tuple[list[int], int]:
         tuned = tuning.restore(method, tuning.make_task(frozen, dataset, seed), dataset)
-        found = tuning.predict(tuned, frozen, [pixels[item.path] for item in splits[seed]], evaluate.batch)
-        return found, tuned.trainable()
+        chosen = [pixels[item.path] for item in splits[seed]]
+        return tuning.predict(tuned, frozen, chosen, evaluate.batch, stores[seed]), tuned.trainable()
 
     predicted = parallel.for_each(predict, seeds, processes=runtime.processes, device=frozen.device)
     facts = {"preset": preset, "backbone": frozen.name, "weights": frozen.weights}
     facts |= {"dataset": dataset, "method": method, "shots": shots, "split": evaluate.split}
     scores = runs.write(dataset, method, splits, dict(zip(seeds, predicted, strict=True)), facts)
+    for store in stores.values():
+        store.clear()
     accuracies = ", ".join(f"{score:.3f}" for score in scores)
     stage.say(f"evaluate {dataset} {method}: accuracy {accuracies} on {evaluate.split} for seeds {seeds}")
 

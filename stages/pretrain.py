@@ -9,6 +9,7 @@ from adapt.pretraining.captions import Captions, subjects
 from adapt.pretraining.contrastive import Schedule, build, draw_log, expand, train
 
 NAME = "pocket"
+SAVE_EVERY = 120.0  # seconds
 WEIGHTS = architecture.MODELS / f"{NAME}.safetensors"
 
 
@@ -19,7 +20,7 @@ def main(pretrain: params.Pretrain) -> None:
     captions = Captions(drawings)
     stage.say(f"pretrain: {len(drawings)} glyphs, {len(captions.vocabulary)} tokens")
     model = build(config, captions.length, len(captions.vocabulary), pretrain.seed)
-    checkpoint = Checkpoint(f"pretrain-{artefacts.fingerprint(pretrain.model_dump(), config)}")
+    checkpoint = Checkpoint.of(f"pretrain/{NAME}", SAVE_EVERY, pretrain.model_dump(), config)
     bar = stage.bar("pretrain", 0, "step")
     log = train(model, Pictures(drawings, captions), schedule, checkpoint, bar=bar, **settings)
     weights = {key: value.half() for key, value in expand(model, captions.vocabulary, config).items()}

@@ -3,7 +3,6 @@
 import torch
 
 from adapt import artefacts, clip, parallel, params, settings, stage, tuning
-from adapt.checkpoint import Checkpoint
 
 
 def main(
@@ -20,7 +19,8 @@ def main(
     frozen = clip.load(backbone.name, backbone.pretrained, runtime.device)
     settled = settings.read(dataset, method)
     made_from = tuning.describe(frozen, preset, dataset, method, settled, views)
-    stores = {seed: Checkpoint(tuning.fingerprint(made_from, dataset, seed)) for seed in seeds}
+    stores = {seed: tuning.checkpoint(made_from, seed, runtime.checkpoint_seconds) for seed in seeds}
+    stage.say_kept(f"train {dataset} {method}", stores.values())
 
     def tune(seed: int) -> tuning.Tuned:
         progress = stage.bar(f"{dataset} {method} seed {seed}", seeds.index(seed), "epoch")

@@ -7,8 +7,10 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from hypothesis import settings
 from safetensors.torch import load_file
 
+from adapt.checkpoint import Checkpoint
 from adapt.clip import Backbone, freeze
 from adapt.data.batches import Batches
 from adapt.task import Task
@@ -16,6 +18,8 @@ from adapt.teacher import embed_classes, embed_images, embed_views
 
 GOLDENS = Path(__file__).parent / "goldens"
 CLASSES = ["annual crop land", "forest", "brushland or shrubland", "river", "sea or lake"]
+
+settings.register_profile("thorough", max_examples=500)
 
 torch.set_num_threads(1)  # tests run side by side; more threads than cores made them ten times slower
 
@@ -96,6 +100,50 @@ def batches(backbone) -> Batches:
         size=backbone.size,
         **settings,
     )
+
+
+class Killed(Exception):
+    """What a test kills a run with."""
+
+
+class Deadly(Batches):
+    """Batches with one that kills."""
+
+    at: tuple[int, int]
+
+    def __call__(self, epoch: int, first: int = 0):
+        for step, batch in enumerate(super().__call__(epoch, first), start=first):
+            if (epoch, step) == self.at:
+                raise Killed
+            yield batch
+
+
+@pytest.fixture
+def deadly(batches):
+    """A function from (epoch, step) to the batches, of which that one kills."""
+
+    def make(*at: int) -> Deadly:
+        made = Deadly(**vars(batches))
+        object.__setattr__(made, "at", at)
+        return made
+
+    return make
+
+
+@pytest.fixture
+def checkpoint(tmp_path, monkeypatch):
+    """A function that opens a run's checkpoint, after the death of whoever had it open."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    opened: list[Checkpoint] = []
+
+    def make(seconds: float = 0.0, run: str = "train/run", fingerprint: str = "f" * 64) -> Checkpoint:
+        for old in opened:
+            if old.lock:
+                old.lock.close()
+        opened.append(Checkpoint(run, fingerprint, seconds))
+        return opened[-1]
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -1,17 +1,20 @@
 """The loop: its schedule is the published one, it moves what it should, and a resumed run equals an undisturbed one."""
 
 import copy
+import signal
 
 import pytest
 import torch
 
-from adapt.checkpoint import Checkpoint
+from adapt import interrupts
 from adapt.errors import UserError
 from adapt.fit import fit
+from adapt.interrupts import Interrupted
 from adapt.methods.adapt import Adapt
 from adapt.methods.uniform import Uniform
 from adapt.optimiser import rate
 from adapt.params import Context, Distill, Prune, Sgd
+from tests.conftest import Killed
 
 OPTIMISER = Sgd(
     name="sgd", lr=0.01, momentum=0.9, weight_decay=5e-4, epochs=6, batch=4, warmup_epochs=1, warmup_lr=1e-5
@@ -27,7 +30,7 @@ class Repeat:
     def __len__(self) -> int:
         return 1
 
-    def __call__(self, epoch: int):
+    def __call__(self, epoch: int, first: int = 0):
         return [self.batch]
 
 
@@ -122,24 +125,13 @@ def test_loss_after_pruning_is_the_loss_with_those_keys_masked(task, batches):
 
 
 @pytest.mark.parametrize("criterion", ["snip", "gate", "gradient", "magnitude", "random"])
-def test_killed_and_resumed_equals_never_killed(criterion, task, batches, tmp_path, monkeypatch):
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+def test_killed_and_resumed_equals_never_killed(criterion, task, batches, deadly, checkpoint):
     whole = make(task, criterion)
     record = run(whole, batches)
-
-    class Killed(Exception):
-        pass
-
-    def until(epochs):
-        for epoch in epochs:
-            if epoch == 3:
-                raise Killed
-            yield epoch
-
     with pytest.raises(Killed):
-        run(make(task, criterion), batches, store=Checkpoint("run"), progress=until)
+        run(make(task, criterion), deadly(3, 1), store=checkpoint())
     resumed = make(task, criterion)
-    again = run(resumed, batches, store=Checkpoint("run"))
+    again = run(resumed, batches, store=checkpoint())
     assert again.history == record.history
     assert again.trace == record.trace
     for key, value in whole.tensors().items():
@@ -159,14 +151,39 @@ def test_uniform_has_the_budget_and_is_not_pruned(task, batches):
     assert method.lengths() == {"text": [2, 1, 1], "image": [2, 1]}
 
 
-def test_unfinite_loss_says_where_and_what_to_do(task, batches):
-    with pytest.raises(UserError, match=r"the loss is nan in epoch \d.*lower the learning rate"):
+def test_loss_that_is_not_finite_says_at_which_step_and_what_to_do(task, batches):
+    with pytest.raises(UserError) as error:
         run(make(task), batches, lr=1e30, warmup_epochs=0)
+    assert str(error.value) == (
+        "the loss is nan in epoch 0, at step 2 with learning rate 1e+30; there is no checkpoint before it; lower the "
+        "learning rate of this method in the params"
+    )
 
 
-def test_broken_checkpoint_counts_as_none(tmp_path, monkeypatch):
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    checkpoint = Checkpoint("run")
-    checkpoint.save({"a": torch.zeros(1000)})
-    checkpoint.path.write_bytes(checkpoint.path.read_bytes()[:700])
-    assert checkpoint.load() is None
+def test_loss_that_is_not_finite_names_the_last_good_checkpoint(task, batches, checkpoint):
+    store = checkpoint()
+    with pytest.raises(UserError, match=r"the last good checkpoint, .*/train/run-f{16}\.pt, is of step 3; lower"):
+        run(make(task), batches, lr=1e30, store=store)
+    state = store.load()
+    assert state and all(value.isfinite().all() for value in state["method"].values())
+
+
+def test_asked_to_stop_it_finishes_the_step_saves_and_goes_on_from_there(task, batches, checkpoint, monkeypatch):
+    monkeypatch.setattr(interrupts, "_asked", [])
+    whole, stopped, resumed = (make(task) for _ in range(3))
+    record = run(whole, batches)
+    observe = stopped.observe
+
+    def ask(step: int) -> None:
+        observe(step)
+        if step == 5:
+            interrupts.ask(signal.SIGTERM)
+
+    stopped.observe = ask
+    store = checkpoint(1e9)
+    with pytest.raises(Interrupted) as stop:
+        run(stopped, batches, store=store)
+    assert stop.value.code == 143
+    assert store.load()["record"]["steps"] == 5
+    interrupts._asked.clear()
+    assert run(resumed, batches, store=checkpoint(1e9)).history == record.history

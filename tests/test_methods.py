@@ -13,13 +13,13 @@ from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 
 from adapt import methods, optimiser, settings
-from adapt.checkpoint import Checkpoint
 from adapt.distill import Features, logits
 from adapt.encoders import encode_image
 from adapt.fit import fit
 from adapt.methods.prograd import project
 from adapt.params import Params
 from tests import plain
+from tests.conftest import Killed
 
 ROOT = Path(__file__).parents[1]
 PARAMS = YAML(typ="safe").load(ROOT / "params.yaml")
@@ -115,24 +115,13 @@ def test_tuning_moves_every_parameter(name, task, batches):
 
 
 @pytest.mark.parametrize("name", TUNED)
-def test_killed_and_resumed_equals_never_killed(name, task, batches, tmp_path, monkeypatch):
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+def test_killed_and_resumed_equals_never_killed(name, task, batches, deadly, checkpoint):
+    """Killed within an epoch, having saved a step ago; between epochs; and having saved an epoch ago."""
     whole, record = tune(name, task, batches)
-
-    class Killed(Exception):
-        pass
-
-    for kill in (1, 3):
-
-        def until(epochs, kill=kill):
-            for epoch in epochs:
-                if epoch == kill:
-                    raise Killed
-                yield epoch
-
+    for at, seconds in (((1, 1), 0.0), ((3, 0), 0.0), ((4, 1), 1e9)):
         with pytest.raises(Killed):
-            tune(name, task, batches, store=Checkpoint("run"), progress=until)
-    resumed, again = tune(name, task, batches, store=Checkpoint("run"))
+            tune(name, task, deadly(*at), store=checkpoint(seconds))
+    resumed, again = tune(name, task, batches, store=checkpoint())
     assert again.history == record.history
     assert again.trace == record.trace
     for key, value in whole.tensors().items():

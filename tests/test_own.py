@@ -98,43 +98,9 @@ def test_table_of_numbers_takes_its_names_from_the_description(birds):
     assert load(birds).classes == ("wren", "robin"), "9 comes before 10"
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", r"dataset.yaml is not a YAML mapping with a template"),
-        ("template: [", r"dataset.yaml is not a YAML mapping with a template: while parsing"),
-        ("template: a bird\n", r"dataset.yaml: template: a text with one {} for the class name; got 'a bird'"),
-        (TEMPLATE + "clases: {}\n", r"dataset.yaml: clases: unknown key; did you mean 'classes'?"),
-        (TEMPLATE + "classes: {robbin: x}\n", r"classes: there is no class 'robbin'; did you mean 'robin'?"),
-    ],
-)
-def test_wrong_description_is_refused(text, message, birds):
-    (birds / "dataset.yaml").write_text(text)
-    with pytest.raises(UserError, match=message):
-        load(birds)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("path,name\nrobin/1.jpg,robin\n", "images.csv: the columns are path and label, got path, name"),
-        ("", "images.csv: the columns are path and label, got none"),
-        (
-            "path,label\n../other/1.jpg,robin\n",
-            "images.csv: the path '../other/1.jpg' leads out of the dataset's folder",
-        ),
-        ("path,label\n/etc/passwd,robin\n", "images.csv: the path '/etc/passwd' leads out of the dataset's folder"),
-        ("path,label\n,robin\n", "images.csv: the path '' leads out of the dataset's folder"),
-        ("path,label\nrobin/77.jpg,robin\n", "images.csv, line 2: there is no image .*my_birds/robin/77.jpg"),
-        ("path,label\nrobin/1.jpg,robin\nrobin/1.jpg,x\n", "images.csv, line 3: robin/1.jpg stands twice"),
-        ("path,label\nrobin/1.jpg,\n", "images.csv, line 2: robin/1.jpg has no label"),
-        ("path,label\nrobin/1.jpg\n", "images.csv, line 2: robin/1.jpg has no label"),
-        ("path,label\nrobin/1.jpg,robin\n", "my_birds has 1 classes of images; a dataset has two or more"),
-    ],
-)
-def test_wrong_table_is_refused_and_no_split_is_written(text, message, birds):
-    table(birds, text)
-    with pytest.raises(UserError, match=message):
+def test_wrong_table_is_refused_and_no_split_is_written(birds):
+    table(birds, "path,label\nrobin/77.jpg,robin\n")
+    with pytest.raises(UserError, match="images.csv, line 2: there is no image .*my_birds/robin/77.jpg"):
         load(birds)
     assert not (birds / "split.json").exists()
 

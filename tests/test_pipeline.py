@@ -2,16 +2,14 @@
 
 import csv
 import json
-import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from safetensors import safe_open
 
-ROOT = Path(__file__).parents[1]
+from tests.project import checkout, environment
+
 SMALL = [
     "datasets=[digits]",
     "methods=[zero_shot,coop,uniform,adapt]",
@@ -41,14 +39,7 @@ def call(folder: Path, *command: str) -> str:
 
 
 def run(folder: Path, *command: str, fails: bool) -> str:
-    bin_first = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PATH": bin_first, "DVC_NO_ANALYTICS": "1"},
-    )
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment())
     assert (done.returncode != 0) == fails, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -65,15 +56,7 @@ def stages_run(output: str) -> set[str]:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
     """A fresh checkout of what git tracks here, as it is now, after one `dvc repro` of a small setting."""
-    folder = tmp_path_factory.mktemp("project") / "adapt"
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in tracked.split("\0")[:-1]:
-        if (ROOT / name).is_file() and not name.startswith("tests/"):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    call(folder, "git", "init", "-q")
-    call(folder, "git", "add", ".")
-    call(folder, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "copy")
+    folder = checkout(tmp_path_factory.mktemp("project") / "adapt")
     call(folder, "python", "-m", "stages.compose", *SMALL)
     call(folder, "dvc", "repro")
     return folder
@@ -113,7 +96,7 @@ def test_prompts_name_what_made_them(project):
 
 
 def test_no_checkpoint_is_left(project):
-    assert not list((project / ".scratch/train").iterdir())
+    assert not [path for path in (project / ".scratch").rglob("*") if path.is_file()]
 
 
 def test_second_repro_runs_nothing(project):

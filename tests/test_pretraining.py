@@ -18,6 +18,7 @@ from adapt.pretraining import probe
 from adapt.pretraining.augment import Pictures, skeletons
 from adapt.pretraining.captions import TEMPLATES, Captions, Subject, describe, subjects
 from adapt.pretraining.contrastive import Schedule, build, contrast, encode_text, expand, train
+from tests.conftest import Killed
 
 CONFIG = {
     "embed_dim": 16,
@@ -129,14 +130,10 @@ def test_rate_warms_up_stays_and_decays():
     assert [round(schedule.rate(step), 3) for step in (0, 9, 50, 80, 90, 99)] == [0.1, 1, 1, 1, 0.5, 0.05]
 
 
-class Killed(Exception):
-    """What ends a run from outside."""
-
-
 def run(
-    model: open_clip.CLIP, pictures: Pictures, path: Path, killed_at: int | None = None
+    model: open_clip.CLIP, pictures: Pictures, store: Checkpoint, killed_at: int | None = None
 ) -> list[dict[str, int | float]]:
-    """Six steps, saved every other."""
+    """Six steps."""
 
     def bar(steps: Iterable[int]) -> Iterator[int]:
         for step in steps:
@@ -144,19 +141,16 @@ def run(
                 raise Killed
             yield step
 
-    checkpoint = Checkpoint("test")
-    checkpoint.path = path
-    return train(model, pictures, Schedule(6, 1e-3, 2, 1), checkpoint, bar=bar, **RECIPE)
+    return train(model, pictures, Schedule(6, 1e-3, 2, 1), store, bar=bar, **RECIPE)
 
 
-def test_killed_and_resumed_equals_never_killed(model, pictures, tmp_path, monkeypatch):
+def test_killed_and_resumed_equals_never_killed(model, pictures, checkpoint, monkeypatch):
     monkeypatch.setattr("adapt.pretraining.contrastive.LOG_EVERY", 2)
-    monkeypatch.setattr("adapt.pretraining.contrastive.SAVE_EVERY", 2)
     other = copy.deepcopy(model)
-    log = run(model, pictures, tmp_path / "whole.pt")
+    log = run(model, pictures, checkpoint(run="whole"))
     with pytest.raises(Killed):
-        run(copy.deepcopy(other), pictures, tmp_path / "killed.pt", killed_at=5)
-    again = run(other, pictures, tmp_path / "killed.pt")
+        run(copy.deepcopy(other), pictures, checkpoint(), killed_at=5)
+    again = run(other, pictures, checkpoint())
     assert [row["loss"] for row in again] == [row["loss"] for row in log]
     for name, value in model.state_dict().items():
         assert torch.equal(value, other.state_dict()[name]), name

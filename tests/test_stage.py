@@ -1,6 +1,7 @@
 """How a stage is called: what its main gets, and how mistakes reach the user."""
 
 import errno
+import os
 import shutil
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from adapt import stage
+from adapt import locks, stage
 from adapt.errors import UserError
 from adapt.params import Prune
 
@@ -107,6 +108,30 @@ def test_invalid_composition_leaves_params_as_they_were(copy):
     done = run_in(copy, "stages.compose", "shots=0")
     assert done.returncode == 1 and "shots: expected greater than or equal to 1, got 0" in done.stderr
     assert (copy / "params.yaml").read_text() == before
+
+
+def test_second_process_at_one_item_is_refused(copy):
+    """While another stands at the same dataset; one at another dataset may run."""
+    with locks.alone(copy / ".scratch/locks/sample@digits", "the first"):
+        done = run_in(copy, "stages.sample", "dataset=digits")
+        assert done.returncode == 1 and "Traceback" not in done.stderr
+        assert done.stderr == (
+            f"error: sample@digits is running here already, as process {os.getpid()}; wait for its end or stop it, "
+            "then run again\n"
+        )
+        assert not (copy / "data").exists()
+        assert run_in(copy, "stages.sample", "dataset=phosphor").returncode == 0
+    assert run_in(copy, "stages.sample", "dataset=digits").returncode == 0
+    assert list((copy / ".scratch/locks").iterdir()) == []
+
+
+def test_checkpoints_that_are_not_used_are_told_of_once(checkpoint, capsys):
+    checkpoint(fingerprint="a" * 64).save({})
+    other = checkpoint(fingerprint="b" * 64)
+    stage.say_kept("train digits adapt", [other, other])
+    said = capsys.readouterr().out
+    assert said.startswith("train digits adapt: not used, since it is of other params or code: ")
+    assert said.endswith(f"train/run-{'a' * 16}.pt\n") and len(said.splitlines()) == 1
 
 
 def test_more_shots_than_images_says_so_and_takes_all(copy):

@@ -45,9 +45,9 @@ class Batches:
         """Steps per epoch."""
         return max(1, len(self.images) // self.batch_size)
 
-    def __call__(self, epoch: int) -> Iterator[Batch]:
-        """The batches of an epoch."""
-        return (self.batch(epoch, step) for step in range(len(self)))
+    def __call__(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch, from number `first` on."""
+        return (self.batch(epoch, step) for step in range(first, len(self)))
 
     def batch(self, epoch: int, step: int) -> Batch:
         """Batch number `step` of an epoch."""

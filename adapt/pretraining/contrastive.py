@@ -18,12 +18,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from adapt import artefacts
+from adapt import artefacts, interrupts
 from adapt.checkpoint import Checkpoint
 from adapt.pretraining.augment import Pictures
 
 LOG_EVERY = 50  # steps that a row of the log sums up
-SAVE_EVERY = 250
 MOST_SCALE = math.log(100)  # CLIP's bound of the logit scale
 STD = 0.01  # of open_clip's initial text positions
 Model = Any  # an open_clip.CLIP, whose attributes a type checker takes for either modules or tensors
@@ -120,12 +119,18 @@ def train(
         The log: a row for every `LOG_EVERY` steps, with the mean loss and the seconds since the row before.
     """
     optimiser = torch.optim.AdamW(groups(model, weight_decay), betas=(0.9, 0.98), eps=1e-6, fused=True)
-    state = checkpoint.load() or {"step": 0, "log": []}
+    state = checkpoint.load() or {"step": 0, "log": [], "losses": []}
     if state["step"]:
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
-    log, losses, since = state["log"], [], time.perf_counter()
-    for step in bar(range(state["step"], schedule.steps)):
+    log, losses, since = state["log"], state["losses"], time.perf_counter()
+
+    def save(step: int) -> None:
+        state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step}
+        checkpoint.save({**state, "log": log, "losses": losses})
+
+    def advance(step: int) -> None:
+        nonlocal losses, since
         for group in optimiser.param_groups:
             group["lr"] = schedule.rate(step)
         torch.manual_seed(seed * 1_000_003 + step)
@@ -141,9 +146,13 @@ def train(
             row = {"step": step + 1, "lr": schedule.rate(step), "loss": float(np.mean(losses)), "scale": scale}
             log.append(row | {"seconds": round(seconds, 3)})
             losses, since = [], time.perf_counter()
-        if (step + 1) % SAVE_EVERY == 0:
-            state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1, "log": log}
-            checkpoint.save(state)
+
+    with interrupts.held():
+        for step in bar(range(state["step"], schedule.steps)):
+            advance(step)
+            if interrupts.asked() or checkpoint.due():
+                save(step + 1)
+            interrupts.stop()
     return log
 
 

@@ -1,0 +1,73 @@
+"""Being asked to stop: by SIGINT, by SIGTERM, or because the process that all was done for is gone.
+
+The answer comes at once, as an exception, but not within `held`, where it waits for the end of a step.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_asked: list[int] = []  # the signals that came
+_holders: list[None] = []
+
+
+class Interrupted(SystemExit):
+    """Asked to stop by signal `number`; not caught, it is the exit status that shells give for that signal."""
+
+    def __init__(self, number: int):
+        super().__init__(number)  # what pickle calls it with, on the way from a seed's process
+        self.number, self.code = number, 128 + number
+
+
+def install() -> None:
+    """Listen, in the main thread; a signal that is ignored, as by nohup, stays so."""
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, ask)
+
+
+def ask(number: int, frame: FrameType | None = None) -> None:
+    """Note the wish; raises Interrupted unless it is `held`."""
+    _asked.append(number)
+    if not _holders:
+        stop()
+
+
+def asked() -> bool:
+    """Whether to stop after this step."""
+    return bool(_asked)
+
+
+def stop() -> None:
+    """Raise Interrupted, if asked to."""
+    if _asked:
+        raise Interrupted(_asked[0])
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Within, signals are noted only: look at `asked`, save what there is, then `stop`."""
+    _holders.append(None)
+    try:
+        yield
+    finally:
+        _holders.pop()
+    stop()
+
+
+def follow(pid: int) -> None:
+    """From now on, stop when `pid` is no longer this process's parent: nobody waits for the results."""
+
+    def watch() -> None:
+        while os.getppid() == pid:
+            time.sleep(0.5)
+        while True:  # again, since a process of a pool that has stopped its work waits for more
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(2)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,55 @@
+"""One process at a time: locks on files, which the kernel frees when their holder dies, however it does."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from adapt.errors import UserError
+
+
+def take(path: Path) -> TextIO | None:
+    """The lock at `path`, held until it is closed (by forks of this process too); None where another has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        file = path.open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return None
+        try:
+            if path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                file.truncate(0)
+                file.write(f"{os.getpid()}\n")
+                file.flush()
+                return file
+        except FileNotFoundError:
+            pass
+        file.close()  # its holder removed it in the meantime
+
+
+def drop(path: Path, lock: TextIO) -> None:
+    """Give a lock back and leave nothing."""
+    path.unlink(missing_ok=True)
+    lock.close()
+
+
+@contextmanager
+def alone(path: Path, what: str) -> Iterator[None]:
+    """Hold the lock while the block runs.
+
+    Raises: UserError that names the process which has it.
+    """
+    lock = take(path)
+    if lock is None:
+        raise UserError(
+            f"{what} is running here already, as process {path.read_text().strip() or 'unknown'}; wait for its end or "
+            "stop it, then run again"
+        )
+    try:
+        yield
+    finally:
+        drop(path, lock)

@@ -1,0 +1,63 @@
+"""Put right what a killed DVC leaves behind; `make repro` does it first. Not a stage of dvc.yaml.
+
+DVC's own locks end with it, and it finds out by itself that a process is dead. What it cannot read it only complains
+about: it writes dvc.lock and .dvc/tmp/rwlock in place, so either may be half there; and another process may have the
+number of the dead one by now.
+"""
+
+import json
+import subprocess
+from itertools import chain
+from pathlib import Path
+
+import psutil
+from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+from dvc.utils.serialize import load_yaml
+
+from adapt import stage
+
+LOCK = Path("dvc.lock")
+BUSY = Path(".dvc/tmp/rwlock")
+
+
+def main() -> None:
+    """Restore a broken dvc.lock as git has it (DVC's run cache knows the rest), drop locks that nobody holds."""
+    if LOCK.exists() and not whole():
+        if subprocess.run(["git", "checkout", "--quiet", "--", LOCK]).returncode:
+            LOCK.unlink()
+        stage.say(
+            f"mend: {LOCK} was half written by a killed DVC; back to what git has, finished stages are in its cache"
+        )
+    if BUSY.exists() and not held():
+        BUSY.unlink()
+
+
+def whole() -> bool:
+    """Whether DVC would take its lock file."""
+    try:
+        COMPILED_LOCKFILE_SCHEMA(load_yaml(str(LOCK)))
+    except Exception:  # of whatever half a file looks like
+        return False
+    return True
+
+
+def held() -> bool:
+    """Whether a running DVC stands in the file of busy paths."""
+    try:
+        content = json.loads(BUSY.read_text())
+        entries = [*content.get("write", {}).values(), *chain(*content.get("read", {}).values())]
+        return any(runs(entry["pid"], entry["cmd"]) for entry in entries)
+    except (ValueError, AttributeError, KeyError, TypeError):
+        return False
+
+
+def runs(pid: int, command: str) -> bool:
+    """Whether this process is there, and is this command."""
+    try:
+        return command in " ".join(psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return False
+
+
+if __name__ == "__main__":
+    stage.run(main)

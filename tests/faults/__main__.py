@@ -1,0 +1,108 @@
+"""The command: see the package."""
+
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from tests.faults.pipeline import VICTIMS, Kill, Run, repro
+from tests.project import checkout, environment
+
+SMALL = [
+    "datasets=[digits,phosphor]", "methods=[zero_shot,coop,promptsrc,adapt]", "seeds=[1,2]", "shots=4",
+    "optimiser.epochs=4", "prune.warmup=1", "prune.every=2", "prune.count=3", "teacher.views=2",
+    "knobs.coop.optimiser.epochs=3", "knobs.promptsrc.optimiser.epochs=3",
+    "runtime.checkpoint_seconds=0.1", "runtime.processes=2",
+]  # fmt: skip
+RESULTS = ("data", "runs", "reports")
+TIMED = {"cost.json"}  # seconds and memory
+
+
+def main(deaths: int, seed: int, overrides: list[str]) -> int:
+    """Exit status 0 where nothing differs and nothing is left."""
+    rng = random.Random(seed)
+    with tempfile.TemporaryDirectory(prefix="faults-") as home:
+        usual = repro(start(Path(home) / "usual", overrides))
+        assert usual.status == 0, usual.said
+        expected = results(Path(home) / "usual")
+        total = sum(usual.seconds.values())
+        print(f"undisturbed: {len(usual.seconds)} stages in {total:.0f} s, {len(expected)} files", flush=True)
+        killed: list[Run] = []
+        problems: list[str] = []
+        round_number = 0
+        while len(killed) < deaths:
+            round_number += 1
+            folder = start(Path(home) / f"round_{round_number}", overrides)
+            killed += disturb(folder, usual, deaths - len(killed), rng, problems)
+            problems += compare(expected, results(folder), folder)
+            shutil.rmtree(folder)
+    for title, found in (("stage", (run.killed for run in killed)), ("victim", (run.victim for run in killed))):
+        print(f"deaths by {title}:", dict(sorted(Counter(str(name).split("@")[0] for name in found).items())))
+    print(f"{len(killed)} deaths in {round_number} rounds; {len(problems)} problems")
+    for problem in problems:
+        print(f"  {problem}")
+    return int(bool(problems))
+
+
+def start(folder: Path, overrides: list[str]) -> Path:
+    """A fresh checkout with the params."""
+    folder.mkdir()
+    checkout(folder)
+    command = [sys.executable, "-m", "stages.compose", *SMALL, *overrides]
+    subprocess.run(command, cwd=folder, env=environment(), check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
+def disturb(folder: Path, usual: Run, most: int, rng: random.Random, problems: list[str]) -> list[Run]:
+    """Run the pipeline until it ends, killed at most so many times on the way; the runs that died."""
+    died: list[Run] = []
+    left = dict(usual.seconds)
+    while True:
+        kill = choose(left, rng, by_stage=len(died) % 2 == 0) if len(died) < most and left else None
+        run = repro(folder, kill, rng)
+        for name in run.seconds:
+            left.pop(name, None)
+        if run.killed:
+            died.append(run)
+            print(f"  {time.strftime('%X')} death in {run.killed} of {run.victim}", flush=True)
+        elif run.status == 0:
+            return died
+        else:
+            problems.append(f"after {len(died)} deaths it failed by itself: {run.said[-600:]}")
+            if len(problems) > 5:
+                return died
+
+
+def choose(left: dict[str, float], rng: random.Random, by_stage: bool) -> Kill:
+    """A moment: within a stage, each kind as likely as the others; or of all the time that is left."""
+    victim = rng.choice(VICTIMS)
+    if not by_stage:
+        return Kill(None, rng.uniform(0, sum(left.values())), victim)
+    kind = rng.choice(sorted({name.split("@")[0] for name in left}))
+    stage = rng.choice([name for name in left if name.split("@")[0] == kind])
+    return Kill(stage, rng.uniform(0, left[stage]), victim)
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    """All files that the pipeline makes, but for those with times."""
+    files = (path for root in RESULTS for path in (folder / root).rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files if path.name not in TIMED}
+
+
+def compare(expected: dict[str, bytes], found: dict[str, bytes], folder: Path) -> list[str]:
+    """What differs, what is missing, and what nobody has cleaned up."""
+    names = sorted(expected.keys() | found.keys())
+    differ = [f"{name} differs" for name in names if expected.get(name) != found.get(name)]
+    left = [path for path in folder.rglob("*.partial") if ".dvc" not in path.parts]
+    left += [path for path in (folder / ".scratch").rglob("*") if path.is_file()]
+    return differ + [f"left behind: {path.relative_to(folder)}" for path in left]
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 3 or not all(word.isdecimal() for word in sys.argv[1:3]):
+        sys.exit("usage: python -m tests.faults N SEED [override ...]")
+    sys.exit(main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]))

@@ -1,0 +1,200 @@
+"""How to make each mistake that a user can make; `REFUSE[kind](folder, given)` makes it and raises what it raises.
+
+`folder` is the working directory, empty at first.
+"""
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from ruamel.yaml import YAML
+
+from adapt import artefacts, clip, fewshot, params, settings, stage, teacher, tuning
+from adapt.data import catalogue, pocket, splits
+from adapt.data.sampling import sample
+from tests.miniature import put
+
+ROOT = Path(__file__).parents[1]
+TEMPLATE = "template: a photo of a {}, a type of bird.\n"
+
+
+@cache
+def values() -> str:
+    """The committed params, as JSON so that each caller gets its own."""
+    return json.dumps(YAML(typ="safe").load(ROOT / "params.yaml"))
+
+
+def with_models(folder: Path) -> None:
+    """The pocket CLIP's architecture, which params.yaml names."""
+    (folder / "models").symlink_to(ROOT / "models")
+
+
+def with_params(folder: Path, changes: dict[str, Any]) -> None:
+    """params.yaml with some values changed ("a.b": value), or taken out (null)."""
+    content = json.loads(values())
+    for key, value in changes.items():
+        *sections, last = key.split(".")
+        place = content
+        for section in sections:
+            place = place[section]
+        place[last] = value
+    with_models(folder)
+    YAML().dump({key: value for key, value in content.items() if value != "missing"}, folder / "params.yaml")
+    params.load(Path("params.yaml"))
+
+
+def with_text(folder: Path, text: str | bytes | None) -> None:
+    """params.yaml of this text."""
+    with_models(folder)
+    if text is not None:
+        put(folder / "params.yaml", text if isinstance(text, bytes) else text.encode())
+    params.load(Path("params.yaml"))
+
+
+def with_override(folder: Path, override: str) -> None:
+    """An override of `dvc exp run -S` or of `python -m stages.compose`."""
+    params.compose([override], ROOT / "conf")
+
+
+def with_knobs(folder: Path, given: tuple[str, dict[str, Any]]) -> None:
+    """A method's knobs with some changed."""
+    method, changes = given
+    with_models(folder)
+    checked = params.Params(**json.loads(values()))
+    sections = {name: getattr(checked, name) for name in ("context", "prune", "distill", "optimiser")}
+    knobs = settings.merge(checked.knobs, {method: changes})
+    settings.settle(method, "digits", 16, "pocket", knobs, sections)
+
+
+def with_arguments(folder: Path, arguments: list[str]) -> None:
+    """The command line of a stage that takes a dataset and a method."""
+
+    def main(dataset: str, method: str, shots: int) -> None: ...
+
+    with_models(folder)
+    put(folder / "params.yaml", (ROOT / "params.yaml").read_bytes())
+    stage.bind(main, arguments)
+
+
+def birds(folder: Path) -> Path:
+    """A dataset of one's own: two kinds of birds, three images each."""
+    for name in ("robin", "wren"):
+        for number in range(3):
+            put(folder / "datasets" / "birds" / name / f"{number}.jpg")
+    put(folder / "datasets" / "birds" / "dataset.yaml", TEMPLATE.encode())
+    return folder / "datasets" / "birds"
+
+
+def with_own_file(name: str) -> Callable[[Path, str | bytes], None]:
+    """A file of one's own dataset replaced."""
+
+    def refuse(folder: Path, text: str | bytes) -> None:
+        put(birds(folder) / name, text if isinstance(text, bytes) else text.encode())
+        catalogue.load("birds", Path("datasets"))
+
+    return refuse
+
+
+def with_dataset(folder: Path, name: str) -> None:
+    """A dataset that is not there."""
+    birds(folder)
+    catalogue.load(name, Path("datasets"))
+
+
+def with_image(folder: Path, content: bytes) -> None:
+    """An image of these bytes."""
+    home = birds(folder)
+    loaded = catalogue.load("birds", Path("datasets"))
+    put(home / loaded.test[0].path, content)
+    loaded.image(loaded.test[0].path)
+
+
+def with_split(folder: Path, text: str | bytes) -> None:
+    """A split in CoOp's format."""
+    splits.parse(text if isinstance(text, bytes) else text.encode(), Path("split.json"))
+
+
+def with_sample(folder: Path, given: tuple[str, str | bytes | None]) -> None:
+    """A file that `sample` made, replaced; None: gone."""
+    name, text = given
+    digits = pocket.load("digits")
+    fewshot.write(digits, {1: sample(digits.train, digits.val, 1, 1)}, 1)
+    path = fewshot.ROOT / "digits" / name
+    path.unlink()
+    if text is not None:
+        put(path, text if isinstance(text, bytes) else text.encode())
+    fewshot.describe("digits")
+    for split in ("train", "val", "test"):
+        fewshot.read("digits", 1, split)
+
+
+def with_settings(folder: Path, text: str | None) -> None:
+    """What `configure` wrote, replaced."""
+    if text is not None:
+        put(folder / settings.file("digits", "coop"), text.encode())
+    settings.read("digits", "coop")
+
+
+@cache
+def backbone() -> clip.Backbone:
+    from tests.conftest import small_clip
+
+    return small_clip()
+
+
+def with_features(folder: Path, change: dict[str, str] | bytes | None) -> None:
+    """The teacher's features of another origin, of these bytes, or gone."""
+    with_tensors(teacher.file("digits", None), change)
+    teacher.read("digits", None, backbone())
+
+
+def with_prompts(folder: Path, change: dict[str, Any] | bytes | None) -> None:
+    """A method's prompts of another origin, of these bytes, or gone."""
+    from adapt.task import Task
+
+    if isinstance(change, dict):
+        knobs = json.loads(values())["knobs"]["coop"]
+        change = {"settings": {name: knob for name, knob in knobs.items() if name != "cases"}} | change
+    with_tensors(tuning.prompts("digits", "coop", 1), change)
+    task = Task(backbone(), "a {}.", ["a", "b"], torch.ones(2, 3), seed=1)
+    tuning.restore("coop", task, "digits")
+
+
+def with_tensors(path: Path, change: dict[str, Any] | bytes | None) -> None:
+    if isinstance(change, dict):
+        facts = {"backbone": backbone().name, "weights": backbone().weights}
+        artefacts.write_tensors(path, {"features": torch.ones(2, 3)}, facts | change)
+    elif change is not None:
+        put(path, change)
+
+
+def with_weights(folder: Path, given: tuple[str, bytes | None]) -> None:
+    """A file of weights for the backbone, of these bytes."""
+    name, content = given
+    with_models(folder)
+    if content is not None:
+        put(folder / name, content)
+    clip.load("pocket", name, "cpu")
+
+
+REFUSE: dict[str, Callable[[Path, Any], None]] = {
+    "params": with_params,
+    "params.yaml": with_text,
+    "override": with_override,
+    "knobs": with_knobs,
+    "arguments": with_arguments,
+    "dataset": with_dataset,
+    "dataset.yaml": with_own_file("dataset.yaml"),
+    "images.csv": with_own_file("images.csv"),
+    "split.json": with_own_file("split.json"),
+    "image": with_image,
+    "split": with_split,
+    "sample": with_sample,
+    "settings": with_settings,
+    "features": with_features,
+    "prompts": with_prompts,
+    "weights": with_weights,
+}
