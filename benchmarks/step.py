@@ -6,7 +6,7 @@ Plain (tests/plain.py): 77 positions a class, nothing shared, prompts as tokens 
 asked anew. Both sides take the same batch in the same process, in turn, so that a drift of the machine hits both, and
 give the same loss (asserted first). The rate is the counted FLOPs of the library's own step, forward and backward, over
 its time; beside it the rate of a bare matrix product of the same run. Above 100 classes the plain step does not fit in
-memory: it takes the classes in parts, each with a second forward pass beside its first and its backward pass, so a third
+memory: it takes the classes in parts, with a second forward pass beside the first and the backward pass, so a third
 of its time is taken off.
 """
 
