@@ -4,16 +4,16 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import open_clip
 import torch
 from jaxtyping import Float, Int, UInt8
-from safetensors import SafetensorError
+from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
-from adapt import architecture
+from adapt import encoders, weights
+from adapt.encoders import PLAIN, Stream, TextInput
 from adapt.errors import UserError
 
 
@@ -22,28 +22,35 @@ class Backbone:
     """A frozen CLIP. `weights` is the sha256 of its state dict: artefacts carry it, so that they are not mixed."""
 
     name: str
-    model: Any  # open_clip.CLIP
+    model: Any  # open_clip.CLIP or CustomTextCLIP
     tokenizer: Callable[[list[str]], Tensor]
     weights: str
     device: torch.device
 
     @property
+    def text(self) -> Any:
+        """The module that has the text tower's parts: the model itself or, of a CustomTextCLIP, its `text`."""
+        return getattr(self.model, "text", self.model)
+
+    @cached_property
     def layers(self) -> dict[str, int]:
-        """Number of blocks by branch."""
-        return {"text": len(self.model.transformer.resblocks), "image": len(self.model.visual.transformer.resblocks)}
+        """Number of blocks that prompts can enter by branch; none in an image tower that is not a plain ViT."""
+        visual = self.model.visual
+        blocks = {"text": self.text.transformer.resblocks}
+        blocks["image"] = visual.transformer.resblocks if takes_prompts(visual) else []
+        return {branch: len(found) for branch, found in blocks.items()}
 
     @property
     def widths(self) -> dict[str, int]:
-        """Width d of the tokens by branch."""
-        return {
-            "text": self.model.positional_embedding.shape[1],
-            "image": self.model.visual.positional_embedding.shape[1],
-        }
+        """Width d of the tokens by branch; 0 where prompts cannot enter."""
+        image = self.model.visual.positional_embedding.shape[1] if self.layers["image"] else 0
+        return {"text": self.text.positional_embedding.shape[1], "image": image}
 
     @property
     def size(self) -> int:
         """Pixels along an edge of the input images."""
-        return self.model.visual.image_size[0]
+        size = self.model.visual.image_size
+        return size if isinstance(size, int) else size[0]
 
     @property
     def scale(self) -> Float[Tensor, ""]:
@@ -62,6 +69,16 @@ class Backbone:
         mean, std = self.moments
         return (pixels.to(self.device).float() / 255 - mean) / std
 
+    def encode_text(self, text: TextInput, stream: Stream = PLAIN, *, place: int = 0) -> Float[Tensor, "c f"]:
+        """Text features, not normalised: see `encoders.encode_text`."""
+        return encoders.encode_text(self.text, text, stream, place=place)
+
+    def encode_image(self, images: Float[Tensor, "b 3 y x"], stream: Stream = PLAIN) -> Float[Tensor, "b f"]:
+        """Image features, not normalised: see `encoders.encode_image`. Without a stream any image tower will do."""
+        if stream is PLAIN and not self.layers["image"]:
+            return self.model.encode_image(images)
+        return encoders.encode_image(self.model, images, stream)
+
     def tokenize(self, texts: Sequence[str]) -> Int[Tensor, "c s"]:
         """Token numbers, one row a text, on the model's device."""
         return self.tokenizer(list(texts)).to(self.device)
@@ -70,39 +87,28 @@ class Backbone:
 def load(name: str, pretrained: str, device: str) -> Backbone:
     """A frozen backbone by open_clip's name and its weights, an open_clip tag or a file.
 
-    Raises: UserError for weights that are missing, broken or of another architecture, and for towers that the
-        encoders do not cover.
+    Raises: UserError as `weights.read`, and for a device that is not there.
     """
     place = torch.device(choose_device(device))
-    if architecture.files()[name].parent == architecture.MODELS:
-        open_clip.add_model_config(architecture.files()[name])
-    if "/" in pretrained and not Path(pretrained).is_file():
-        raise UserError(
-            f"params.yaml: backbone.pretrained: there is no file {pretrained}; give a file or an open_clip tag"
-        )
-    try:
-        model = open_clip.create_model(name, pretrained=pretrained, device=place, precision="fp32")
-    except (RuntimeError, OSError, ValueError, KeyError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise UserError(
-            f"params.yaml: backbone.pretrained: cannot load {pretrained} as weights of {name} ({reason}); "
-            "give weights of that architecture, or the name that belongs to them in backbone.name"
-        ) from None
-    return freeze(name, model, place)
+    return freeze(name, weights.read(name, pretrained, place), place)
 
 
 def freeze(name: str, model: Any, device: torch.device) -> Backbone:
-    """A model as a backbone: evaluation mode, no gradients, and only if the encoders cover its towers."""
-    visual = model.visual
-    plain = hasattr(model, "transformer") and hasattr(visual, "transformer") and hasattr(visual, "_embeds")
-    if not plain or visual.attn_pool is not None or visual.pool_type != "tok" or visual.final_ln_after_pool:
-        raise UserError(
-            f"params.yaml: backbone.name: {name} has a tower that prompts cannot enter; "
-            "give a ViT CLIP with open_clip's own text tower, such as ViT-B-16-quickgelu"
-        )
+    """A model as a backbone: evaluation mode and no gradients."""
     model.eval().requires_grad_(False)
     tokenizer = open_clip.get_tokenizer(name) if name in open_clip.list_models() else open_clip.tokenize
     return Backbone(name, model, tokenizer, weights_hash(model), device)
+
+
+def takes_prompts(visual: Any) -> bool:
+    """Whether an image tower is a ViT of plain blocks that is read at its class token."""
+    return (
+        isinstance(visual, VisionTransformer)
+        and all(isinstance(block, ResidualAttentionBlock) for block in visual.transformer.resblocks)
+        and visual.attn_pool is None
+        and visual.pool_type == "tok"
+        and not visual.final_ln_after_pool
+    )
 
 
 def weights_hash(model: nn.Module) -> str:

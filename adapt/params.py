@@ -75,10 +75,19 @@ Depth = Annotated[int, Field(ge=1), within("text", "image")]
 ImageDepth = Annotated[int, Field(ge=1), within("image")]
 
 
-class Backbone(Section):
-    """A CLIP: an open_clip model name (or models/NAME.json) and its weights, an open_clip tag or a file."""
+def readable(name: str) -> str:
+    """Refuse a backbone whose text tower the encoders cannot run."""
+    if why := architecture.obstacle(name):
+        raise ValueError(f"{name} cannot be used: {why}; give a CLIP such as ViT-B-16-quickgelu")
+    return name
 
-    name: Annotated[str, one_of("backbone", architecture.names)]
+
+class Backbone(Section):
+    """A CLIP: an open_clip model name (ViT-B/16 is ViT-B-16) or models/NAME.json; its weights, a tag or a file."""
+
+    name: Annotated[
+        str, AfterValidator(architecture.spelled), one_of("backbone", architecture.names), AfterValidator(readable)
+    ]
     pretrained: str
 
 
@@ -229,7 +238,7 @@ class Params(Section):
         """Refuse a budget above the tokens at the start."""
         layers = architecture.layers(self.backbone.name)
         start = self.context.length * sum(layers.values())
-        if self.prune.target > start:
+        if all(layers.values()) and self.prune.target > start:  # else no method prunes: adapt/settings.py
             raise ValueError(
                 f"prune.target: {self.prune.target} tokens are more than the start, {start} = context.length "
                 f"{self.context.length} × {sum(layers.values())} layers of {self.backbone.name}; lower prune.target "

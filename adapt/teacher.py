@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from adapt import artefacts
 from adapt.clip import Backbone
 from adapt.data import views
-from adapt.encoders import encode_image, encode_text, split_shared
+from adapt.encoders import split_shared
 
 ROOT = Path("data/teacher")
 NAMED_TEMPLATES = {"openai": OPENAI_IMAGENET_TEMPLATES, "simple": SIMPLE_IMAGENET_TEMPLATES}
@@ -25,7 +25,7 @@ def embed_classes(backbone: Backbone, classes: list[str], templates: str | list[
     """Class embeddings over a template ensemble, normalised."""
     made = NAMED_TEMPLATES[templates] if isinstance(templates, str) else [text.format for text in templates]
     prompts = [backbone.tokenize([template(name) for name in classes]) for template in made]
-    features = [encode_text(backbone.model, split_shared(backbone.model, tokens)) for tokens in prompts]
+    features = [backbone.encode_text(split_shared(backbone.text, tokens)) for tokens in prompts]
     return ensemble(torch.stack(features))
 
 
@@ -39,7 +39,7 @@ def embed_images(backbone: Backbone, pixels: Iterable[UInt8[Tensor, "3 y x"]]) -
     """Features of images, not normalised, some at a time."""
     left = iter(pixels)
     parts = iter(lambda: list(islice(left, CHUNK)), [])
-    return torch.cat([encode_image(backbone.model, backbone.normalise(torch.stack(part))) for part in parts]).cpu()
+    return torch.cat([backbone.encode_image(backbone.normalise(torch.stack(part))) for part in parts]).cpu()
 
 
 def embed_views(
