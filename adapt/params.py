@@ -211,14 +211,35 @@ class Pretrain(Section):
     seed: Annotated[int, Field(ge=0)]
 
 
+class Data(Section):
+    """Where datasets lie: a folder, or null for $ADAPT_DATA or ./datasets."""
+
+    root: str | None
+
+    @property
+    def home(self) -> Path | None:
+        """The folder, as the catalogue takes it."""
+        return Path(self.root).expanduser() if self.root else None
+
+
+def known_dataset(name: str, info: ValidationInfo) -> str:
+    """Refuse a dataset that neither the catalogue nor the folder of datasets has."""
+    place: Data | None = info.data.get("data")  # checked before: the order of the fields
+    known = catalogue.names(place and place.home)
+    if name not in known:
+        raise ValueError(f"unknown dataset {name!r}; {nearest(name, known)}")
+    return name
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
     preset: Literal["pocket", "paper"]
     shots: Count
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(distinct)]
+    data: Data
     datasets: Annotated[
-        list[Annotated[str, one_of("dataset", catalogue.names)]], Field(min_length=1), AfterValidator(distinct)
+        list[Annotated[str, AfterValidator(known_dataset)]], Field(min_length=1), AfterValidator(distinct)
     ]
     methods: Annotated[list[MethodName], Field(min_length=1), AfterValidator(distinct)]
     backbone: Backbone

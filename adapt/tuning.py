@@ -13,9 +13,8 @@ from torch import Tensor
 from adapt import artefacts, fewshot, methods, teacher
 from adapt import optimiser as optimisers
 from adapt.clip import Backbone
-from adapt.data import catalogue
 from adapt.data.batches import Batches
-from adapt.data.dataset import Item
+from adapt.data.dataset import Dataset, Item
 from adapt.data.views import centre, to_tensor
 from adapt.fit import Record, Store, fit
 from adapt.methods._method import Method
@@ -63,11 +62,11 @@ def make_task(backbone: Backbone, dataset: str, seed: int) -> Task:
     return Task(backbone, described.template, described.classes, classes, seed)
 
 
-def make_batches(backbone: Backbone, dataset: str, seed: int, *, batch: int, views: Views) -> dict[str, Batches]:
+def make_batches(backbone: Backbone, source: Dataset, seed: int, *, batch: int, views: Views) -> dict[str, Batches]:
     """The training and the validation images of a seed, with the teacher's features of their views."""
-    source, features, made, first = catalogue.load(dataset), teacher.read(dataset, seed, backbone), {}, 0
+    features, made, first = teacher.read(source.name, seed, backbone), {}, 0
     for split in fewshot.SEEDED:
-        items = fewshot.read(dataset, seed, split)
+        items = fewshot.read(source.name, seed, split)
         made[split] = Batches(
             images=[to_tensor(source.image(item.path)) for item in items],
             labels=torch.tensor([item.label for item in items]),
@@ -87,7 +86,7 @@ def make_batches(backbone: Backbone, dataset: str, seed: int, *, batch: int, vie
 def tune(
     name: str,
     backbone: Backbone,
-    dataset: str,
+    source: Dataset,
     seed: int,
     settings: Section,
     views: Views,
@@ -95,15 +94,15 @@ def tune(
     progress: Callable[[range], Iterable[int]],
 ) -> Tuned:
     """Run a method on one seed of a dataset."""
-    method = methods.build(name, make_task(backbone, dataset, seed), dict(settings))
+    method = methods.build(name, make_task(backbone, source.name, seed), dict(settings))
     optimiser = getattr(settings, "optimiser", None)
-    batches = make_batches(backbone, dataset, seed, batch=optimiser.batch if optimiser else 1, views=views)
+    batches = make_batches(backbone, source, seed, batch=optimiser.batch if optimiser else 1, views=views)
     start = time.perf_counter()
     method.prepare(batches["train"], batches["val"])
     prepared = time.perf_counter() - start
     record = Record()
     if optimiser:
-        steps = optimisers.steps(optimiser, len(batches["train"]), fewshot.describe(dataset).shots)
+        steps = optimisers.steps(optimiser, len(batches["train"]), fewshot.describe(source.name).shots)
         record = fit(method, batches["train"], optimiser, steps=steps, store=store, progress=progress)
     record.seconds += prepared
     lengths = [
@@ -149,9 +148,8 @@ def restore(name: str, task: Task, dataset: str) -> Method:
     return method.eval()
 
 
-def read_pixels(dataset: str, items: Iterable[Item], size: int) -> dict[str, UInt8[Tensor, "3 size size"]]:
+def read_pixels(source: Dataset, items: Iterable[Item], size: int) -> dict[str, UInt8[Tensor, "3 size size"]]:
     """The images as evaluation sees them, by path, each read once."""
-    source = catalogue.load(dataset)
     return {path: centre(source.image(path), size) for path in dict.fromkeys(item.path for item in items)}
 
 

@@ -27,7 +27,7 @@ from tqdm import tqdm
 from adapt import clip, methods, params, runs, settings, tuning
 from adapt import optimiser as optimisers
 from adapt.data import catalogue
-from adapt.data.dataset import Item
+from adapt.data.dataset import Dataset, Item
 from adapt.fit import fit
 
 ROOT = Path("reports/search")
@@ -36,6 +36,7 @@ Job = tuple[params.Params, str, str, int]
 base: dict[str, Any]
 backbone: clip.Backbone
 pixels: dict[str, dict[str, Tensor]]
+sources: dict[str, Dataset]
 splits: dict[str, tuple[Item, ...]]
 
 
@@ -67,7 +68,7 @@ def accuracy(job: Job) -> float:
     made = methods.build(method, tuning.make_task(backbone, dataset, seed), dict(settled))
     optimiser = getattr(settled, "optimiser", None)
     batches = tuning.make_batches(
-        backbone, dataset, seed, batch=optimiser.batch if optimiser else 1, views=changed.views
+        backbone, sources[dataset], seed, batch=optimiser.batch if optimiser else 1, views=changed.views
     )
     made.prepare(batches["train"], batches["val"])
     if optimiser:
@@ -79,13 +80,14 @@ def accuracy(job: Job) -> float:
 
 
 def main() -> None:
-    global base, backbone, pixels, splits
+    global base, backbone, pixels, sources, splits
     torch.set_num_threads(1)
     base = YAML(typ="safe").load(Path("params.yaml").read_text())
     plain = params.Params(**base)
     backbone = clip.load(plain.backbone.name, plain.backbone.pretrained, "cpu")
-    splits = {name: catalogue.load(name).val for name in plain.datasets}
-    pixels = {name: tuning.read_pixels(name, items, backbone.size) for name, items in splits.items()}
+    sources = {name: catalogue.load(name, plain.data.home) for name in plain.datasets}
+    splits = {name: source.val for name, source in sources.items()}
+    pixels = {name: tuning.read_pixels(sources[name], items, backbone.size) for name, items in splits.items()}
     runs_of_one = list(itertools.product(plain.datasets, plain.seeds))
     names, grid = sys.argv[1].split(","), sys.argv[2:]
     table = ROOT / f"{'-'.join(names)}.csv"

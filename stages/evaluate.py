@@ -5,6 +5,7 @@ from itertools import chain
 import torch
 
 from adapt import clip, fewshot, parallel, params, runs, stage, tuning
+from adapt.data import catalogue
 
 
 def main(
@@ -13,6 +14,7 @@ def main(
     preset: str,
     shots: int,
     seeds: list[int],
+    data: params.Data,
     backbone: params.Backbone,
     evaluate: params.Evaluate,
     runtime: params.Runtime,
@@ -21,7 +23,7 @@ def main(
     torch.set_num_threads(1)  # the seeds run side by side
     frozen = clip.load(backbone.name, backbone.pretrained, runtime.device)
     splits = {seed: fewshot.read(dataset, seed, evaluate.split) for seed in seeds}
-    pixels = tuning.read_pixels(dataset, chain(*splits.values()), frozen.size)
+    pixels = tuning.read_pixels(catalogue.load(dataset, data.home), chain(*splits.values()), frozen.size)
 
     def predict(seed: int) -> tuple[list[int], int]:
         tuned = tuning.restore(method, tuning.make_task(frozen, dataset, seed), dataset)

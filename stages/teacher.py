@@ -6,16 +6,23 @@ from adapt import artefacts, clip, fewshot, parallel, stage
 from adapt import teacher as cache
 from adapt.data import catalogue
 from adapt.data.views import centre, to_tensor
-from adapt.params import Backbone, Runtime, Teacher, Views
+from adapt.params import Backbone, Data, Runtime, Teacher, Views
 
 
 def main(
-    dataset: str, preset: str, seeds: list[int], backbone: Backbone, views: Views, teacher: Teacher, runtime: Runtime
+    dataset: str,
+    preset: str,
+    seeds: list[int],
+    data: Data,
+    backbone: Backbone,
+    views: Views,
+    teacher: Teacher,
+    runtime: Runtime,
 ) -> None:
     """Write data/teacher/<dataset>/."""
     torch.set_num_threads(1)  # the seeds run side by side
     frozen = clip.load(backbone.name, backbone.pretrained, runtime.device)
-    described, source = fewshot.describe(dataset), catalogue.load(dataset)
+    described, source = fewshot.describe(dataset), catalogue.load(dataset, data.home)
 
     def embed(seed: int) -> dict[str, torch.Tensor]:
         found, first = {}, 0
