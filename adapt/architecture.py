@@ -66,6 +66,12 @@ def layers(name: str) -> dict[str, int]:
     return {branch: 0 if unlike(tower, branch) else tower["layers"] for branch, tower in towers.items()}
 
 
+def size(name: str) -> int:
+    """Pixels along an edge of a model's images."""
+    found = config(name)["vision_cfg"].get("image_size", 224)
+    return found if isinstance(found, int) else found[0]
+
+
 def obstacle(name: str) -> str | None:
     """Why the encoders cannot run a model's text tower, without which no method works; None where they can."""
     why = unlike(config(name)["text_cfg"], "text")

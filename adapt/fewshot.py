@@ -46,12 +46,12 @@ def describe(dataset: str) -> Description:
     return Description(**artefacts.read_json(ROOT / dataset / "dataset.json", made_by(dataset)))
 
 
-def file(dataset: str, seed: int) -> Path:
+def file(dataset: str, seed: int | None) -> Path:
     """Where the subset of a seed is."""
     return ROOT / dataset / f"seed_{seed}.csv"
 
 
-def read(dataset: str, seed: int, split: str) -> list[Item]:
+def read(dataset: str, seed: int | None, split: str) -> list[Item]:
     """The items of a split: train and val are the seed's, test is everybody's."""
     path = ROOT / dataset / "test.csv" if split == "test" else file(dataset, seed)
     found = artefacts.read_csv(path, made_by(dataset))

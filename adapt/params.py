@@ -188,6 +188,7 @@ class Runtime(Section):
 
     device: Literal["auto", "cpu", "cuda"]
     processes: Count
+    workers: Count
 
 
 class PretrainBatch(Section):

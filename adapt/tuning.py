@@ -2,22 +2,22 @@
 
 import resource
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import UInt8
 from torch import Tensor
 
 from adapt import artefacts, fewshot, methods, teacher
 from adapt import optimiser as optimisers
 from adapt.clip import Backbone
 from adapt.data.batches import Batches
-from adapt.data.dataset import Dataset, Item
-from adapt.data.views import centre, to_tensor
+from adapt.data.dataset import Dataset
+from adapt.data.views import to_tensor
 from adapt.fit import Record, Store, fit
 from adapt.methods._method import Method
+from adapt.packs import Pack
 from adapt.params import Section, Views
 from adapt.settings import restore as restore_settings
 from adapt.task import Task
@@ -148,14 +148,9 @@ def restore(name: str, task: Task, dataset: str) -> Method:
     return method.eval()
 
 
-def read_pixels(source: Dataset, items: Iterable[Item], size: int) -> dict[str, UInt8[Tensor, "3 size size"]]:
-    """The images as evaluation sees them, by path, each read once."""
-    return {path: centre(source.image(path), size) for path in dict.fromkeys(item.path for item in items)}
-
-
 @torch.no_grad()
-def predict(method: Method, backbone: Backbone, pixels: list[Tensor], batch: int) -> list[int]:
-    """The most likely class of every image."""
+def predict(method: Method, backbone: Backbone, pack: Pack, paths: Sequence[str], batch: int) -> list[int]:
+    """The most likely class of every image of a pack that `paths` name."""
     classify = method.classifier()
-    parts = [torch.stack(pixels[start : start + batch]) for start in range(0, len(pixels), batch)]
+    parts = (torch.from_numpy(pack.of(paths[start : start + batch])) for start in range(0, len(paths), batch))
     return torch.cat([classify(backbone.normalise(part)).argmax(dim=1) for part in parts]).tolist()

@@ -21,10 +21,9 @@ from typing import Any
 
 import torch
 from ruamel.yaml import YAML
-from torch import Tensor
 from tqdm import tqdm
 
-from adapt import clip, methods, params, runs, settings, tuning
+from adapt import clip, methods, packs, params, runs, settings, tuning
 from adapt import optimiser as optimisers
 from adapt.data import catalogue
 from adapt.data.dataset import Dataset, Item
@@ -35,7 +34,7 @@ Job = tuple[params.Params, str, str, int]
 
 base: dict[str, Any]
 backbone: clip.Backbone
-pixels: dict[str, dict[str, Tensor]]
+pixels: dict[str, packs.Pack]
 sources: dict[str, Dataset]
 splits: dict[str, tuple[Item, ...]]
 
@@ -75,7 +74,7 @@ def accuracy(job: Job) -> float:
         steps = optimisers.steps(optimiser, len(batches["train"]), changed.shots)
         fit(made, batches["train"], optimiser, steps=steps)
     made.eval()
-    predicted = tuning.predict(made, backbone, [pixels[dataset][item.path] for item in splits[dataset]], 256)
+    predicted = tuning.predict(made, backbone, pixels[dataset], [item.path for item in splits[dataset]], 256)
     return runs.accuracy(predicted, list(splits[dataset]))
 
 
@@ -87,7 +86,8 @@ def main() -> None:
     backbone = clip.load(plain.backbone.name, plain.backbone.pretrained, "cpu")
     sources = {name: catalogue.load(name, plain.data.home) for name in plain.datasets}
     splits = {name: source.val for name, source in sources.items()}
-    pixels = {name: tuning.read_pixels(sources[name], items, backbone.size) for name, items in splits.items()}
+    paths = {name: [item.path for item in items] for name, items in splits.items()}
+    pixels = {name: packs.decode(source, paths[name], backbone.size) for name, source in sources.items()}
     runs_of_one = list(itertools.product(plain.datasets, plain.seeds))
     names, grid = sys.argv[1].split(","), sys.argv[2:]
     table = ROOT / f"{'-'.join(names)}.csv"

@@ -4,7 +4,7 @@ from itertools import chain
 
 import torch
 
-from adapt import clip, fewshot, parallel, params, runs, stage, tuning
+from adapt import clip, fewshot, packs, parallel, params, runs, stage, tuning
 from adapt.data import catalogue
 
 
@@ -23,11 +23,15 @@ def main(
     torch.set_num_threads(1)  # the seeds run side by side
     frozen = clip.load(backbone.name, backbone.pretrained, runtime.device)
     splits = {seed: fewshot.read(dataset, seed, evaluate.split) for seed in seeds}
-    pixels = tuning.read_pixels(catalogue.load(dataset, data.home), chain(*splits.values()), frozen.size)
+    paths = {seed: [item.path for item in items] for seed, items in splits.items()}
+    if evaluate.split == "test":
+        pack = packs.read(dataset, frozen.size)
+    else:  # few, and each seed's own
+        pack = packs.decode(catalogue.load(dataset, data.home), chain(*paths.values()), frozen.size)
 
     def predict(seed: int) -> tuple[list[int], int]:
         tuned = tuning.restore(method, tuning.make_task(frozen, dataset, seed), dataset)
-        found = tuning.predict(tuned, frozen, [pixels[item.path] for item in splits[seed]], evaluate.batch)
+        found = tuning.predict(tuned, frozen, pack, paths[seed], evaluate.batch)
         return found, tuned.trainable()
 
     predicted = parallel.for_each(predict, seeds, processes=runtime.processes, device=frozen.device)

@@ -5,7 +5,8 @@ import torch
 from adapt import artefacts, clip, fewshot, parallel, stage
 from adapt import teacher as cache
 from adapt.data import catalogue
-from adapt.data.views import centre, to_tensor
+from adapt.data.dataset import centre
+from adapt.data.views import to_tensor
 from adapt.params import Backbone, Data, Runtime, Teacher, Views
 
 
@@ -27,11 +28,14 @@ def main(
     def embed(seed: int) -> dict[str, torch.Tensor]:
         found, first = {}, 0
         for split in fewshot.SEEDED:
-            originals = [source.image(item.path) for item in fewshot.read(dataset, seed, split)]
-            pixels = [to_tensor(image) for image in originals]
+            pixels, centres = [], []
+            for item in fewshot.read(dataset, seed, split):
+                image = source.image(item.path)
+                pixels.append(to_tensor(image))
+                centres.append(torch.from_numpy(centre(image, frozen.size)))
             settings = {"count": teacher.views, "scale": views.scale, "flip": views.flip}
             found[f"{split}.views"] = cache.embed_views(frozen, pixels, seed, first=first, **settings)
-            found[f"{split}.frozen"] = cache.embed_images(frozen, (centre(image, frozen.size) for image in originals))
+            found[f"{split}.frozen"] = cache.embed_images(frozen, centres)
             first += len(pixels)
         return found
 
