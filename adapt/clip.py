@@ -2,9 +2,9 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import open_clip
 import torch
@@ -16,6 +16,8 @@ from adapt import encoders, weights
 from adapt.encoders import PLAIN, Stream, TextInput
 from adapt.errors import UserError
 
+Precision = Literal["float32", "bfloat16"]
+
 
 @dataclass(frozen=True)
 class Backbone:
@@ -26,6 +28,8 @@ class Backbone:
     tokenizer: Callable[[list[str]], Tensor]
     weights: str
     device: torch.device
+    precision: Precision = "float32"  # of the towers' matrix products; prompts, features and losses are float32
+    classes_at_once: int | None = None  # texts encoded at a time, None for all: less memory, more time
 
     @property
     def text(self) -> Any:
@@ -71,26 +75,37 @@ class Backbone:
 
     def encode_text(self, text: TextInput, stream: Stream = PLAIN, *, place: int = 0) -> Float[Tensor, "c f"]:
         """Text features, not normalised: see `encoders.encode_text`."""
-        return encoders.encode_text(self.text, text, stream, place=place)
+        with self.casting():
+            found = encoders.encode_text(self.text, text, stream, place=place, chunk=self.classes_at_once)
+        return found.float()
 
     def encode_image(self, images: Float[Tensor, "b 3 y x"], stream: Stream = PLAIN) -> Float[Tensor, "b f"]:
         """Image features, not normalised: see `encoders.encode_image`. Without a stream any image tower will do."""
-        if stream is PLAIN and not self.layers["image"]:
-            return self.model.encode_image(images)
-        return encoders.encode_image(self.model, images, stream)
+        with self.casting():
+            if stream is PLAIN and not self.layers["image"]:
+                return self.model.encode_image(images).float()
+            return encoders.encode_image(self.model, images, stream).float()
+
+    def casting(self) -> torch.autocast:
+        """The context in which the towers run: matrix products in bfloat16, if so asked, and sums in float32."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
     def tokenize(self, texts: Sequence[str]) -> Int[Tensor, "c s"]:
         """Token numbers, one row a text, on the model's device."""
         return self.tokenizer(list(texts)).to(self.device)
 
 
-def load(name: str, pretrained: str, device: str) -> Backbone:
+def load(
+    name: str, pretrained: str, device: str, precision: Precision = "float32", classes_at_once: int | None = None
+) -> Backbone:
     """A frozen backbone by open_clip's name and its weights, an open_clip tag or a file.
 
     Raises: UserError as `weights.read`, and for a device that is not there.
     """
     place = torch.device(choose_device(device))
-    return freeze(name, weights.read(name, pretrained, place), place)
+    choose_products(precision)
+    frozen = freeze(name, weights.read(name, pretrained, place), place)
+    return replace(frozen, precision=precision, classes_at_once=classes_at_once)
 
 
 def freeze(name: str, model: Any, device: torch.device) -> Backbone:
@@ -118,6 +133,13 @@ def weights_hash(model: nn.Module) -> str:
         digest.update(key.encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def choose_products(precision: Precision) -> None:
+    """What a GPU may do with float32: nothing else (torch lets convolutions round to TF32), or TF32 beside bfloat16."""
+    rounded = precision == "bfloat16"
+    torch.set_float32_matmul_precision("high" if rounded else "highest")
+    torch.backends.cudnn.allow_tf32 = rounded
 
 
 def choose_device(device: str) -> str:

@@ -184,9 +184,11 @@ class Evaluate(Section):
 
 
 class Runtime(Section):
-    """Where and how it runs; no result depends on it (on one kind of machine)."""
+    """Where and how it runs; on one kind of machine no result depends on it, but that bfloat16 rounds."""
 
     device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["float32", "bfloat16"]
+    classes_at_once: Count | None
     processes: Count
     workers: Count
 

@@ -1,7 +1,6 @@
 """The frozen model's features on disk: data/teacher/<dataset>/, shared by all methods."""
 
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -14,6 +13,7 @@ from adapt import artefacts
 from adapt.clip import Backbone
 from adapt.data import views
 from adapt.encoders import split_shared
+from adapt.memory import in_batches, with_classes
 
 ROOT = Path("data/teacher")
 NAMED_TEMPLATES = {"openai": OPENAI_IMAGENET_TEMPLATES, "simple": SIMPLE_IMAGENET_TEMPLATES}
@@ -25,8 +25,11 @@ def embed_classes(backbone: Backbone, classes: list[str], templates: str | list[
     """Class embeddings over a template ensemble, normalised."""
     made = NAMED_TEMPLATES[templates] if isinstance(templates, str) else [text.format for text in templates]
     prompts = [backbone.tokenize([template(name) for name in classes]) for template in made]
-    features = [backbone.encode_text(split_shared(backbone.text, tokens)) for tokens in prompts]
-    return ensemble(torch.stack(features))
+
+    def encode(backbone: Backbone) -> Tensor:
+        return torch.stack([backbone.encode_text(split_shared(backbone.text, tokens)) for tokens in prompts])
+
+    return ensemble(with_classes(encode, backbone, len(classes)))
 
 
 def ensemble(features: Float[Tensor, "m c f"]) -> Float[Tensor, "c f"]:
@@ -34,12 +37,16 @@ def ensemble(features: Float[Tensor, "m c f"]) -> Float[Tensor, "c f"]:
     return F.normalize(torch.mean(features, dim=0), dim=-1)
 
 
-@torch.no_grad()
-def embed_images(backbone: Backbone, pixels: Iterable[UInt8[Tensor, "3 y x"]]) -> Float[Tensor, "n f"]:
+def embed_images(backbone: Backbone, pixels: Sequence[UInt8[Tensor, "3 y x"]]) -> Float[Tensor, "n f"]:
     """Features of images, not normalised, some at a time."""
-    left = iter(pixels)
-    parts = iter(lambda: list(islice(left, CHUNK)), [])
-    return torch.cat([backbone.encode_image(backbone.normalise(torch.stack(part))) for part in parts]).cpu()
+    return embed(backbone, lambda part: torch.stack(list(pixels[part])), len(pixels))
+
+
+@torch.no_grad()
+def embed(backbone: Backbone, make: Callable[[slice], UInt8[Tensor, "b 3 y x"]], count: int) -> Float[Tensor, "n f"]:
+    """Features of `count` images, of which `make` gives a slice at a time."""
+    parts = in_batches(lambda part: backbone.encode_image(backbone.normalise(make(part))).cpu(), count, CHUNK)
+    return torch.cat(parts)
 
 
 def embed_views(
@@ -50,8 +57,12 @@ def embed_views(
     first: number of the first image, see Batches.
     """
     keys = [(seed, first + number, view) for number in range(len(images)) for view in range(count)]
-    made = (views.view(images[key[1] - first], key, size=backbone.size, scale=scale, flip=flip) for key in keys)
-    return embed_images(backbone, made).unflatten(0, (len(images), count))
+
+    def make(part: slice) -> Tensor:
+        chosen = [images[number - first] for _, number, _ in keys[part]]
+        return views.stack(chosen, keys[part], size=backbone.size, scale=scale, flip=flip)
+
+    return embed(backbone, make, len(keys)).unflatten(0, (len(images), count))
 
 
 def file(dataset: str, seed: int | None) -> Path:

@@ -16,6 +16,7 @@ from adapt.data.batches import Batches
 from adapt.data.dataset import Dataset
 from adapt.data.views import to_tensor
 from adapt.fit import Record, Store, fit
+from adapt.memory import in_batches, with_classes
 from adapt.methods._method import Method
 from adapt.packs import Pack
 from adapt.params import Section, Views
@@ -45,7 +46,7 @@ def describe(
 ) -> dict[str, Any]:
     """What a run is made from; it goes into the metadata of the prompts, and evaluation builds the method from it."""
     made_from = {"preset": preset, "backbone": backbone.name, "weights": backbone.weights}
-    made_from |= {"dataset": dataset, "method": method}
+    made_from |= {"precision": backbone.precision, "dataset": dataset, "method": method}
     return made_from | {"settings": settings.model_dump(), "views": views.model_dump()}
 
 
@@ -93,24 +94,29 @@ def tune(
     store: Store,
     progress: Callable[[range], Iterable[int]],
 ) -> Tuned:
-    """Run a method on one seed of a dataset."""
-    method = methods.build(name, make_task(backbone, source.name, seed), dict(settings))
+    """Run a method on one seed of a dataset; where memory runs out, go on from the last epoch with fewer at once."""
     optimiser = getattr(settings, "optimiser", None)
     batches = make_batches(backbone, source, seed, batch=optimiser.batch if optimiser else 1, views=views)
-    start = time.perf_counter()
-    method.prepare(batches["train"], batches["val"])
-    prepared = time.perf_counter() - start
-    record = Record()
-    if optimiser:
-        steps = optimisers.steps(optimiser, len(batches["train"]), fewshot.describe(source.name).shots)
-        record = fit(method, batches["train"], optimiser, steps=steps, store=store, progress=progress)
-    record.seconds += prepared
-    lengths = [
-        {"branch": branch, "layer": layer, "length": length}
-        for branch, counts in method.lengths().items()
-        for layer, length in enumerate(counts)
-    ]
-    return Tuned(method.tensors(), lengths, record, peak_memory(backbone.device))
+    described = fewshot.describe(source.name)
+
+    def run(backbone: Backbone) -> Tuned:
+        method = methods.build(name, make_task(backbone, source.name, seed), dict(settings))
+        start = time.perf_counter()
+        method.prepare(batches["train"], batches["val"])
+        prepared = time.perf_counter() - start
+        record = Record()
+        if optimiser:
+            steps = optimisers.steps(optimiser, len(batches["train"]), described.shots)
+            record = fit(method, batches["train"], optimiser, steps=steps, store=store, progress=progress)
+        record.seconds += prepared
+        lengths = [
+            {"branch": branch, "layer": layer, "length": length}
+            for branch, counts in method.lengths().items()
+            for layer, length in enumerate(counts)
+        ]
+        return Tuned(method.tensors(), lengths, record, peak_memory(backbone.device))
+
+    return with_classes(run, backbone, len(described.classes))
 
 
 def peak_memory(device: torch.device) -> int:
@@ -148,9 +154,24 @@ def restore(name: str, task: Task, dataset: str) -> Method:
     return method.eval()
 
 
+def score(
+    name: str, backbone: Backbone, dataset: str, seed: int, pack: Pack, paths: Sequence[str], batch: int
+) -> tuple[list[int], int]:
+    """What a tuned method says of the images of a pack that `paths` name, and how many numbers it has learned."""
+
+    def run(backbone: Backbone) -> tuple[list[int], int]:
+        tuned = restore(name, make_task(backbone, dataset, seed), dataset)
+        return predict(tuned, backbone, pack, paths, batch), tuned.trainable()
+
+    return with_classes(run, backbone, len(fewshot.describe(dataset).classes))
+
+
 @torch.no_grad()
 def predict(method: Method, backbone: Backbone, pack: Pack, paths: Sequence[str], batch: int) -> list[int]:
     """The most likely class of every image of a pack that `paths` name."""
     classify = method.classifier()
-    parts = (torch.from_numpy(pack.of(paths[start : start + batch])) for start in range(0, len(paths), batch))
-    return torch.cat([classify(backbone.normalise(part)).argmax(dim=1) for part in parts]).tolist()
+
+    def choose(part: slice) -> Tensor:
+        return classify(backbone.normalise(torch.from_numpy(pack.of(paths[part])))).argmax(dim=1).cpu()
+
+    return torch.cat(in_batches(choose, len(paths), batch)).tolist()

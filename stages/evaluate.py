@@ -21,7 +21,7 @@ def main(
 ) -> None:
     """Write runs/<dataset>/<method>/seed_<s>/."""
     torch.set_num_threads(1)  # the seeds run side by side
-    frozen = clip.load(backbone.name, backbone.pretrained, runtime.device)
+    frozen = clip.load(backbone.name, backbone.pretrained, runtime.device, runtime.precision, runtime.classes_at_once)
     splits = {seed: fewshot.read(dataset, seed, evaluate.split) for seed in seeds}
     paths = {seed: [item.path for item in items] for seed, items in splits.items()}
     if evaluate.split == "test":
@@ -30,12 +30,11 @@ def main(
         pack = packs.decode(catalogue.load(dataset, data.home), chain(*paths.values()), frozen.size)
 
     def predict(seed: int) -> tuple[list[int], int]:
-        tuned = tuning.restore(method, tuning.make_task(frozen, dataset, seed), dataset)
-        found = tuning.predict(tuned, frozen, pack, paths[seed], evaluate.batch)
-        return found, tuned.trainable()
+        return tuning.score(method, frozen, dataset, seed, pack, paths[seed], evaluate.batch)
 
     predicted = parallel.for_each(predict, seeds, processes=runtime.processes, device=frozen.device)
     facts = {"preset": preset, "backbone": frozen.name, "weights": frozen.weights}
+    facts |= {"precision": frozen.precision}
     facts |= {"dataset": dataset, "method": method, "shots": shots, "split": evaluate.split}
     scores = runs.write(dataset, method, splits, dict(zip(seeds, predicted, strict=True)), facts)
     accuracies = ", ".join(f"{score:.3f}" for score in scores)

@@ -22,7 +22,7 @@ def main(
 ) -> None:
     """Write data/teacher/<dataset>/."""
     torch.set_num_threads(1)  # the seeds run side by side
-    frozen = clip.load(backbone.name, backbone.pretrained, runtime.device)
+    frozen = clip.load(backbone.name, backbone.pretrained, runtime.device, runtime.precision, runtime.classes_at_once)
     described, source = fewshot.describe(dataset), catalogue.load(dataset, data.home)
 
     def embed(seed: int) -> dict[str, torch.Tensor]:
@@ -42,6 +42,7 @@ def main(
     seen = parallel.for_each(embed, seeds, processes=runtime.processes, device=frozen.device)
     classes = cache.embed_classes(frozen, described.classes, teacher.templates)
     made_from = {"preset": preset, "backbone": frozen.name, "weights": frozen.weights, "dataset": dataset}
+    made_from |= {"precision": frozen.precision}
     with artefacts.folder(cache.ROOT / dataset) as path:
         for seed, tensors in [(None, {"features": classes}), *zip(seeds, seen, strict=True)]:
             artefacts.write_tensors(path / cache.file(dataset, seed).name, tensors, made_from)
