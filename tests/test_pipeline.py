@@ -64,8 +64,15 @@ def stages_run(output: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
-    """A fresh checkout of what git tracks here, as it is now, after one `dvc repro` of a small setting."""
-    folder = tmp_path_factory.mktemp("project") / "adapt"
+    """A fresh checkout after one `dvc repro` of a small setting."""
+    folder = checkout(tmp_path_factory.mktemp("project") / "adapt")
+    call(folder, "python", "-m", "stages.compose", *SMALL)
+    call(folder, "dvc", "repro")
+    return folder
+
+
+def checkout(folder: Path) -> Path:
+    """A repository of what git tracks here, as it is now."""
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in tracked.split("\0")[:-1]:
         if (ROOT / name).is_file() and not name.startswith("tests/"):
@@ -74,8 +81,6 @@ def project(tmp_path_factory) -> Path:
     call(folder, "git", "init", "-q")
     call(folder, "git", "add", ".")
     call(folder, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "copy")
-    call(folder, "python", "-m", "stages.compose", *SMALL)
-    call(folder, "dvc", "repro")
     return folder
 
 
