@@ -2,11 +2,35 @@
 
 import importlib.util
 import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 MODELS = Path("models")  # architectures that ship with this repository
+
+BLOCKS = "has blocks other than open_clip's plain ones"
+OBSTACLES = {  # settings of a tower that the encoders do not follow, and what they mean
+    "hf_model_name": "is another library's (transformers)",
+    "timm_model_name": "is another library's (timm)",
+    "no_causal_mask": "is not causal: words see those after them, also the padding, so that classes share nothing",
+    "embed_cls": "ends in a class token of its own",
+    "attentional_pool": "pools by attention",
+    "final_ln_after_pool": "does not end in its class token",
+    "pool_type": "is not read at its class token (image) or at the token of the highest number (text)",
+    "proj_type": "has no linear projection",
+    "block_type": BLOCKS,
+    "qk_norm": BLOCKS,
+    "scaled_cosine_attn": BLOCKS,
+    "scale_heads": BLOCKS,
+    "scale_attn_inner": BLOCKS,
+    "scale_attn": BLOCKS,
+    "scale_fc": BLOCKS,
+}
+USUAL = {
+    "text": {"pool_type": "argmax", "proj_type": "linear", "block_type": "default"},
+    "image": {"pool_type": "tok", "block_type": "default"},
+}
 
 
 @cache
@@ -25,6 +49,11 @@ def names() -> list[str]:
     return sorted(files())
 
 
+def spelled(name: str) -> str:
+    """A model's name as open_clip spells it: OpenAI writes ViT-B/32."""
+    return name.replace("/", "-")
+
+
 def config(name: str) -> dict[str, Any]:
     """The architecture of a model."""
     return json.loads(files()[name].read_text())
@@ -33,5 +62,32 @@ def config(name: str) -> dict[str, Any]:
 def layers(name: str) -> dict[str, int]:
     """Layers per branch; a branch whose tower is not a plain open_clip transformer has none to prompt."""
     described = config(name)
-    counts = {"text": described["text_cfg"].get("layers", 0), "image": described["vision_cfg"].get("layers", 0)}
-    return {branch: count if isinstance(count, int) else 0 for branch, count in counts.items()}
+    towers = {"text": described["text_cfg"], "image": described["vision_cfg"]}
+    return {branch: 0 if unlike(tower, branch) else tower["layers"] for branch, tower in towers.items()}
+
+
+def size(name: str) -> int:
+    """Pixels along an edge of a model's images."""
+    found = config(name)["vision_cfg"].get("image_size", 224)
+    return found if isinstance(found, int) else found[0]
+
+
+def obstacle(name: str) -> str | None:
+    """Why the encoders cannot run a model's text tower, without which no method works; None where they can."""
+    why = unlike(config(name)["text_cfg"], "text")
+    return f"its text tower {why}" if why else None
+
+
+def image_obstacle(name: str) -> str | None:
+    """Why nothing can be put into the layers of a model's image tower; None where it can."""
+    return unlike(config(name)["vision_cfg"], "image")
+
+
+def unlike(tower: Mapping[str, Any], branch: str) -> str | None:
+    """What keeps a tower from being run block by block with prompts; None for nothing."""
+    for key, value in tower.items():
+        if key in OBSTACLES and value not in (None, False, USUAL[branch].get(key)):
+            return OBSTACLES[key]
+    if not isinstance(tower.get("layers"), int):
+        return "is no transformer"
+    return None

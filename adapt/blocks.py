@@ -72,7 +72,7 @@ def attend(
     keys: one entry, or alternatives whose outputs are mixed with `weights`; gather: picks x's tokens out of padding.
     """
     outputs = [F.scaled_dot_product_attention(q, k, v, attn_mask=bias) for k, v, bias in keys]
-    mixed = outputs[0] if weights is None else torch.tensordot(weights, torch.stack(outputs), dims=1)
+    mixed = outputs[0] if weights is None else torch.tensordot(weights, torch.stack(outputs).to(weights), dims=1)
     x = x + block.ls_1(block.attn.out_proj(gather(mixed.transpose(-3, -2).flatten(-2))))
     return x + block.ls_2(block.mlp(block.ln_2(x)))
 

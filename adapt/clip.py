@@ -2,18 +2,21 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import open_clip
 import torch
 from jaxtyping import Float, Int, UInt8
+from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
-from adapt import architecture
+from adapt import encoders, weights
+from adapt.encoders import PLAIN, Stream, TextInput
 from adapt.errors import UserError
+
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -21,28 +24,37 @@ class Backbone:
     """A frozen CLIP. `weights` is the sha256 of its state dict: artefacts carry it, so that they are not mixed."""
 
     name: str
-    model: Any  # open_clip.CLIP
+    model: Any  # open_clip.CLIP or CustomTextCLIP
     tokenizer: Callable[[list[str]], Tensor]
     weights: str
     device: torch.device
+    precision: Precision = "float32"  # of the towers' matrix products; prompts, features and losses are float32
+    classes_at_once: int | None = None  # texts encoded at a time, None for all: less memory, more time
 
     @property
+    def text(self) -> Any:
+        """The module that has the text tower's parts: the model itself or, of a CustomTextCLIP, its `text`."""
+        return getattr(self.model, "text", self.model)
+
+    @cached_property
     def layers(self) -> dict[str, int]:
-        """Number of blocks by branch."""
-        return {"text": len(self.model.transformer.resblocks), "image": len(self.model.visual.transformer.resblocks)}
+        """Number of blocks that prompts can enter by branch; none in an image tower that is not a plain ViT."""
+        visual = self.model.visual
+        blocks = {"text": self.text.transformer.resblocks}
+        blocks["image"] = visual.transformer.resblocks if takes_prompts(visual) else []
+        return {branch: len(found) for branch, found in blocks.items()}
 
     @property
     def widths(self) -> dict[str, int]:
-        """Width d of the tokens by branch."""
-        return {
-            "text": self.model.positional_embedding.shape[1],
-            "image": self.model.visual.positional_embedding.shape[1],
-        }
+        """Width d of the tokens by branch; 0 where prompts cannot enter."""
+        image = self.model.visual.positional_embedding.shape[1] if self.layers["image"] else 0
+        return {"text": self.text.positional_embedding.shape[1], "image": image}
 
     @property
     def size(self) -> int:
         """Pixels along an edge of the input images."""
-        return self.model.visual.image_size[0]
+        size = self.model.visual.image_size
+        return size if isinstance(size, int) else size[0]
 
     @property
     def scale(self) -> Float[Tensor, ""]:
@@ -61,47 +73,57 @@ class Backbone:
         mean, std = self.moments
         return (pixels.to(self.device).float() / 255 - mean) / std
 
+    def encode_text(self, text: TextInput, stream: Stream = PLAIN, *, place: int = 0) -> Float[Tensor, "c f"]:
+        """Text features, not normalised: see `encoders.encode_text`."""
+        with self.casting():
+            found = encoders.encode_text(self.text, text, stream, place=place, chunk=self.classes_at_once)
+        return found.float()
+
+    def encode_image(self, images: Float[Tensor, "b 3 y x"], stream: Stream = PLAIN) -> Float[Tensor, "b f"]:
+        """Image features, not normalised: see `encoders.encode_image`. Without a stream any image tower will do."""
+        with self.casting():
+            if stream is PLAIN and not self.layers["image"]:
+                return self.model.encode_image(images).float()
+            return encoders.encode_image(self.model, images, stream).float()
+
+    def casting(self) -> torch.autocast:
+        """The context in which the towers run: matrix products in bfloat16, if so asked, and sums in float32."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+
     def tokenize(self, texts: Sequence[str]) -> Int[Tensor, "c s"]:
         """Token numbers, one row a text, on the model's device."""
         return self.tokenizer(list(texts)).to(self.device)
 
 
-def load(name: str, pretrained: str, device: str) -> Backbone:
+def load(
+    name: str, pretrained: str, device: str, precision: Precision = "float32", classes_at_once: int | None = None
+) -> Backbone:
     """A frozen backbone by open_clip's name and its weights, an open_clip tag or a file.
 
-    Raises: UserError for weights that are missing, broken or of another architecture, and for towers that the
-        encoders do not cover.
+    Raises: UserError as `weights.read`, and for a device that is not there.
     """
     place = torch.device(choose_device(device))
-    if architecture.files()[name].parent == architecture.MODELS:
-        open_clip.add_model_config(architecture.files()[name])
-    if "/" in pretrained and not Path(pretrained).is_file():
-        raise UserError(
-            f"params.yaml: backbone.pretrained: there is no file {pretrained}; give a file or an open_clip tag"
-        )
-    try:
-        model = open_clip.create_model(name, pretrained=pretrained, device=place, precision="fp32")
-    except Exception as error:  # what torch raises on a broken file is not listed anywhere
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise UserError(
-            f"params.yaml: backbone.pretrained: cannot load {pretrained} as weights of {name} ({reason}); "
-            "give weights of that architecture, or the name that belongs to them in backbone.name"
-        ) from None
-    return freeze(name, model, place)
+    choose_products(precision)
+    frozen = freeze(name, weights.read(name, pretrained, place), place)
+    return replace(frozen, precision=precision, classes_at_once=classes_at_once)
 
 
 def freeze(name: str, model: Any, device: torch.device) -> Backbone:
-    """A model as a backbone: evaluation mode, no gradients, and only if the encoders cover its towers."""
-    visual = model.visual
-    plain = hasattr(model, "transformer") and hasattr(visual, "transformer") and hasattr(visual, "_embeds")
-    if not plain or visual.attn_pool is not None or visual.pool_type != "tok" or visual.final_ln_after_pool:
-        raise UserError(
-            f"params.yaml: backbone.name: {name} has a tower that prompts cannot enter; "
-            "give a ViT CLIP with open_clip's own text tower, such as ViT-B-16-quickgelu"
-        )
+    """A model as a backbone: evaluation mode and no gradients."""
     model.eval().requires_grad_(False)
     tokenizer = open_clip.get_tokenizer(name) if name in open_clip.list_models() else open_clip.tokenize
     return Backbone(name, model, tokenizer, weights_hash(model), device)
+
+
+def takes_prompts(visual: Any) -> bool:
+    """Whether an image tower is a ViT of plain blocks that is read at its class token."""
+    return (
+        isinstance(visual, VisionTransformer)
+        and all(isinstance(block, ResidualAttentionBlock) for block in visual.transformer.resblocks)
+        and visual.attn_pool is None
+        and visual.pool_type == "tok"
+        and not visual.final_ln_after_pool
+    )
 
 
 def weights_hash(model: nn.Module) -> str:
@@ -111,6 +133,13 @@ def weights_hash(model: nn.Module) -> str:
         digest.update(key.encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def choose_products(precision: Precision) -> None:
+    """What a GPU may do with float32: nothing else (torch lets convolutions round to TF32), or TF32 beside bfloat16."""
+    rounded = precision == "bfloat16"
+    torch.set_float32_matmul_precision("high" if rounded else "highest")
+    torch.backends.cudnn.allow_tf32 = rounded
 
 
 def choose_device(device: str) -> str:

@@ -54,12 +54,12 @@ def describe(dataset: str) -> Description:
         raise unlike(path, f"{error.error_count()} wrong or missing entries", dataset) from None
 
 
-def file(dataset: str, seed: int) -> Path:
+def file(dataset: str, seed: int | None) -> Path:
     """Where the subset of a seed is."""
     return ROOT / dataset / f"seed_{seed}.csv"
 
 
-def read(dataset: str, seed: int, split: str) -> list[Item]:
+def read(dataset: str, seed: int | None, split: str) -> list[Item]:
     """The items of a split: train and val are the seed's, test is everybody's.
 
     Raises: UserError for a file that is missing, broken or not whole.

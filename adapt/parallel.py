@@ -1,39 +1,46 @@
-"""Seeds side by side: one process a seed, one thread each.
+"""Work side by side, in forked processes: seeds, one thread each, and images to decode.
 
 On two cores two processes with two threads each ran more than ten times slower than with one each, and the small
 matrix products of few-shot tuning gain little from a second thread.
 """
 
 import multiprocessing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, TypeVar
-
-import torch
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from adapt import interrupts
 from adapt.errors import UserError
 
+if TYPE_CHECKING:
+    from torch import device as Device
+
+Item = TypeVar("Item")
 T = TypeVar("T")
 
 
-def for_each(work: Callable[[int], T], seeds: Iterable[int], *, processes: int, device: torch.device) -> list[T]:
-    """`work(seed)` for every seed, in order; on a GPU one after the other.
+def for_each(work: Callable[[int], T], seeds: Iterable[int], *, processes: int, device: "Device") -> list[T]:
+    """`work(seed)` for every seed, in order; on a GPU one after the other."""
+    return list(run(work, seeds, processes=processes if device.type == "cpu" else 1))
+
+
+def run(work: Callable[[Item], T], items: Iterable[Item], *, processes: int, chunk: int = 1) -> Iterator[T]:
+    """`work(item)` for every item, in order, as they are done; a process takes `chunk` items at a time.
 
     The processes are forked, so that what was loaded before (backbone, images) is there and shared. Set one thread
     before anything else is computed: a thread pool does not survive a fork.
     Raises: Interrupted when this process or one of a seed is asked to stop; by then all have saved and ended.
     """
-    seeds = list(seeds)
-    if processes == 1 or len(seeds) == 1 or device.type != "cpu":
-        return [work(seed) for seed in seeds]
+    items = list(items)
+    processes = min(processes, -(-len(items) // chunk))
+    if processes <= 1:
+        yield from map(work, items)
+        return
     context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(
-        min(processes, len(seeds)), mp_context=context, initializer=_inherit, initargs=(work,)
-    ) as pool:
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_inherit, initargs=(work,)) as pool:
         try:
-            return list(pool.map(_call, seeds))
+            yield from pool.map(_call, items, chunksize=chunk)
         except interrupts.Interrupted:
             for child in multiprocessing.active_children():  # a signal to this process alone does not reach them
                 child.terminate()
@@ -48,7 +55,7 @@ def for_each(work: Callable[[int], T], seeds: Iterable[int], *, processes: int, 
 _work: Any
 
 
-def _inherit(work: Callable[[int], Any]) -> None:
+def _inherit(work: Callable[[Any], Any]) -> None:
     """Take what a fork inherits: closures cannot be sent to a process that runs already."""
     global _work
     _work = work
@@ -57,6 +64,6 @@ def _inherit(work: Callable[[int], Any]) -> None:
     interrupts.follow(parent.pid)
 
 
-def _call(seed: int) -> Any:
-    interrupts.stop()  # asked while it tuned another
-    return _work(seed)
+def _call(item: Any) -> Any:
+    interrupts.stop()  # asked while it worked on another
+    return _work(item)

@@ -75,10 +75,19 @@ Depth = Annotated[int, Field(ge=1), within("text", "image")]
 ImageDepth = Annotated[int, Field(ge=1), within("image")]
 
 
-class Backbone(Section):
-    """A CLIP: an open_clip model name (or models/NAME.json) and its weights, an open_clip tag or a file."""
+def readable(name: str) -> str:
+    """Refuse a backbone whose text tower the encoders cannot run."""
+    if why := architecture.obstacle(name):
+        raise ValueError(f"{name} cannot be used: {why}; give a CLIP such as ViT-B-16-quickgelu")
+    return name
 
-    name: Annotated[str, one_of("backbone", architecture.names)]
+
+class Backbone(Section):
+    """A CLIP: an open_clip model name (ViT-B/16 is ViT-B-16) or models/NAME.json; its weights, a tag or a file."""
+
+    name: Annotated[
+        str, AfterValidator(architecture.spelled), one_of("backbone", architecture.names), AfterValidator(readable)
+    ]
     pretrained: str
 
 
@@ -175,11 +184,14 @@ class Evaluate(Section):
 
 
 class Runtime(Section):
-    """Where and how it runs; no result depends on it (on one kind of machine)."""
+    """Where and how it runs; on one kind of machine no result depends on it, but that bfloat16 rounds."""
 
     device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["float32", "bfloat16"]
+    classes_at_once: Count | None
     processes: Count
     checkpoint_seconds: Weight
+    workers: Count
 
 
 class PretrainBatch(Section):
@@ -203,14 +215,35 @@ class Pretrain(Section):
     seed: Annotated[int, Field(ge=0)]
 
 
+class Data(Section):
+    """Where datasets lie: a folder, or null for $ADAPT_DATA or ./datasets."""
+
+    root: str | None
+
+    @property
+    def home(self) -> Path | None:
+        """The folder, as the catalogue takes it."""
+        return Path(self.root).expanduser() if self.root else None
+
+
+def known_dataset(name: str, info: ValidationInfo) -> str:
+    """Refuse a dataset that neither the catalogue nor the folder of datasets has."""
+    place: Data | None = info.data.get("data")  # checked before: the order of the fields
+    known = catalogue.names(place and place.home)
+    if name not in known:
+        raise ValueError(f"unknown dataset {name!r}; {nearest(name, known)}")
+    return name
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
     preset: Literal["pocket", "paper"]
     shots: Count
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(distinct)]
+    data: Data
     datasets: Annotated[
-        list[Annotated[str, one_of("dataset", catalogue.names)]], Field(min_length=1), AfterValidator(distinct)
+        list[Annotated[str, AfterValidator(known_dataset)]], Field(min_length=1), AfterValidator(distinct)
     ]
     methods: Annotated[list[MethodName], Field(min_length=1), AfterValidator(distinct)]
     backbone: Backbone
@@ -230,7 +263,7 @@ class Params(Section):
         """Refuse a budget above the tokens at the start."""
         layers = architecture.layers(self.backbone.name)
         start = self.context.length * sum(layers.values())
-        if self.prune.target > start:
+        if all(layers.values()) and self.prune.target > start:  # else no method prunes: adapt/settings.py
             raise ValueError(
                 f"prune.target: {self.prune.target} tokens are more than the start, {start} = context.length "
                 f"{self.context.length} × {sum(layers.values())} layers of {self.backbone.name}; lower prune.target "

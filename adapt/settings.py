@@ -4,7 +4,7 @@ Each run depends on its own file alone: a changed knob of one method leaves the 
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -30,6 +30,22 @@ def schema(method: str) -> type[Section]:
     if made.tuned:
         fields.setdefault("optimiser", (Optimiser, ...))
     return create_model(method, __base__=Section, **fields)
+
+
+def check_towers(names: Iterable[str], backbone: str) -> None:
+    """Refuse methods that put something into an image tower that is no plain ViT; raises UserError."""
+    lost = [name for name in names if not fits(name, backbone)]
+    if lost:
+        raise UserError(
+            f"params.yaml: methods: {', '.join(lost)}: these put prompts or adapters into the image tower, and that of "
+            f"{backbone} {architecture.image_obstacle(backbone)}; take them out, or give a ViT such as "
+            "ViT-B-16-quickgelu in backbone.name"
+        )
+
+
+def fits(method: str, backbone: str) -> bool:
+    """Whether the backbone has the layers that a method puts something into."""
+    return not (methods.find(method).enters_image and architecture.image_obstacle(backbone))
 
 
 def settle(

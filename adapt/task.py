@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from adapt.clip import Backbone
-from adapt.encoders import TextInput, encode_text, split_shared
+from adapt.encoders import TextInput, split_shared
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Task:
     def words(self, template: str) -> TextInput:
         """The classes in a template, tokenised."""
         tokens = self.backbone.tokenize([template.format(name) for name in self.classes])
-        return split_shared(self.backbone.model, tokens)
+        return split_shared(self.backbone.text, tokens)
 
     @cached_property
     def text(self) -> TextInput:
@@ -36,4 +36,4 @@ class Task:
     @torch.no_grad()
     def handcrafted(self) -> Float[Tensor, "c f"]:
         """The frozen model's normalised class embeddings in the dataset's own template."""
-        return F.normalize(encode_text(self.backbone.model, self.text), dim=-1)
+        return F.normalize(self.backbone.encode_text(self.text), dim=-1)

@@ -1,8 +1,7 @@
 """The frozen model's features on disk: data/teacher/<dataset>/, shared by all methods."""
 
 import math
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -15,7 +14,8 @@ from adapt import artefacts
 from adapt.checkpoint import Checkpoint, collect
 from adapt.clip import Backbone
 from adapt.data import views
-from adapt.encoders import encode_image, encode_text, split_shared
+from adapt.encoders import split_shared
+from adapt.memory import in_batches, with_classes
 
 ROOT = Path("data/teacher")
 NAMED_TEMPLATES = {"openai": OPENAI_IMAGENET_TEMPLATES, "simple": SIMPLE_IMAGENET_TEMPLATES}
@@ -27,8 +27,11 @@ def embed_classes(backbone: Backbone, classes: list[str], templates: str | list[
     """Class embeddings over a template ensemble, normalised."""
     made = NAMED_TEMPLATES[templates] if isinstance(templates, str) else [text.format for text in templates]
     prompts = [backbone.tokenize([template(name) for name in classes]) for template in made]
-    features = [encode_text(backbone.model, split_shared(backbone.model, tokens)) for tokens in prompts]
-    return ensemble(torch.stack(features))
+
+    def encode(backbone: Backbone) -> Tensor:
+        return torch.stack([backbone.encode_text(split_shared(backbone.text, tokens)) for tokens in prompts])
+
+    return ensemble(with_classes(encode, backbone, len(classes)))
 
 
 def ensemble(features: Float[Tensor, "m c f"]) -> Float[Tensor, "c f"]:
@@ -36,12 +39,16 @@ def ensemble(features: Float[Tensor, "m c f"]) -> Float[Tensor, "c f"]:
     return F.normalize(torch.mean(features, dim=0), dim=-1)
 
 
-@torch.no_grad()
-def embed_images(backbone: Backbone, pixels: Iterable[UInt8[Tensor, "3 y x"]]) -> Float[Tensor, "n f"]:
+def embed_images(backbone: Backbone, pixels: Sequence[UInt8[Tensor, "3 y x"]]) -> Float[Tensor, "n f"]:
     """Features of images, not normalised, some at a time."""
-    left = iter(pixels)
-    parts = iter(lambda: list(islice(left, CHUNK)), [])
-    return torch.cat([encode_image(backbone.model, backbone.normalise(torch.stack(part))) for part in parts]).cpu()
+    return embed(backbone, lambda part: torch.stack(list(pixels[part])), len(pixels))
+
+
+@torch.no_grad()
+def embed(backbone: Backbone, make: Callable[[slice], UInt8[Tensor, "b 3 y x"]], count: int) -> Float[Tensor, "n f"]:
+    """Features of `count` images, of which `make` gives a slice at a time."""
+    parts = in_batches(lambda part: backbone.encode_image(backbone.normalise(make(part))).cpu(), count, CHUNK)
+    return torch.cat(parts)
 
 
 def embed_views(
@@ -61,12 +68,16 @@ def embed_views(
     """
     keys = [(seed, first + number, view) for number in range(len(images)) for view in range(count)]
 
-    def part(number: int) -> Tensor:
-        chosen = keys[number * CHUNK : (number + 1) * CHUNK]
-        made = (views.view(images[key[1] - first], key, size=backbone.size, scale=scale, flip=flip) for key in chosen)
-        return embed_images(backbone, made)
+    def make(part: slice) -> Tensor:
+        chosen = [images[number - first] for _, number, _ in keys[part]]
+        return views.stack(chosen, keys[part], size=backbone.size, scale=scale, flip=flip)
 
-    return torch.cat(collect(store, math.ceil(len(keys) / CHUNK), part)).unflatten(0, (len(images), count))
+    def shard(number: int) -> Tensor:
+        start = number * CHUNK
+        here = min(CHUNK, len(keys) - start)
+        return embed(backbone, lambda part: make(slice(start + part.start, start + part.stop)), here)
+
+    return torch.cat(collect(store, math.ceil(len(keys) / CHUNK), shard)).unflatten(0, (len(images), count))
 
 
 def file(dataset: str, seed: int | None) -> Path:

@@ -3,25 +3,25 @@
 import math
 import resource
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import UInt8
 from torch import Tensor
 
 from adapt import artefacts, fewshot, methods, teacher
 from adapt import optimiser as optimisers
 from adapt.checkpoint import Checkpoint, collect
 from adapt.clip import Backbone
-from adapt.data import catalogue
 from adapt.data.batches import Batches
-from adapt.data.dataset import Item
-from adapt.data.views import centre, to_tensor
+from adapt.data.dataset import Dataset
+from adapt.data.views import to_tensor
 from adapt.errors import UserError
 from adapt.fit import Record, Store, fit
+from adapt.memory import in_batches, with_classes
 from adapt.methods._method import Method
+from adapt.packs import Pack
 from adapt.params import Section, Views
 from adapt.settings import restore as restore_settings
 from adapt.task import Task
@@ -49,7 +49,7 @@ def describe(
 ) -> dict[str, Any]:
     """What a run is made from; it goes into the metadata of the prompts, and evaluation builds the method from it."""
     made_from = {"preset": preset, "backbone": backbone.name, "weights": backbone.weights}
-    made_from |= {"dataset": dataset, "method": method}
+    made_from |= {"precision": backbone.precision, "dataset": dataset, "method": method}
     return made_from | {"settings": settings.model_dump(), "views": views.model_dump()}
 
 
@@ -67,11 +67,11 @@ def make_task(backbone: Backbone, dataset: str, seed: int) -> Task:
     return Task(backbone, described.template, described.classes, classes, seed)
 
 
-def make_batches(backbone: Backbone, dataset: str, seed: int, *, batch: int, views: Views) -> dict[str, Batches]:
+def make_batches(backbone: Backbone, source: Dataset, seed: int, *, batch: int, views: Views) -> dict[str, Batches]:
     """The training and the validation images of a seed, with the teacher's features of their views."""
-    source, features, made, first = catalogue.load(dataset), teacher.read(dataset, seed, backbone), {}, 0
+    features, made, first = teacher.read(source.name, seed, backbone), {}, 0
     for split in fewshot.SEEDED:
-        items = fewshot.read(dataset, seed, split)
+        items = fewshot.read(source.name, seed, split)
         made[split] = Batches(
             images=[to_tensor(source.image(item.path)) for item in items],
             labels=torch.tensor([item.label for item in items]),
@@ -91,31 +91,36 @@ def make_batches(backbone: Backbone, dataset: str, seed: int, *, batch: int, vie
 def tune(
     name: str,
     backbone: Backbone,
-    dataset: str,
+    source: Dataset,
     seed: int,
     settings: Section,
     views: Views,
     store: Store,
     progress: Callable[[range], Iterable[int]],
 ) -> Tuned:
-    """Run a method on one seed of a dataset."""
-    method = methods.build(name, make_task(backbone, dataset, seed), dict(settings))
+    """Run a method on one seed of a dataset; where memory runs out, go on from the last epoch with fewer at once."""
     optimiser = getattr(settings, "optimiser", None)
-    batches = make_batches(backbone, dataset, seed, batch=optimiser.batch if optimiser else 1, views=views)
-    start = time.perf_counter()
-    method.prepare(batches["train"], batches["val"])
-    prepared = time.perf_counter() - start
-    record = Record()
-    if optimiser:
-        steps = optimisers.steps(optimiser, len(batches["train"]), fewshot.describe(dataset).shots)
-        record = fit(method, batches["train"], optimiser, steps=steps, store=store, progress=progress)
-    record.seconds += prepared
-    lengths = [
-        {"branch": branch, "layer": layer, "length": length}
-        for branch, counts in method.lengths().items()
-        for layer, length in enumerate(counts)
-    ]
-    return Tuned(method.tensors(), lengths, record, peak_memory(backbone.device))
+    batches = make_batches(backbone, source, seed, batch=optimiser.batch if optimiser else 1, views=views)
+    described = fewshot.describe(source.name)
+
+    def run(backbone: Backbone) -> Tuned:
+        method = methods.build(name, make_task(backbone, source.name, seed), dict(settings))
+        start = time.perf_counter()
+        method.prepare(batches["train"], batches["val"])
+        prepared = time.perf_counter() - start
+        record = Record()
+        if optimiser:
+            steps = optimisers.steps(optimiser, len(batches["train"]), described.shots)
+            record = fit(method, batches["train"], optimiser, steps=steps, store=store, progress=progress)
+        record.seconds += prepared
+        lengths = [
+            {"branch": branch, "layer": layer, "length": length}
+            for branch, counts in method.lengths().items()
+            for layer, length in enumerate(counts)
+        ]
+        return Tuned(method.tensors(), lengths, record, peak_memory(backbone.device))
+
+    return with_classes(run, backbone, len(described.classes))
 
 
 def peak_memory(device: torch.device) -> int:
@@ -162,21 +167,43 @@ def restore(name: str, task: Task, dataset: str) -> Method:
     return method.eval()
 
 
-def read_pixels(dataset: str, items: Iterable[Item], size: int) -> dict[str, UInt8[Tensor, "3 size size"]]:
-    """The images as evaluation sees them, by path, each read once."""
-    source = catalogue.load(dataset)
-    return {path: centre(source.image(path), size) for path in dict.fromkeys(item.path for item in items)}
+def score(
+    name: str,
+    backbone: Backbone,
+    dataset: str,
+    seed: int,
+    pack: Pack,
+    paths: Sequence[str],
+    batch: int,
+    store: Checkpoint | None = None,
+) -> tuple[list[int], int]:
+    """What a tuned method says of the images of a pack that `paths` name, and how many numbers it has learned."""
+
+    def run(backbone: Backbone) -> tuple[list[int], int]:
+        tuned = restore(name, make_task(backbone, dataset, seed), dataset)
+        return predict(tuned, backbone, pack, paths, batch, store), tuned.trainable()
+
+    return with_classes(run, backbone, len(fewshot.describe(dataset).classes))
 
 
 @torch.no_grad()
 def predict(
-    method: Method, backbone: Backbone, pixels: list[Tensor], batch: int, store: Checkpoint | None = None
+    method: Method,
+    backbone: Backbone,
+    pack: Pack,
+    paths: Sequence[str],
+    batch: int,
+    store: Checkpoint | None = None,
 ) -> list[int]:
-    """The most likely class of every image."""
+    """The most likely class of every image of a pack that `paths` name."""
     classify = method.classifier()
 
-    def classes(number: int) -> Tensor:
-        part = torch.stack(pixels[number * batch : (number + 1) * batch])
-        return classify(backbone.normalise(part)).argmax(dim=1).cpu()
+    def choose(part: slice) -> Tensor:
+        return classify(backbone.normalise(torch.from_numpy(pack.of(paths[part])))).argmax(dim=1).cpu()
 
-    return torch.cat(collect(store, math.ceil(len(pixels) / batch), classes)).tolist()
+    def shard(number: int) -> Tensor:
+        start = number * batch
+        here = min(batch, len(paths) - start)
+        return torch.cat(in_batches(lambda part: choose(slice(start + part.start, start + part.stop)), here, batch))
+
+    return torch.cat(collect(store, math.ceil(len(paths) / batch), shard)).tolist()

@@ -21,13 +21,12 @@ from typing import Any
 
 import torch
 from ruamel.yaml import YAML
-from torch import Tensor
 from tqdm import tqdm
 
-from adapt import clip, methods, params, runs, settings, tuning
+from adapt import clip, methods, packs, params, runs, settings, tuning
 from adapt import optimiser as optimisers
 from adapt.data import catalogue
-from adapt.data.dataset import Item
+from adapt.data.dataset import Dataset, Item
 from adapt.fit import fit
 
 ROOT = Path("reports/search")
@@ -35,7 +34,8 @@ Job = tuple[params.Params, str, str, int]
 
 base: dict[str, Any]
 backbone: clip.Backbone
-pixels: dict[str, dict[str, Tensor]]
+pixels: dict[str, packs.Pack]
+sources: dict[str, Dataset]
 splits: dict[str, tuple[Item, ...]]
 
 
@@ -67,25 +67,27 @@ def accuracy(job: Job) -> float:
     made = methods.build(method, tuning.make_task(backbone, dataset, seed), dict(settled))
     optimiser = getattr(settled, "optimiser", None)
     batches = tuning.make_batches(
-        backbone, dataset, seed, batch=optimiser.batch if optimiser else 1, views=changed.views
+        backbone, sources[dataset], seed, batch=optimiser.batch if optimiser else 1, views=changed.views
     )
     made.prepare(batches["train"], batches["val"])
     if optimiser:
         steps = optimisers.steps(optimiser, len(batches["train"]), changed.shots)
         fit(made, batches["train"], optimiser, steps=steps)
     made.eval()
-    predicted = tuning.predict(made, backbone, [pixels[dataset][item.path] for item in splits[dataset]], 256)
+    predicted = tuning.predict(made, backbone, pixels[dataset], [item.path for item in splits[dataset]], 256)
     return runs.accuracy(predicted, list(splits[dataset]))
 
 
 def main() -> None:
-    global base, backbone, pixels, splits
+    global base, backbone, pixels, sources, splits
     torch.set_num_threads(1)
     base = YAML(typ="safe").load(Path("params.yaml").read_text())
     plain = params.Params(**base)
     backbone = clip.load(plain.backbone.name, plain.backbone.pretrained, "cpu")
-    splits = {name: catalogue.load(name).val for name in plain.datasets}
-    pixels = {name: tuning.read_pixels(name, items, backbone.size) for name, items in splits.items()}
+    sources = {name: catalogue.load(name, plain.data.home) for name in plain.datasets}
+    splits = {name: source.val for name, source in sources.items()}
+    paths = {name: [item.path for item in items] for name, items in splits.items()}
+    pixels = {name: packs.decode(source, paths[name], backbone.size) for name, source in sources.items()}
     runs_of_one = list(itertools.product(plain.datasets, plain.seeds))
     names, grid = sys.argv[1].split(","), sys.argv[2:]
     table = ROOT / f"{'-'.join(names)}.csv"

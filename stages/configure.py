@@ -17,7 +17,9 @@ def main(
 ) -> None:
     """Write data/settings/ and data/checked."""
     sections = {"context": context, "prune": prune, "distill": distill, "optimiser": optimiser}
-    for method in sorted({*methods, *knobs}):  # also those that wait to be asked for
+    settings.check_towers(methods, backbone.name)
+    waiting = {method for method in knobs if settings.fits(method, backbone.name)}
+    for method in sorted({*methods, *waiting}):  # also those that wait to be asked for
         settings.settle(method, datasets[0], shots, backbone.name, knobs, sections)
     with artefacts.folder(settings.ROOT) as root:
         for dataset in datasets:

@@ -4,8 +4,9 @@ from itertools import chain
 
 import torch
 
-from adapt import clip, fewshot, parallel, params, runs, stage, tuning
+from adapt import clip, fewshot, packs, parallel, params, runs, stage, tuning
 from adapt.checkpoint import Checkpoint
+from adapt.data import catalogue
 
 
 def main(
@@ -14,15 +15,20 @@ def main(
     preset: str,
     shots: int,
     seeds: list[int],
+    data: params.Data,
     backbone: params.Backbone,
     evaluate: params.Evaluate,
     runtime: params.Runtime,
 ) -> None:
     """Write runs/<dataset>/<method>/seed_<s>/."""
     torch.set_num_threads(1)  # the seeds run side by side
-    frozen = clip.load(backbone.name, backbone.pretrained, runtime.device)
+    frozen = clip.load(backbone.name, backbone.pretrained, runtime.device, runtime.precision, runtime.classes_at_once)
     splits = {seed: fewshot.read(dataset, seed, evaluate.split) for seed in seeds}
-    pixels = tuning.read_pixels(dataset, chain(*splits.values()), frozen.size)
+    paths = {seed: [item.path for item in items] for seed, items in splits.items()}
+    if evaluate.split == "test":
+        pack = packs.read(dataset, frozen.size)
+    else:  # few, and each seed's own
+        pack = packs.decode(catalogue.load(dataset, data.home), chain(*paths.values()), frozen.size)
 
     stores = {}
     for seed in seeds:
@@ -31,12 +37,11 @@ def main(
     stage.say_kept(f"evaluate {dataset} {method}", stores.values())
 
     def predict(seed: int) -> tuple[list[int], int]:
-        tuned = tuning.restore(method, tuning.make_task(frozen, dataset, seed), dataset)
-        chosen = [pixels[item.path] for item in splits[seed]]
-        return tuning.predict(tuned, frozen, chosen, evaluate.batch, stores[seed]), tuned.trainable()
+        return tuning.score(method, frozen, dataset, seed, pack, paths[seed], evaluate.batch, stores[seed])
 
     predicted = parallel.for_each(predict, seeds, processes=runtime.processes, device=frozen.device)
     facts = {"preset": preset, "backbone": frozen.name, "weights": frozen.weights}
+    facts |= {"precision": frozen.precision}
     facts |= {"dataset": dataset, "method": method, "shots": shots, "split": evaluate.split}
     scores = runs.write(dataset, method, splits, dict(zip(seeds, predicted, strict=True)), facts)
     for store in stores.values():

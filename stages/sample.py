@@ -3,11 +3,12 @@
 from adapt import fewshot, stage
 from adapt.data import catalogue
 from adapt.data.sampling import sample
+from adapt.params import Data
 
 
-def main(dataset: str, shots: int, seeds: list[int]) -> None:
+def main(dataset: str, shots: int, seeds: list[int], data: Data) -> None:
     """Write data/fewshot/<dataset>/."""
-    found = catalogue.load(dataset)
+    found = catalogue.load(dataset, data.home)
     subsets = {seed: sample(found.train, found.val, shots, seed) for seed in seeds}
     fewshot.write(found, subsets, shots)
     for name, images in subsets[seeds[0]].short:

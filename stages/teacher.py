@@ -6,18 +6,27 @@ from adapt import artefacts, clip, fewshot, parallel, stage
 from adapt import teacher as cache
 from adapt.checkpoint import Checkpoint
 from adapt.data import catalogue
-from adapt.data.views import centre, to_tensor
-from adapt.params import Backbone, Runtime, Teacher, Views
+from adapt.data.dataset import centre
+from adapt.data.views import to_tensor
+from adapt.params import Backbone, Data, Runtime, Teacher, Views
 
 
 def main(
-    dataset: str, preset: str, seeds: list[int], backbone: Backbone, views: Views, teacher: Teacher, runtime: Runtime
+    dataset: str,
+    preset: str,
+    seeds: list[int],
+    data: Data,
+    backbone: Backbone,
+    views: Views,
+    teacher: Teacher,
+    runtime: Runtime,
 ) -> None:
     """Write data/teacher/<dataset>/."""
     torch.set_num_threads(1)  # the seeds run side by side
-    frozen = clip.load(backbone.name, backbone.pretrained, runtime.device)
-    described, source = fewshot.describe(dataset), catalogue.load(dataset)
+    frozen = clip.load(backbone.name, backbone.pretrained, runtime.device, runtime.precision, runtime.classes_at_once)
+    described, source = fewshot.describe(dataset), catalogue.load(dataset, data.home)
     made_from = {"preset": preset, "backbone": frozen.name, "weights": frozen.weights, "dataset": dataset}
+    made_from |= {"precision": frozen.precision}
     settings = {"count": teacher.views, "scale": views.scale, "flip": views.flip}
     stores = {
         (seed, split): Checkpoint.of(
@@ -35,11 +44,14 @@ def main(
     def embed(seed: int) -> dict[str, torch.Tensor]:
         found, first = {}, 0
         for split in fewshot.SEEDED:
-            originals = [source.image(item.path) for item in fewshot.read(dataset, seed, split)]
-            pixels = [to_tensor(image) for image in originals]
+            pixels, centres = [], []
+            for item in fewshot.read(dataset, seed, split):
+                image = source.image(item.path)
+                pixels.append(to_tensor(image))
+                centres.append(torch.from_numpy(centre(image, frozen.size)))
             store = stores[seed, split]
             found[f"{split}.views"] = cache.embed_views(frozen, pixels, seed, first=first, store=store, **settings)
-            found[f"{split}.frozen"] = cache.embed_images(frozen, (centre(image, frozen.size) for image in originals))
+            found[f"{split}.frozen"] = cache.embed_images(frozen, centres)
             first += len(pixels)
         return found
 

@@ -3,6 +3,7 @@
 import torch
 
 from adapt import artefacts, clip, parallel, params, settings, stage, tuning
+from adapt.data import catalogue
 
 
 def main(
@@ -10,21 +11,22 @@ def main(
     method: str,
     preset: str,
     seeds: list[int],
+    data: params.Data,
     backbone: params.Backbone,
     views: params.Views,
     runtime: params.Runtime,
 ) -> None:
     """Write data/tuned/<dataset>/<method>/seed_<s>/."""
     torch.set_num_threads(1)  # the seeds run side by side
-    frozen = clip.load(backbone.name, backbone.pretrained, runtime.device)
-    settled = settings.read(dataset, method)
+    frozen = clip.load(backbone.name, backbone.pretrained, runtime.device, runtime.precision, runtime.classes_at_once)
+    source, settled = catalogue.load(dataset, data.home), settings.read(dataset, method)
     made_from = tuning.describe(frozen, preset, dataset, method, settled, views)
     stores = {seed: tuning.checkpoint(made_from, seed, runtime.checkpoint_seconds) for seed in seeds}
     stage.say_kept(f"train {dataset} {method}", stores.values())
 
     def tune(seed: int) -> tuning.Tuned:
         progress = stage.bar(f"{dataset} {method} seed {seed}", seeds.index(seed), "epoch")
-        return tuning.tune(method, frozen, dataset, seed, settled, views, stores[seed], progress)
+        return tuning.tune(method, frozen, source, seed, settled, views, stores[seed], progress)
 
     tuned = parallel.for_each(tune, seeds, processes=runtime.processes, device=frozen.device)
     with artefacts.folder(tuning.ROOT / dataset / method) as path:

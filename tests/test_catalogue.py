@@ -124,7 +124,7 @@ def test_missing_images_say_what_gets_them(tmp_path):
         catalogue.load("dtd", tmp_path)
     assert str(error.value) == (
         f"dataset dtd: its images are not in {tmp_path}/dtd/images (no banded there); get it with "
-        "`python -m adapt data fetch dtd`, or say with ADAPT_DATA where your datasets are"
+        "`python -m adapt data fetch dtd`, or say with data.root (or ADAPT_DATA) where your datasets are"
     )
 
 

@@ -36,6 +36,7 @@ RULES = (
     Rule("adapt.methods", ("adapt.fit",)),
     # what needs no torch starts in a second
     Rule("stages.sample", TORCH),
+    Rule("stages.pack", TORCH),
     Rule("stages.report", TORCH),
     Rule("adapt.report", TORCH),
     Rule("adapt.data", TORCH, ON_TENSORS),

@@ -58,6 +58,18 @@ def test_params_accept_it_under_the_root_of_the_environment(birds, monkeypatch):
         load_params(path)
 
 
+def test_params_accept_it_under_their_own_root(birds):
+    from adapt.params import load as load_params
+
+    path = birds.parent / "params.yaml"
+    text = Path("params.yaml").read_text().replace("- digits\n", "- my_birds\n")
+    path.write_text(text.replace("root: null", f"root: {birds.parent}"))
+    assert load_params(path).datasets[0] == "my_birds" in catalogue.names(load_params(path).data.home)
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"datasets\[0\]: unknown dataset 'my_birds'"):
+        load_params(path)
+
+
 def test_split_is_drawn_once_and_outlives_new_images(birds):
     first = load(birds)
     put(birds / "robin" / "new.jpg")

@@ -29,7 +29,7 @@ def work(seed):
         return number
     return collect(stores[seed], 100_000, part)
 
-stores = {seed: Checkpoint(f"work/{seed}", "f" * 64, 1e9) for seed in (1, 2, 3)}
+stores = {seed: Checkpoint(f"seeds/{seed}", "f" * 64, 1e9) for seed in (1, 2, 3)}
 stage.guard(lambda: parallel.for_each(work, [1, 2, 3], processes=PROCESSES, device=torch.device("cpu")))
 """
 
@@ -68,7 +68,7 @@ def wait_for(fact) -> None:
 
 
 def kept(folder: Path) -> list[str]:
-    return sorted(path.name[0] for path in folder.glob(".scratch/work/*.pt"))
+    return sorted(path.name[0] for path in folder.glob(".scratch/seeds/*.pt"))
 
 
 @pytest.mark.parametrize("processes", [1, 3])

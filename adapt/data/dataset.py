@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from adapt.errors import UserError
@@ -65,6 +66,20 @@ def inside(path: str, source: Path) -> str:
 def open_inside(home: Path, path: str) -> Image.Image:
     """The image of a path below a folder, not decoded yet; Pillow refuses more than 179 million pixels."""
     return Image.open(home / inside(path, home))
+
+
+def centre(image: Image.Image, size: int) -> NDArray[np.uint8]:
+    """The pixels [3, size, size] that evaluation sees: CLIP's bicubic resize of the shorter edge and centre crop.
+
+    The same as torchvision's, without importing it.
+    """
+    width, height = image.size
+    short = min(width, height)
+    width, height = int(size * width / short), int(size * height / short)
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
+    return np.array(image.crop((left, top, left + size, top + size))).transpose(2, 0, 1)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

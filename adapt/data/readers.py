@@ -28,7 +28,7 @@ def read(name: str, entry: Entry, root: Path) -> Dataset:
     if home is None:
         raise UserError(
             f"dataset {name}: its images are not in {root / entry.images[0]} (no {entry.holds[0]} there); {get(name)}, "
-            "or say with ADAPT_DATA where your datasets are"
+            "or say with data.root (or ADAPT_DATA) where your datasets are"
         )
     match entry.split:
         case Json() as split:

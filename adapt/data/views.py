@@ -49,13 +49,6 @@ def box(generator: np.random.Generator, height: int, width: int, scale: list[flo
     return 0, 0, height, width
 
 
-def centre(image: Image.Image, size: int) -> UInt8[Tensor, "3 size size"]:
-    """The pixels that evaluation sees: CLIP's resize of the shorter edge and centre crop."""
-    rgb: Any = image  # torchvision takes PIL images here, its annotations do not say so
-    resized = transforms.resize(rgb, [size], interpolation=InterpolationMode.BICUBIC)
-    return transforms.pil_to_tensor(transforms.center_crop(resized, [size, size]))
-
-
 def stack(images: list[Tensor], keys: list[tuple[int, int, int]], **settings: Any) -> UInt8[Tensor, "b 3 size size"]:
     """The views of several images."""
     return torch.stack([view(image, key, **settings) for image, key in zip(images, keys, strict=True)])

@@ -16,6 +16,7 @@ class Deep(Towers):
     """
 
     place = 1
+    enters_image = True
 
     def text_prompts(self) -> list[Float[Tensor, "t d"]]:
         """One prompt a layer down to the depth; none for a text branch left as it is."""
@@ -27,20 +28,20 @@ class Deep(Towers):
 
     def stream(self, branch: str) -> Stream:
         """Prompts set anew down to the depth, then carried on."""
-        model, layers = self.task.backbone.model, self.task.backbone.layers[branch]
+        backbone = self.task.backbone
         prompts = self.text_prompts() if branch == "text" else self.image_prompts()
         if not prompts:
             return PLAIN
         first, *deeper = prompts
-        position = model.positional_embedding[1 : len(first) + 1]
-        first = first + position if branch == "text" else model.visual.ln_pre(first)
-        return Stream([first, *deeper, *[None] * (layers - len(prompts))])
+        position = backbone.text.positional_embedding[1 : len(first) + 1]
+        first = first + position if branch == "text" else backbone.model.visual.ln_pre(first)
+        return Stream([first, *deeper, *[None] * (backbone.layers[branch] - len(prompts))])
 
 
 def without_words(task: Task, words: str, tokens: int) -> TextInput:
     """`WORDS {class}.` for every class, without the first `tokens` words, which a prompt replaces."""
     texts = task.backbone.tokenize([f"{opening(task, words)} {name}." for name in task.classes])
-    return split_shared(task.backbone.model, texts, context=tokens)
+    return split_shared(task.backbone.text, texts, context=tokens)
 
 
 def text_parameters(task: Task, words: str, tokens: int, depth: int, std: float) -> nn.ParameterList:

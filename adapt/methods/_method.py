@@ -22,6 +22,7 @@ class Method(nn.Module):
     """
 
     tuned: ClassVar[bool] = True  # by gradient steps: the knobs then have an `optimiser`
+    enters_image: ClassVar[bool] = False  # puts something into the image tower's layers: it has to be a plain ViT
 
     @classmethod
     def agree(cls, settings: Any) -> None:

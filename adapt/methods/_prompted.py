@@ -19,6 +19,8 @@ class Prompted(Towers):
     Loss (stated): cross-entropy + λ_text · distance over classes + λ_image · distance over instances.
     """
 
+    enters_image = True
+
     def __init__(self, task: Task, prompts: Prompts, distill: Distill | None):
         super().__init__(task)
         self.prompts = prompts.to(task.backbone.device)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from adapt.data.batches import Batch
 from adapt.distill import Features, logits
-from adapt.encoders import PLAIN, Stream, TextInput, encode_image, encode_text
+from adapt.encoders import PLAIN, Stream, TextInput
 from adapt.methods._method import Classifier, Method
 from adapt.prompts import BRANCHES
 
@@ -48,15 +48,15 @@ class Towers(Method):
         """Normalised embeddings of the classes; once only where nothing learned enters them."""
         if self.fixed_text is not None:
             return self.fixed_text
-        model = self.task.backbone.model
-        found = F.normalize(encode_text(model, self.text(), self.stream("text"), place=self.place), dim=-1)
+        encode = self.task.backbone.encode_text
+        found = F.normalize(encode(self.text(), self.stream("text"), place=self.place), dim=-1)
         if torch.is_grad_enabled() and not found.requires_grad:
             self.fixed_text = found
         return found
 
     def image_features(self, images: Float[Tensor, "b 3 y x"]) -> Float[Tensor, "b f"]:
         """Normalised embeddings of images."""
-        return F.normalize(encode_image(self.task.backbone.model, images, self.stream("image")), dim=-1)
+        return F.normalize(self.task.backbone.encode_image(images, self.stream("image")), dim=-1)
 
     def losses(self, batch: Batch) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Cross-entropy and the method's own terms."""

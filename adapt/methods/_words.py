@@ -25,7 +25,7 @@ def random_tokens(shape: tuple[int, ...], std: float, task: Task, salt: int = 0)
 def embed_words(backbone: Backbone, words: str) -> Float[Tensor, "t d"]:
     """The embeddings of the tokens of some words, without positions."""
     tokens = backbone.tokenize([words])[0]
-    return backbone.model.token_embedding(tokens[1 : int(tokens.argmax())]).detach().clone()
+    return backbone.text.token_embedding(tokens[1 : int(tokens.argmax())]).detach().clone()
 
 
 def written(name: str, tokens: int, class_place: str = "end") -> str:

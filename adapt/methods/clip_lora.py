@@ -25,6 +25,8 @@ class ClipLora(Towers):
     they share (ours: the authors encode those once a class).
     """
 
+    enters_image = True
+
     def __init__(self, task: Task, *, rank: Count, alpha: Weight, dropout: Share, template: Template | None):
         super().__init__(task)
         device = task.backbone.device

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adapt.data.batches import Batch
-from adapt.encoders import Stream, encode_text, split_shared
+from adapt.encoders import Stream, split_shared
 from adapt.methods._method import Classifier
 from adapt.methods._towers import Towers
 from adapt.methods._words import embed_words, opening
@@ -35,15 +35,15 @@ class CoCoop(Towers):
                 nn.Linear(max(1, features // narrowing), width),
             ).to(backbone.device)
         tokens = backbone.tokenize([f"{words} {name}." for name in task.classes])
-        self.words = split_shared(backbone.model, tokens, context=len(self.context))
+        self.words = split_shared(backbone.text, tokens, context=len(self.context))
 
     def logits(self, images: Float[Tensor, "b 3 y x"]) -> Float[Tensor, "b c"]:
         """Each image against the classes as it sees them."""
         backbone, seen = self.task.backbone, self.image_features(images)
         t = len(self.context)
-        contexts = self.context + self.net(seen)[:, None] + backbone.model.positional_embedding[1 : t + 1]
+        contexts = self.context + self.net(seen)[:, None] + backbone.text.positional_embedding[1 : t + 1]
         rest = [None] * (backbone.layers["text"] - 1)
-        texts = [encode_text(backbone.model, self.words, Stream([c, *rest]), place=self.place) for c in contexts]
+        texts = [backbone.encode_text(self.words, Stream([c, *rest]), place=self.place) for c in contexts]
         text = F.normalize(torch.stack(texts), dim=-1)
         return backbone.scale * torch.einsum("bf,bcf->bc", seen, text)
 

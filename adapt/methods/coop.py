@@ -61,16 +61,16 @@ class Coop(Towers):
 
     def positioned(self) -> Float[Tensor, "... t d"]:
         """The context with the embeddings of its positions."""
-        return self.context + self.task.backbone.model.positional_embedding[self.slots]
+        return self.context + self.task.backbone.text.positional_embedding[self.slots]
 
     def text(self) -> TextInput:
         """The classes' own tokens after the context, or all of the text with the context in its place."""
-        model, tokens = self.task.backbone.model, self.tokens
+        tower, tokens = self.task.backbone.text, self.tokens
         if self.shared:
-            return split_shared(model, tokens, context=self.context.shape[0])
+            return split_shared(tower, tokens, context=self.context.shape[0])
         rows = torch.arange(len(tokens), device=tokens.device)[:, None]
         values = self.positioned().expand(*self.slots.shape, -1)
-        return cut(embed(model, tokens).index_put((rows, self.slots), values), tokens.argmax(dim=1), shared=1)
+        return cut(embed(tower, tokens).index_put((rows, self.slots), values), tokens.argmax(dim=1), shared=1)
 
     def stream(self, branch: str) -> Stream:
         """A context that all classes share; whatever else there is stands in the text."""

@@ -10,7 +10,6 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from adapt.data.batches import Batches
-from adapt.encoders import encode_image
 from adapt.methods._method import Classifier, Method
 from adapt.params import Count, Positive
 from adapt.task import Task
@@ -66,8 +65,8 @@ class LinearProbe(Method):
 
     def classifier(self) -> Classifier:
         """Logits from frozen features."""
-        model = self.task.backbone.model
-        return lambda images: encode_image(model, images) @ self.weight.T + self.bias
+        encode = self.task.backbone.encode_image
+        return lambda images: encode(images) @ self.weight.T + self.bias
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Weights and biases, on the backbone's device."""

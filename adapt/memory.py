@@ -1,0 +1,64 @@
+"""What is done where the device has too little memory: the work is cut smaller, and a message says so."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+import torch
+
+from adapt.clip import Backbone
+from adapt.errors import UserError
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+def in_batches(work: Callable[[slice], T], count: int, batch: int) -> list[T]:
+    """`work(slice)` for consecutive slices of `count` images, `batch` at a time, half as many where memory runs out.
+
+    Raises: torch.OutOfMemoryError where it does not even hold one.
+    """
+    parts, start = [], 0
+    while start < count:
+        try:
+            parts.append(work(slice(start, min(start + batch, count))))
+            start += batch
+            continue
+        except torch.OutOfMemoryError:
+            if batch == 1:
+                raise
+        batch = batch // 2  # after the handler: what the error held is free now
+        release(f"out of memory: going on with {batch} images at a time")
+    return parts
+
+
+def with_classes(work: Callable[[Backbone], T], backbone: Backbone, classes: int) -> T:
+    """`work(backbone)`, again with half as many classes encoded at once for as long as memory runs out.
+
+    Raises: UserError where it does not even hold one class at a time.
+    """
+    while True:
+        try:
+            return work(backbone)
+        except torch.OutOfMemoryError:
+            pass
+        now = min(backbone.classes_at_once or classes, classes)
+        if now == 1:
+            raise UserError(
+                "the device has too little memory even for one class and one image at a time, or for a training batch; "
+                "lower `batch` in the params (knobs.<method>.optimiser or optimiser), set runtime.precision to "
+                "bfloat16, or free the device"
+            )
+        backbone = replace(backbone, classes_at_once=now // 2)
+        release(
+            f"out of memory with {now} classes at a time: going on with {now // 2}; to begin with as many, set "
+            f"runtime.classes_at_once: {now // 2} in the params"
+        )
+
+
+def release(message: str) -> None:
+    """Say what happens now, and give back the memory that torch keeps for later."""
+    log.warning(message)
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,166 @@
+"""What the paper preset costs: disk, optimiser steps, and on this device a step's time, evaluation's rate and memory.
+
+    python -m benchmarks.paper                      # 10, 100 and 1000 classes; on a CPU the last takes minutes
+    python -m benchmarks.paper 10,100 bfloat16      # other numbers of classes, another precision
+
+The backbone is the preset's with random weights: its speed does not depend on them, and nothing is downloaded. Hours
+are computed for `adapt` alone: steps times a step's time, linear between the numbers of classes that were measured,
+plus test images over evaluation's rate. Other methods take the steps that are listed, each at a cost of its own.
+"""
+
+import multiprocessing
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from ruamel.yaml import YAML
+from torch import Tensor
+from torch.nn import functional as F
+
+from adapt import architecture, clip, methods, optimiser, params, settings, tuning, weights
+from adapt.data.batches import Batch
+from adapt.data.entries import entries
+from adapt.supply.listing import GIB, download
+from adapt.supply.sources import supplies
+from adapt.task import Task
+
+CLASSES = (10, 100, 1000)
+STEPS = 5  # timed, after one that is not
+WORDS = ("spotted", "tall", "quick", "old", "grey", "red", "new", "small", "wild", "round")
+SECTIONS = ("context", "prune", "distill", "optimiser")
+
+
+class Cost(NamedTuple):
+    """What was measured for a number of classes."""
+
+    classes: int
+    step: float  # seconds
+    rate: float  # test images a second
+    memory: int  # bytes, the most that was held: on the GPU, else by a process that did nothing else
+
+
+def preset() -> params.Params:
+    """The paper's params."""
+    return params.Params(**YAML(typ="safe").load(params.compose(["preset=paper"])))
+
+
+def settle(paper: params.Params, method: str, dataset: str) -> Any:
+    """A method's settings on a dataset."""
+    sections = {name: getattr(paper, name) for name in SECTIONS}
+    return settings.settle(method, dataset, paper.shots, paper.backbone.name, paper.knobs, sections)
+
+
+def steps(paper: params.Params, method: str, dataset: str) -> int:
+    """Optimiser steps of one seed, in the last phase; none of a method that is not tuned by steps."""
+    section = getattr(settle(paper, method, dataset), "optimiser", None)
+    if section is None:
+        return 0
+    per_epoch = max(1, entries()[dataset].classes * paper.shots // section.batch)
+    return optimiser.steps(section, per_epoch, paper.shots)
+
+
+def measure(count: int, precision: clip.Precision) -> Cost:
+    """Time `adapt`'s steps at its full length, and its evaluation, with so many classes."""
+    paper, device = preset(), torch.device(clip.choose_device("auto"))
+    clip.choose_products(precision)
+    model = weights.untrained(paper.backbone.name, device)
+    backbone = replace(clip.freeze(paper.backbone.name, model, device), precision=precision)
+    names = [f"{WORDS[i % 10]} {WORDS[i // 10 % 10]} thing {i}" for i in range(count)]
+    features = F.normalize(torch.randn(count, model.visual.output_dim, device=device), dim=-1)
+    task = Task(backbone, "a photo of a {}.", names, features, seed=1)
+    method = methods.build("adapt", task, dict(settle(paper, "adapt", paper.datasets[0])))
+    batch = few(backbone, paper.optimiser.batch, features)
+    made = optimiser.build(paper.optimiser, method.parameters())
+
+    def step() -> None:
+        made.zero_grad(set_to_none=True)
+        method.losses(batch)[0].backward()
+        made.step()
+
+    second = seconds(step, device)
+    many = few(backbone, 256 if device.type == "cuda" else 32, features).images
+    with torch.no_grad():
+        classify = method.eval().classifier()
+        rate = len(many) / seconds(lambda: classify(many), device)
+    return Cost(count, second, rate, tuning.peak_memory(device))
+
+
+def few(backbone: clip.Backbone, count: int, features: Tensor) -> Batch:
+    """A batch of noise."""
+    images = torch.randn(count, 3, backbone.size, backbone.size, device=backbone.device)
+    labels = torch.arange(count, device=backbone.device) % len(features)
+    return Batch(images, labels, features[labels])
+
+
+def seconds(work: Callable[[], object], device: torch.device) -> float:
+    """The median time of some work, after once without a clock."""
+    times = []
+    for _ in range(STEPS + 1):
+        start = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[1:])
+
+
+def hours(paper: params.Params, costs: Sequence[Cost]) -> float:
+    """Hours of `adapt` on all datasets and seeds, tuning and evaluation."""
+    found = 0.0
+    for dataset in paper.datasets:
+        entry = entries()[dataset]
+        step, each = (
+            float(np.interp(entry.classes, [cost.classes for cost in costs], values))
+            for values in ([cost.step for cost in costs], [1 / cost.rate for cost in costs])
+        )
+        found += len(paper.seeds) * (steps(paper, "adapt", dataset) * step + entry.sizes.test * each)
+    return found / 3600
+
+
+def say_sizes(paper: params.Params) -> None:
+    """Downloads, packed test images and steps by dataset, then steps by method."""
+    size = architecture.size(paper.backbone.name)
+    print("dataset          classes  test images   download   packed GiB  steps of adapt per seed")
+    total = 0
+    for dataset in paper.datasets:
+        entry = entries()[dataset]
+        packed = entry.sizes.test * 3 * size * size
+        total += packed
+        got = download(supplies()[dataset])
+        count = steps(paper, "adapt", dataset)
+        print(f"{dataset:16s} {entry.classes:7d} {entry.sizes.test:12,d} {got:>10s} {packed / GIB:12.2f} {count:24,d}")
+    print(f"packed in all: {total / GIB:.1f} GiB; DVC's cache holds it once more, unless it links (docs/paper.md)\n")
+    print("steps over all datasets, one seed (searching phases not counted)")
+    for method in paper.methods:
+        print(f"  {method:14s} {sum(steps(paper, method, dataset) for dataset in paper.datasets):9,d}")
+
+
+def main() -> None:
+    counts = [int(count) for count in sys.argv[1].split(",")] if len(sys.argv) > 1 else CLASSES
+    precision: Any = sys.argv[2] if len(sys.argv) > 2 else "float32"
+    paper = preset()
+    say_sizes(paper)
+    where = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    print(f"\n{paper.backbone.name}, {precision}, torch {torch.__version__}, {where}; adapt at its full length")
+    print("classes  step ms  evaluation images/s  peak memory GB")
+    costs = []
+    for count in counts:  # each in a process of its own, so that its memory is its own
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            costs.append(pool.apply(measure, (count, precision)))
+        cost = costs[-1]
+        print(f"{count:7d} {cost.step * 1e3:8.0f} {cost.rate:20.1f} {cost.memory / 1e9:15.2f}", flush=True)
+    least, most = (bound(entries()[name].classes for name in paper.datasets) for bound in (min, max))
+    if min(counts) <= least and max(counts) >= most:
+        runs = f"{len(paper.datasets)} datasets, {len(paper.seeds)} seeds"
+        print(f"adapt, {runs}: {hours(paper, costs):.1f} hours by this")
+    else:
+        print(f"no hours: they need measurements from {least} to {most} classes")
+
+
+if __name__ == "__main__":
+    main()
