@@ -177,7 +177,7 @@ def test_shared_context_equals_the_plain_path(task, batches, relative_error):
     """The context as what all classes share, or as a part of every class's own text."""
     losses, gradients = [], []
     for shared in (True, False):
-        method = build("coop", task, tokens=4)
+        method = build("coop", task, tokens=4, class_specific=False)
         method.shared = shared
         loss = method.losses(batches.batch(0, 0))[0]
         loss.backward()
@@ -188,7 +188,7 @@ def test_shared_context_equals_the_plain_path(task, batches, relative_error):
 
 
 def test_words_stand_at_the_end_of_the_context(task):
-    context = build("coop", task, tokens=6, words="a photo of a").context
+    context = build("coop", task, tokens=6, words="a photo of a", class_specific=False).context
     tokens = task.backbone.tokenize(["a photo of a"])[0, 1:5]
     assert torch.equal(context[2:], task.backbone.model.token_embedding(tokens))
 

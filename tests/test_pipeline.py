@@ -131,5 +131,5 @@ def test_wrong_knob_is_refused_before_any_work(project):
     path.write_text(text.replace("    tokens: null", "    tokns: null", 1))
     said = fail(project, "dvc", "repro")
     path.write_text(text)
-    assert "error: params.yaml: knobs.coop.tokns: unknown key; did you mean 'tokens'?" in said
+    assert "params.yaml: knobs.coop.tokns: unknown key; did you mean 'tokens'?" in said
     assert stages_run(said) == {"configure"} and "Traceback" not in said
