@@ -14,23 +14,29 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-def in_batches(work: Callable[[slice], T], count: int, batch: int) -> list[T]:
-    """`work(slice)` for consecutive slices of `count` images, `batch` at a time, half as many where memory runs out.
+class Portions:
+    """How many images are worked on at a time: `size`, and half as many each time that memory runs out."""
 
-    Raises: torch.OutOfMemoryError where it does not even hold one.
-    """
-    parts, start = [], 0
-    while start < count:
-        try:
-            parts.append(work(slice(start, min(start + batch, count))))
-            start += batch
-            continue
-        except torch.OutOfMemoryError:
-            if batch == 1:
-                raise
-        batch = batch // 2  # after the handler: what the error held is free now
-        release(f"out of memory: going on with {batch} images at a time")
-    return parts
+    def __init__(self, size: int):
+        self.size = size
+
+    def each(self, work: Callable[[slice], T], wanted: range) -> list[T]:
+        """`work(slice)` for consecutive slices of the numbers `wanted`.
+
+        Raises: torch.OutOfMemoryError where memory does not even hold one.
+        """
+        parts, start = [], wanted.start
+        while start < wanted.stop:
+            try:
+                parts.append(work(slice(start, min(start + self.size, wanted.stop))))
+                start += self.size
+                continue
+            except torch.OutOfMemoryError:
+                if self.size == 1:
+                    raise
+            self.size //= 2  # after the handler: what the error held is free now
+            release(f"out of memory: going on with {self.size} images at a time")
+        return parts
 
 
 def with_classes(work: Callable[[Backbone], T], backbone: Backbone, classes: int) -> T:

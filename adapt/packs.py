@@ -108,7 +108,7 @@ def fill(
             return str(error)
         return None
 
-    found = parallel.run(put, range(len(paths)), processes=workers, chunk=CHUNK)
+    found = parallel.run(put, range(len(paths)), processes=workers, chunk=CHUNK, knob="runtime.workers")
     problems = [problem for problem in progress(found, total=len(paths)) if problem]
     if problems:
         more = [f"… and {len(problems) - NAMED} more"] if len(problems) > NAMED else []

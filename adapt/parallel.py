@@ -22,11 +22,13 @@ T = TypeVar("T")
 
 def for_each(work: Callable[[int], T], seeds: Iterable[int], *, processes: int, device: "Device") -> list[T]:
     """`work(seed)` for every seed, in order; on a GPU one after the other."""
-    return list(run(work, seeds, processes=processes if device.type == "cpu" else 1))
+    return list(run(work, seeds, processes=processes if device.type == "cpu" else 1, knob="runtime.processes"))
 
 
-def run(work: Callable[[Item], T], items: Iterable[Item], *, processes: int, chunk: int = 1) -> Iterator[T]:
+def run(work: Callable[[Item], T], items: Iterable[Item], *, processes: int, knob: str, chunk: int = 1) -> Iterator[T]:
     """`work(item)` for every item, in order, as they are done; a process takes `chunk` items at a time.
+
+    knob: what in the params says how many processes, for the message when one is killed
 
     The processes are forked, so that what was loaded before (backbone, images) is there and shared. Set one thread
     before anything else is computed: a thread pool does not survive a fork.
@@ -47,8 +49,8 @@ def run(work: Callable[[Item], T], items: Iterable[Item], *, processes: int, chu
             raise
         except BrokenProcessPool:
             raise UserError(
-                "the process of a seed was killed, perhaps for lack of memory; set runtime.processes lower if so, and "
-                "run again: it goes on where it stopped"
+                f"a process was killed, perhaps for lack of memory; set {knob} lower if so, and run again: what was "
+                "saved is kept"
             ) from None
 
 

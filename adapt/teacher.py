@@ -15,7 +15,7 @@ from adapt.checkpoint import Checkpoint, collect
 from adapt.clip import Backbone
 from adapt.data import views
 from adapt.encoders import split_shared
-from adapt.memory import in_batches, with_classes
+from adapt.memory import Portions, with_classes
 
 ROOT = Path("data/teacher")
 NAMED_TEMPLATES = {"openai": OPENAI_IMAGENET_TEMPLATES, "simple": SIMPLE_IMAGENET_TEMPLATES}
@@ -41,13 +41,15 @@ def ensemble(features: Float[Tensor, "m c f"]) -> Float[Tensor, "c f"]:
 
 def embed_images(backbone: Backbone, pixels: Sequence[UInt8[Tensor, "3 y x"]]) -> Float[Tensor, "n f"]:
     """Features of images, not normalised, some at a time."""
-    return embed(backbone, lambda part: torch.stack(list(pixels[part])), len(pixels))
+    return embed(backbone, lambda part: torch.stack(list(pixels[part])), range(len(pixels)), Portions(CHUNK))
 
 
 @torch.no_grad()
-def embed(backbone: Backbone, make: Callable[[slice], UInt8[Tensor, "b 3 y x"]], count: int) -> Float[Tensor, "n f"]:
-    """Features of `count` images, of which `make` gives a slice at a time."""
-    parts = in_batches(lambda part: backbone.encode_image(backbone.normalise(make(part))).cpu(), count, CHUNK)
+def embed(
+    backbone: Backbone, make: Callable[[slice], UInt8[Tensor, "b 3 y x"]], wanted: range, fitting: Portions
+) -> Float[Tensor, "n f"]:
+    """Features of the images that are numbered `wanted`, of which `make` gives a slice at a time."""
+    parts = fitting.each(lambda part: backbone.encode_image(backbone.normalise(make(part))).cpu(), wanted)
     return torch.cat(parts)
 
 
@@ -68,16 +70,16 @@ def embed_views(
     """
     keys = [(seed, first + number, view) for number in range(len(images)) for view in range(count)]
 
+    fitting = Portions(CHUNK)
+
     def make(part: slice) -> Tensor:
         chosen = [images[number - first] for _, number, _ in keys[part]]
         return views.stack(chosen, keys[part], size=backbone.size, scale=scale, flip=flip)
 
-    def shard(number: int) -> Tensor:
-        start = number * CHUNK
-        here = min(CHUNK, len(keys) - start)
-        return embed(backbone, lambda part: make(slice(start + part.start, start + part.stop)), here)
+    def part(number: int) -> Tensor:
+        return embed(backbone, make, range(len(keys))[number * CHUNK : (number + 1) * CHUNK], fitting)
 
-    return torch.cat(collect(store, math.ceil(len(keys) / CHUNK), shard)).unflatten(0, (len(images), count))
+    return torch.cat(collect(store, math.ceil(len(keys) / CHUNK), part)).unflatten(0, (len(images), count))
 
 
 def file(dataset: str, seed: int | None) -> Path:

@@ -19,7 +19,7 @@ from adapt.data.dataset import Dataset
 from adapt.data.views import to_tensor
 from adapt.errors import UserError
 from adapt.fit import Record, Store, fit
-from adapt.memory import in_batches, with_classes
+from adapt.memory import Portions, with_classes
 from adapt.methods._method import Method
 from adapt.packs import Pack
 from adapt.params import Section, Views
@@ -188,22 +188,15 @@ def score(
 
 @torch.no_grad()
 def predict(
-    method: Method,
-    backbone: Backbone,
-    pack: Pack,
-    paths: Sequence[str],
-    batch: int,
-    store: Checkpoint | None = None,
+    method: Method, backbone: Backbone, pack: Pack, paths: Sequence[str], batch: int, store: Checkpoint | None = None
 ) -> list[int]:
-    """The most likely class of every image of a pack that `paths` name."""
-    classify = method.classifier()
+    """The most likely class of every image of a pack that `paths` name; those that are done are kept in the store."""
+    classify, fitting = method.classifier(), Portions(batch)
 
     def choose(part: slice) -> Tensor:
         return classify(backbone.normalise(torch.from_numpy(pack.of(paths[part])))).argmax(dim=1).cpu()
 
-    def shard(number: int) -> Tensor:
-        start = number * batch
-        here = min(batch, len(paths) - start)
-        return torch.cat(in_batches(lambda part: choose(slice(start + part.start, start + part.stop)), here, batch))
+    def classes(number: int) -> Tensor:
+        return torch.cat(fitting.each(choose, range(len(paths))[number * batch : (number + 1) * batch]))
 
-    return torch.cat(collect(store, math.ceil(len(paths) / batch), shard)).tolist()
+    return torch.cat(collect(store, math.ceil(len(paths) / batch), classes)).tolist()

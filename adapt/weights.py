@@ -4,18 +4,15 @@ import logging
 import warnings
 import zipfile
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import open_clip
 import torch
-from safetensors import SafetensorError
 
 from adapt import architecture
 from adapt.errors import UserError, nearest
 
 SETTINGS = ("input_resolution", "context_length", "vocab_size")  # beside the weights in OpenAI's archives
-BROKEN = (RuntimeError, OSError, ValueError, KeyError, SafetensorError, UnpicklingError, EOFError)
 
 
 def read(name: str, pretrained: str, device: torch.device) -> Any:
@@ -29,24 +26,23 @@ def read(name: str, pretrained: str, device: torch.device) -> Any:
         open_clip.add_model_config(path)
     if why := architecture.obstacle(name):
         raise UserError(f"params.yaml: backbone.name: {name} cannot be used: {why}; give a CLIP such as ViT-B-16")
-    file = Path(pretrained)
-    model = from_file(name, file, device) if file.is_file() else from_tag(name, pretrained, device)
+    model = from_file(name, pretrained, device) if Path(pretrained).is_file() else from_tag(name, pretrained, device)
     check_resize(name, model)
     return model
 
 
-def from_file(name: str, path: Path, device: torch.device) -> Any:
+def from_file(name: str, path: str, device: torch.device) -> Any:
     """A model with the weights of a file."""
     archive = is_archive(path)
     if archive:
         check_gelu(name, True, f"{path} is an archive of OpenAI's, whose weights were")
     try:
         if not archive:
-            return open_clip.create_model(name, pretrained=str(path), device=device, precision="fp32")
+            return open_clip.create_model(name, pretrained=path, device=device, precision="fp32")
         model = untrained(name, device)
         model.load_state_dict(read_archive(path))
         return model
-    except BROKEN as error:
+    except Exception as error:  # what torch raises on a broken file is not listed anywhere
         raise UserError(
             f"params.yaml: backbone.pretrained: cannot load {path} as weights of {name} ({brief(error)}); "
             "give weights of that architecture, or the name that belongs to them in backbone.name"
@@ -65,7 +61,7 @@ def from_tag(name: str, tag: str, device: torch.device) -> Any:
     check_gelu(name, bool(config.get("quick_gelu")), f"the weights {tag} were")
     try:
         return open_clip.create_model(name, pretrained=tag, device=device, precision="fp32")
-    except BROKEN as error:
+    except Exception as error:  # what torch raises on a broken file is not listed anywhere
         raise UserError(
             f"params.yaml: backbone.pretrained: cannot get {tag} for {name} ({brief(error)}); with no connection, "
             "download the weights elsewhere and give the file"
@@ -97,7 +93,7 @@ def check_resize(name: str, model: Any) -> None:
         )
 
 
-def is_archive(path: Path) -> bool:
+def is_archive(path: str) -> bool:
     """Whether a file is a TorchScript archive, as OpenAI publishes its weights."""
     if not zipfile.is_zipfile(path):
         return False
@@ -105,7 +101,7 @@ def is_archive(path: Path) -> bool:
         return any(entry.endswith("/constants.pkl") for entry in archive.namelist())
 
 
-def read_archive(path: Path) -> dict[str, torch.Tensor]:
+def read_archive(path: str) -> dict[str, torch.Tensor]:
     """The weights in a TorchScript archive; nothing of its code is run."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch.jit is on its way out; the archives stay
@@ -123,5 +119,5 @@ def untrained(name: str, device: torch.device) -> Any:
 
 
 def brief(error: Exception) -> str:
-    """What an error says, on one line."""
-    return " ".join(str(error).split())[:300]
+    """What an error is and says, on one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

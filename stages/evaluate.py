@@ -32,7 +32,8 @@ def main(
 
     stores = {}
     for seed in seeds:
-        inputs = [evaluate.model_dump(), frozen.weights, splits[seed], tuning.prompts(dataset, method, seed)]
+        inputs = [evaluate.model_dump(), frozen.weights, frozen.precision, splits[seed]]
+        inputs.append(tuning.prompts(dataset, method, seed))
         stores[seed] = Checkpoint.of(f"evaluate/{dataset}-{method}-{seed}", runtime.checkpoint_seconds, *inputs)
     stage.say_kept(f"evaluate {dataset} {method}", stores.values())
 
@@ -40,8 +41,7 @@ def main(
         return tuning.score(method, frozen, dataset, seed, pack, paths[seed], evaluate.batch, stores[seed])
 
     predicted = parallel.for_each(predict, seeds, processes=runtime.processes, device=frozen.device)
-    facts = {"preset": preset, "backbone": frozen.name, "weights": frozen.weights}
-    facts |= {"precision": frozen.precision}
+    facts = {"preset": preset, "backbone": frozen.name, "weights": frozen.weights, "precision": frozen.precision}
     facts |= {"dataset": dataset, "method": method, "shots": shots, "split": evaluate.split}
     scores = runs.write(dataset, method, splits, dict(zip(seeds, predicted, strict=True)), facts)
     for store in stores.values():

@@ -32,7 +32,7 @@ def test_images_are_cut_in_halves_until_they_fit(said):
         seen.append(part)
         return list(range(10))[part]
 
-    assert [number for part in memory.in_batches(work, 10, 8) for number in part] == list(range(10))
+    assert [number for part in memory.Portions(8).each(work, range(10)) for number in part] == list(range(10))
     assert seen == [slice(0, 2), slice(2, 4), slice(4, 6), slice(6, 8), slice(8, 10)]
     assert [message.split(": ")[1] for message in said()] == [
         "going on with 4 images at a time",
@@ -40,12 +40,24 @@ def test_images_are_cut_in_halves_until_they_fit(said):
     ]
 
 
+def test_what_did_not_fit_is_not_tried_again(said):
+    fitting = memory.Portions(8)
+
+    def work(part: slice) -> None:
+        if part.stop - part.start > 4:
+            raise OUT
+
+    for _ in range(3):
+        fitting.each(work, range(8))
+    assert fitting.size == 4 and len(said()) == 1
+
+
 def test_one_image_that_does_not_fit_is_an_error():
     def work(part: slice) -> None:
         raise OUT
 
     with pytest.raises(torch.OutOfMemoryError):
-        memory.in_batches(work, 10, 8)
+        memory.Portions(8).each(work, range(10))
 
 
 def test_classes_are_halved_until_they_fit(backbone, said):
@@ -115,7 +127,7 @@ def test_fewer_classes_at_once_give_the_same_gradients(name, classes_at_once, ta
 class Memory:
     """A store between epochs."""
 
-    path, state = Path("memory"), None
+    state, path = None, Path("none")
 
     def due(self):
         return False
@@ -221,4 +233,4 @@ def test_real_lack_of_memory_is_answered(said):
     def work(part: slice) -> int:
         return torch.empty((part.stop - part.start) * size, dtype=torch.uint8, device="cuda").numel() // size
 
-    assert sum(memory.in_batches(work, 8, 8)) == 8 and said()
+    assert sum(memory.Portions(8).each(work, range(8))) == 8 and said()
