@@ -40,7 +40,7 @@ check: setup  ## ruff (lint, format) and pyright (types)
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 
-test: setup  ## the test suite, without a GPU under three minutes
+test: setup  ## the test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(workers)
 
 repro: setup  ## the pipeline, from params.yaml to reports/; first mends what a killed DVC has left
