@@ -94,11 +94,12 @@ def check_resize(name: str, model: Any) -> None:
 
 
 def is_archive(path: str) -> bool:
-    """Whether a file is a TorchScript archive, as OpenAI publishes its weights."""
-    if not zipfile.is_zipfile(path):
+    """Whether a file is a whole TorchScript archive, as OpenAI publishes its weights."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(entry.endswith("/constants.pkl") for entry in archive.namelist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):  # no archive, or a broken one, which loading refuses
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(entry.endswith("/constants.pkl") for entry in archive.namelist())
 
 
 def read_archive(path: str) -> dict[str, torch.Tensor]:
