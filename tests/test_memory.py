@@ -124,6 +124,29 @@ def test_fewer_classes_at_once_give_the_same_gradients(name, classes_at_once, ta
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("classes_at_once", [None, 2])
+def test_dropout_is_the_same_where_it_is_computed_again(classes_at_once, task, batches):
+    """The gradient is the loss's slope: what was dropped on the way forth is dropped on the way back."""
+    batch = batches.batch(0, 0)
+
+    def make(along=None, far=0.0):
+        method = build("clip_lora", replace(task, backbone=replace(task.backbone, classes_at_once=classes_at_once)))
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for number, parameter in enumerate(method.parameters()):
+                parameter += 0.3 * torch.randn(parameter.shape, generator=generator)
+                parameter += far * along[number] if along else 0.0
+        return method.train()
+
+    method = make()
+    method.losses(batch)[0].backward()
+    gradients = [parameter.grad for parameter in method.parameters()]
+    with torch.no_grad():
+        up, down = (make(gradients, far).losses(batch)[0] for far in (1e-3, -1e-3))
+    slope = sum(float(gradient.square().sum()) for gradient in gradients)
+    assert float(up - down) / 2e-3 == pytest.approx(slope, rel=2e-2)
+
+
 class Memory:
     """A store between epochs."""
 

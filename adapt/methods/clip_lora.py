@@ -7,8 +7,10 @@ from itertools import product
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from adapt.blocks import Adapter
+from adapt.data.batches import Batch
 from adapt.encoders import Stream, TextInput
 from adapt.methods._towers import Towers
 from adapt.params import Count, Share, Template, Weight
@@ -30,8 +32,7 @@ class ClipLora(Towers):
     def __init__(self, task: Task, *, rank: Count, alpha: Weight, dropout: Share, template: Template | None):
         super().__init__(task)
         device = task.backbone.device
-        self.generator = torch.Generator(device).manual_seed(task.seed)
-        self.factor, self.dropout = alpha / math.sqrt(rank), dropout
+        self.factor, self.dropout, self.draws = alpha / math.sqrt(rank), dropout, 0
         start = torch.Generator().manual_seed(task.seed)
         self.down, self.up = nn.ParameterDict(), nn.ParameterDict()
         for branch, projection in product(BRANCHES, PROJECTIONS):
@@ -63,17 +64,26 @@ class ClipLora(Towers):
         return add
 
     def drop(self, y: Tensor) -> Tensor:
-        """Dropout while training, by a generator of its own, so that a resumed run repeats it."""
-        if not self.training or not self.dropout:
-            return y
-        keep = 1 - self.dropout
-        return y * torch.empty_like(y).bernoulli_(keep, generator=self.generator) / keep
+        """Dropout while training."""
+        return F.dropout(y, self.dropout, self.training)
+
+    def losses(self, batch: Batch) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+        """Cross-entropy. What is dropped follows from seed and step, so that a resumed run repeats it.
+
+        It is torch's own generator that draws: where classes are encoded again in the backward pass, torch sets that
+        one back, and only that one.
+        """
+        self.draws += 1
+        device = self.task.backbone.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(self.task.seed * 1_000_003 + self.draws)
+            return super().losses(batch)
 
     def progress(self) -> dict[str, Tensor]:
-        """The adapters and where the generator stands."""
-        return self.tensors() | {"generator": self.generator.get_state()}
+        """The adapters, and how many steps have drawn."""
+        return self.tensors() | {"draws": torch.tensor(self.draws)}
 
     def resume(self, tensors: Mapping[str, Tensor]) -> None:
         """Go on with both."""
-        self.load({name: value for name, value in tensors.items() if name != "generator"})
-        self.generator.set_state(tensors["generator"])
+        self.load({name: value for name, value in tensors.items() if name != "draws"})
+        self.draws = int(tensors["draws"])
