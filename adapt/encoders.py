@@ -228,10 +228,10 @@ class Grid:
 
     def __init__(self, lengths: list[int], like: Tensor):
         sizes = torch.tensor(lengths)
-        self.shape, self.longest = (len(lengths), int(sizes.max())), int(sizes.max())
-        column = torch.cat([torch.arange(size) for size in lengths])
-        row = torch.arange(len(lengths)).repeat_interleave(sizes)
-        self.cells = (row * self.longest + column).to(like.device)
+        self.longest = max(lengths)
+        self.shape = (len(lengths), self.longest)
+        first = torch.arange(len(lengths)) * self.longest - (sizes.cumsum(0) - sizes)  # less the tokens before a class
+        self.cells = (torch.arange(int(sizes.sum())) + first.repeat_interleave(sizes)).to(like.device)
         self.last = (sizes - 1).to(like.device)
         self.ends = (sizes.cumsum(0) - 1).to(like.device)
         self.causal = causal_bias(self.longest, like)

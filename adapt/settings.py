@@ -3,11 +3,10 @@
 Each run depends on its own file alone: a changed knob of one method leaves the runs of the others as they are.
 """
 
-import inspect
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from pydantic import ValidationError, create_model
 
@@ -24,9 +23,7 @@ CONDITIONS = ("shots", "datasets")
 def schema(method: str) -> type[Section]:
     """What a method is to be told: the keyword arguments of its constructor and, if it is tuned, an optimiser."""
     made = methods.find(method)
-    hints = get_type_hints(made.__init__, include_extras=True)
-    parameters = inspect.signature(made.__init__).parameters.values()
-    fields: dict[str, Any] = {p.name: (hints[p.name], ...) for p in parameters if p.kind is p.KEYWORD_ONLY}
+    fields: dict[str, Any] = {name: (kind, ...) for name, kind in methods.knobs(made).items()}
     if made.tuned:
         fields.setdefault("optimiser", (Optimiser, ...))
     return create_model(method, __base__=Section, **fields)

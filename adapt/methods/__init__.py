@@ -4,7 +4,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 if TYPE_CHECKING:
     from adapt.methods._method import Method
@@ -25,8 +25,20 @@ def find(name: str) -> "type[Method]":
     return made
 
 
+def knobs(made: "type[Method]") -> dict[str, Any]:
+    """The keyword arguments of a method's constructor with their types; those that it passes on as `**` included."""
+    found: dict[str, Any] = {}
+    for kind in (kind for kind in made.__mro__ if "__init__" in vars(kind)):
+        hints = get_type_hints(kind.__init__, include_extras=True)
+        parameters = inspect.signature(kind.__init__).parameters.values()
+        found = {p.name: hints[p.name] for p in parameters if p.kind is p.KEYWORD_ONLY} | found
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return found
+
+
 def build(name: str, task: "Task", settings: Mapping[str, Any]) -> "Method":
     """A method for a task, with those of the settings that its constructor names (fit takes the optimiser)."""
     made = find(name)
-    wanted = inspect.signature(made).parameters
+    wanted = knobs(made)
     return made(task, **{key: value for key, value in settings.items() if key in wanted})

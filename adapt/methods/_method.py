@@ -18,7 +18,8 @@ class Method(nn.Module):
     """A way to adapt the backbone to a task. What it trains are this module's parameters, nothing else.
 
     The constructor takes the task and, by keyword, the method's knobs, each with its type: they are what
-    `knobs.<method>` in the params may say, or a section of the params of the same name.
+    `knobs.<method>` in the params may say, or a section of the params of the same name. A method that builds on another
+    names its own and takes the other's as `**`.
     """
 
     tuned: ClassVar[bool] = True  # by gradient steps: the knobs then have an `optimiser`

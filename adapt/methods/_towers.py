@@ -61,7 +61,7 @@ class Towers(Method):
     def losses(self, batch: Batch) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Cross-entropy and the method's own terms."""
         # what the frozen image tower says of these views is what the teacher says
-        image = batch.teacher if self.stream("image") is PLAIN else self.image_features(batch.images)
+        image = self.image_features(batch.images) if self.enters_image else batch.teacher
         student = Features(self.text_features(), image)
         cross_entropy = F.cross_entropy(logits(student, self.task.backbone.scale), batch.labels)
         loss, named = cross_entropy, {"cross_entropy": cross_entropy}

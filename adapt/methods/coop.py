@@ -45,10 +45,16 @@ class Coop(Towers):
         context[..., tokens - len(start) :, :] = start
         self.context = nn.Parameter(context)
         self.shared = class_place == "end" and not class_specific
-        written_text = [written(name, tokens, class_place) for name in task.classes]
-        self.tokens = backbone.tokenize(written_text)
+        texts = backbone.tokenize([written(name, tokens, class_place) for name in task.classes])
         names = backbone.tokenize(task.classes).argmax(dim=1) - 1  # tokens of each name
         self.slots = slots(names, tokens, class_place)
+        if self.shared:
+            self.input = split_shared(backbone.text, texts, context=tokens)
+        else:
+            self.input = cut(embed(backbone.text, texts), texts.argmax(dim=1), shared=1)
+            lengths = torch.tensor(self.input.lengths, device=texts.device)
+            starts = lengths.cumsum(0) - lengths - 1  # the start-of-text token is shared
+            self.places = (starts[:, None] + self.slots).flatten()
 
     @classmethod
     def agree(cls, settings: Any) -> None:
@@ -65,12 +71,10 @@ class Coop(Towers):
 
     def text(self) -> TextInput:
         """The classes' own tokens after the context, or all of the text with the context in its place."""
-        tower, tokens = self.task.backbone.text, self.tokens
         if self.shared:
-            return split_shared(tower, tokens, context=self.context.shape[0])
-        rows = torch.arange(len(tokens), device=tokens.device)[:, None]
-        values = self.positioned().expand(*self.slots.shape, -1)
-        return cut(embed(tower, tokens).index_put((rows, self.slots), values), tokens.argmax(dim=1), shared=1)
+            return self.input
+        values = self.positioned().expand(*self.slots.shape, -1).flatten(0, 1)
+        return self.input._replace(own=self.input.own.index_copy(0, self.places, values))
 
     def stream(self, branch: str) -> Stream:
         """A context that all classes share; whatever else there is stands in the text."""

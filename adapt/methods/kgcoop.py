@@ -1,30 +1,20 @@
 """KgCoOp (Yao et al. 2023): CoOp held near the hand-crafted class embeddings."""
 
+from typing import Any
+
 from adapt.data.batches import Batch
 from adapt.distill import Features
 from adapt.methods._towers import Term
-from adapt.methods.coop import ClassPlace, Coop
-from adapt.params import Count, Std, Weight
+from adapt.methods.coop import Coop
+from adapt.params import Weight
 from adapt.task import Task
 
 
 class KgCoop(Coop):
     """CoOp's loss + weight · (1 - mean over classes of the cosine to the dataset's own template)."""
 
-    def __init__(
-        self,
-        task: Task,
-        *,
-        tokens: Count | None,
-        words: str | None,
-        class_place: ClassPlace,
-        class_specific: bool,
-        std: Std,
-        weight: Weight,
-    ):
-        super().__init__(
-            task, tokens=tokens, words=words, class_place=class_place, class_specific=class_specific, std=std
-        )
+    def __init__(self, task: Task, *, weight: Weight, **coop: Any):
+        super().__init__(task, **coop)
         self.weight = weight
 
     def terms(self, student: Features, batch: Batch) -> list[Term]:

@@ -1,5 +1,7 @@
 """ProGrad (Zhu et al. 2023): CoOp, with steps that would contradict zero-shot CLIP projected."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -7,8 +9,8 @@ from torch.nn import functional as F
 
 from adapt.data.batches import Batch
 from adapt.distill import Features, logits
-from adapt.methods.coop import ClassPlace, Coop
-from adapt.params import Count, Std, Weight
+from adapt.methods.coop import Coop
+from adapt.params import Weight
 from adapt.task import Task
 
 
@@ -18,20 +20,8 @@ class ProGrad(Coop):
     Where a·b < 0 the step is a - strength · (a·b/‖b‖²) b, else a. The distance itself is not descended.
     """
 
-    def __init__(
-        self,
-        task: Task,
-        *,
-        tokens: Count | None,
-        words: str | None,
-        class_place: ClassPlace,
-        class_specific: bool,
-        std: Std,
-        strength: Weight,
-    ):
-        super().__init__(
-            task, tokens=tokens, words=words, class_place=class_place, class_specific=class_specific, std=std
-        )
+    def __init__(self, task: Task, *, strength: Weight, **coop: Any):
+        super().__init__(task, **coop)
         self.strength = strength
 
     def losses(self, batch: Batch) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:

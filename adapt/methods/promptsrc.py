@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from adapt.data.batches import Batch
 from adapt.distill import Features, kl, l1
 from adapt.methods._towers import Term
 from adapt.methods.ivlp import Ivlp
-from adapt.params import Count, Depth, Positive, Sgd, Std, Weight
+from adapt.params import Positive, Sgd, Weight
 from adapt.pruning import Removal
 from adapt.task import Task
 
@@ -25,19 +26,15 @@ class PromptSrc(Ivlp):
         self,
         task: Task,
         *,
-        text_tokens: Count,
-        image_tokens: Count,
-        depth: Depth,
-        words: str,
-        std: Std,
         l1_text: Weight,
         l1_image: Weight,
         kl_logits: Weight,
         mean: float,
         deviation: Positive,
         optimiser: Sgd,
+        **ivlp: Any,
     ):
-        super().__init__(task, text_tokens=text_tokens, image_tokens=image_tokens, depth=depth, words=words, std=std)
+        super().__init__(task, **ivlp)
         self.factors = (l1_text, l1_image, kl_logits)
         self.epochs = gaussian(mean, deviation, optimiser.epochs)
         self.total = [torch.zeros_like(prompt) for prompt in self.parameters()]
