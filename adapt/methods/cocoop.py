@@ -37,9 +37,9 @@ class CoCoop(Towers):
         tokens = backbone.tokenize([f"{words} {name}." for name in task.classes])
         self.words = split_shared(backbone.text, tokens, context=len(self.context))
 
-    def logits(self, images: Float[Tensor, "b 3 y x"]) -> Float[Tensor, "b c"]:
-        """Each image against the classes as it sees them."""
-        backbone, seen = self.task.backbone, self.image_features(images)
+    def logits(self, seen: Float[Tensor, "b f"]) -> Float[Tensor, "b c"]:
+        """Each image, by its feature, against the classes as it sees them."""
+        backbone = self.task.backbone
         t = len(self.context)
         contexts = self.context + self.net(seen)[:, None] + backbone.text.positional_embedding[1 : t + 1]
         rest = [None] * (backbone.layers["text"] - 1)
@@ -48,13 +48,13 @@ class CoCoop(Towers):
         return backbone.scale * torch.einsum("bf,bcf->bc", seen, text)
 
     def losses(self, batch: Batch) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
-        """Cross-entropy."""
-        cross_entropy = F.cross_entropy(self.logits(batch.images), batch.labels)
+        """Cross-entropy; the image tower is frozen, so it is the teacher's features that shift the context."""
+        cross_entropy = F.cross_entropy(self.logits(batch.teacher), batch.labels)
         return cross_entropy, {"cross_entropy": cross_entropy}
 
     def classifier(self) -> Classifier:
         """Nothing can be computed before the images are known."""
-        return self.logits
+        return lambda images: self.logits(self.image_features(images))
 
     def lengths(self) -> dict[str, list[int]]:
         """The context at the first layer of the text branch."""
