@@ -112,6 +112,24 @@ def test_changed_distillation_runs_only_what_distils_and_coming_back_runs_nothin
     assert not {name for name in stages_run(call(project, "dvc", "repro")) if name.startswith("train")}
 
 
+def test_changed_code_of_a_method_runs_that_method_alone(project):
+    path = project / "adapt/methods/coop.py"
+    text = path.read_text()
+    path.write_text(text + "\n\nUNUSED = None\n")
+    ran = stages_run(call(project, "dvc", "repro"))
+    path.write_text(text)
+    assert ran - {"report"} == {"code", "configure", "train@digits-coop", "evaluate@digits-coop"}
+
+
+def test_changed_comment_runs_nothing_but_the_look_at_the_code(project):
+    path = project / "adapt/fit.py"
+    text = path.read_text()
+    path.write_text(text + "# a comment\n")
+    ran = stages_run(call(project, "dvc", "repro"))
+    path.write_text(text)
+    assert ran == {"code"}
+
+
 def test_same_params_give_the_same_bytes(project):
     folder = project / "data/tuned/digits/adapt/seed_1"
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "cost.json"}

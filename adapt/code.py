@@ -1,0 +1,119 @@
+"""Which files of the code a stage is made of, by the imports of its script: data/code/.
+
+DVC does not look into scripts. The stage `code` does, and leaves for every other stage one file that names the sources
+it reaches, with a hash of each, and for `train` and `evaluate` one a method. A change then re-runs what it touches and
+nothing else, dvc.yaml needs no lists of modules, and dvc.lock, which DVC reads and writes anew around every stage,
+stays short.
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+ROOT = Path("data/code")
+METHODS = "adapt.methods"
+
+
+@cache
+def file_of(module: str) -> Path | None:
+    """The file of a local module or package."""
+    path = Path(module.replace(".", "/"))
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+
+
+def module_of(path: Path) -> str:
+    """The inverse: the dotted name of a file's module."""
+    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+
+
+def statements(tree: ast.AST, inside_functions: bool) -> Iterator[ast.AST]:
+    """All nodes that run, at import or, if asked for, ever: `if TYPE_CHECKING` does not."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            continue
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) and not inside_functions:
+            continue
+        yield node
+        yield from statements(node, inside_functions)
+
+
+@cache
+def parse(path: Path) -> ast.Module:
+    """The syntax tree of a file."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def imports(module: str, inside_functions: bool) -> frozenset[str]:
+    """The modules that a local module names; `from a import b` counts as a and, where that is a module, a.b."""
+    path = file_of(module)
+    if path is None:
+        return frozenset()
+    names = set()
+    for node in statements(parse(path), inside_functions):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= {str(node.module)} | {name for name in inner if file_of(name)}
+    parents = {name.rsplit(".", n)[0] for name in names for n in range(1, name.count(".") + 1)}
+    return frozenset(names | parents)
+
+
+def reach(*start: str, inside_functions: bool = True) -> set[str]:
+    """All modules that come with `start`, local ones followed, third parties named."""
+    found, todo = set(start), list(start)
+    while todo:
+        new = imports(todo.pop(), inside_functions) - found
+        found |= new
+        todo += new
+    return found
+
+
+def arguments(stage: str) -> set[str]:
+    """The names in the signature of main in a stage's script."""
+    (main,) = (n for n in parse(Path(f"stages/{stage}.py")).body if isinstance(n, ast.FunctionDef) and n.name == "main")
+    return {argument.arg for argument in main.args.args + main.args.kwonlyargs}
+
+
+def sources(*modules: str) -> dict[str, str]:
+    """A hash by path of all files that modules reach: their sources, and what lies beside in their packages."""
+    files = {file for module in reach(*modules) if (file := file_of(module))}
+    beside = {path for file in files if file.name == "__init__.py" for path in data_of(file.parent)}
+    return {path.as_posix(): digest(path) for path in sorted(files | beside)}
+
+
+@cache
+def data_of(package: Path) -> frozenset[Path]:
+    """The files of a package, but not of packages below it, that are no Python."""
+    found = (path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc"))
+    return frozenset(path for path in found if next(p for p in path.parents if file_of(module_of(p))) == package)
+
+
+@cache
+def digest(path: Path) -> str:
+    """sha256 of a file; of Python's without comments, docstrings and layout, which change no result."""
+    if path.suffix != ".py":
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in ast.walk(tree):
+        if isinstance(node, documented) and ast.get_docstring(node) is not None:
+            del node.body[0]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def manifests(stages: list[str], methods: list[str]) -> dict[str, dict[str, str]]:
+    """What each stage is made of, by the name of its file below data/code; methods are found by name, not by import."""
+    found = {}
+    for stage in stages:
+        script, wanted = f"stages.{stage}", arguments(stage)
+        if "method" in wanted:
+            found |= {f"{stage}/{method}": sources(script, f"{METHODS}.{method}") for method in methods}
+        elif "knobs" in wanted:  # of all methods
+            found[stage] = sources(script, *(f"{METHODS}.{method}" for method in methods))
+        else:
+            found[stage] = sources(script)
+    return found

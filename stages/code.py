@@ -1,0 +1,19 @@
+"""Find out which files of the code every stage is made of: DVC does not look into scripts."""
+
+from pathlib import Path
+
+from adapt import artefacts, code, methods, stage
+
+
+def main() -> None:
+    """Write data/code/, for every script beside this one."""
+    stages = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py") if path != Path(__file__))
+    made = code.manifests(stages, methods.names())
+    with artefacts.folder(code.ROOT) as root:
+        for name, files in made.items():
+            artefacts.write_json(root / f"{name}.json", files)
+    stage.say(f"code: what {', '.join(stages)} are made of")
+
+
+if __name__ == "__main__":
+    stage.run(main)
