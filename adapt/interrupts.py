@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -60,14 +60,19 @@ def held() -> Iterator[None]:
     stop()
 
 
-def follow(pid: int) -> None:
-    """From now on, stop when `pid` is no longer this process's parent: nobody waits for the results."""
+def follow(awaited: Callable[[], bool]) -> None:
+    """From now on, stop when nobody waits for this process's results any more."""
 
     def watch() -> None:
-        while os.getppid() == pid:
+        while awaited():
             time.sleep(0.5)
         while True:  # again, since a process of a pool that has stopped its work waits for more
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(2)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def child_of(pid: int) -> Callable[[], bool]:
+    """Whether `pid` is still this process's parent."""
+    return lambda: os.getppid() == pid

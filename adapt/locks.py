@@ -2,12 +2,15 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
 from adapt.errors import UserError
+
+PATIENCE = 5.0  # a process whose DVC was killed saves what it has, and ends
 
 
 def take(path: Path) -> TextIO | None:
@@ -41,9 +44,11 @@ def drop(path: Path, lock: TextIO) -> None:
 def alone(path: Path, what: str) -> Iterator[None]:
     """Hold the lock while the block runs.
 
-    Raises: UserError that names the process which has it.
+    Raises: UserError that names the process which has it, and did not end in PATIENCE seconds.
     """
-    lock = take(path)
+    deadline = time.monotonic() + PATIENCE
+    while (lock := take(path)) is None and time.monotonic() < deadline:
+        time.sleep(0.1)
     if lock is None:
         raise UserError(
             f"{what} is running here already, as process {path.read_text().strip() or 'unknown'}; wait for its end or "

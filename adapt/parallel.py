@@ -63,7 +63,7 @@ def _inherit(work: Callable[[Any], Any]) -> None:
     _work = work
     parent = multiprocessing.parent_process()
     assert parent is not None and parent.pid is not None
-    interrupts.follow(parent.pid)
+    interrupts.follow(interrupts.child_of(parent.pid))
 
 
 def _call(item: Any) -> Any:

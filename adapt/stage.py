@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tqdm import tqdm
 
-from adapt import interrupts, locks, methods, params
+from adapt import interrupts, locks, methods, params, warm
 from adapt.data import catalogue
 from adapt.errors import UserError, nearest
 
@@ -33,8 +33,10 @@ def run(main: Callable[..., None]) -> None:
     """
     gc.freeze()  # what the imports have left stays
     gc.enable()
-    if "DVC_STAGE" in os.environ:
-        interrupts.follow(os.getppid())  # without DVC nobody takes in the results
+    if warm.wanted():
+        warm.start()
+    if "DVC_STAGE" in os.environ:  # without DVC nobody takes in the results
+        interrupts.follow(warm.awaited if warm.is_worker() else interrupts.child_of(os.getppid()))
     guard(lambda: call(main, sys.argv[1:]))
 
 

@@ -4,6 +4,11 @@ import gc
 import importlib.util
 import sys
 
+from adapt import warm
+
+if warm.wanted() and sys.orig_argv[1] == "-m":
+    warm.hand_over(sys.orig_argv[2], sys.orig_argv[3:])
+
 gc.disable()  # until stage.run: imports allocate much and free nothing, and are a fifth faster without
 
 if importlib.util.find_spec("torch") is None:

@@ -48,8 +48,8 @@ def test_ignored_signal_stays_ignored():
 
 def test_it_stops_when_its_parent_is_killed():
     child = (
-        "import os, time; from adapt import interrupts; interrupts.install(); interrupts.follow(os.getppid()); "
-        "print(os.getpid(), flush=True); time.sleep(60)"
+        "import os, time; from adapt import interrupts; interrupts.install(); "
+        "interrupts.follow(interrupts.child_of(os.getppid())); print(os.getpid(), flush=True); time.sleep(60)"
     )
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)

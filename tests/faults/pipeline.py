@@ -1,13 +1,12 @@
 """One `dvc repro`, watched line by line, and killed if that was wanted."""
 
-import os
 import queue
 import random
-import signal
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import psutil
 
 from tests.project import environment
 
-VICTIMS = ("all", "dvc", "stage", "seed")
+VICTIMS = ("all", "dvc", "stage", "fork")
 
 
 @dataclass
@@ -61,7 +60,11 @@ def repro(folder: Path, kill: Kill | None = None, rng: random.Random | None = No
             line = lines.get(timeout=max(0.0, deadline - time.monotonic()) if deadline else None)
         except queue.Empty:
             assert kill
-            run.killed, run.victim, deadline = stage, strike(process.pid, kill.victim, rng or random.Random()), None
+            run.killed, run.victim, deadline = (
+                stage,
+                strike(process.pid, kill.victim, rng or random.Random(), folder.resolve()),
+                None,
+            )
             if run.victim == "dvc":  # its stage still runs
                 break
             continue
@@ -78,13 +81,32 @@ def repro(folder: Path, kill: Kill | None = None, rng: random.Random | None = No
     return run
 
 
-def strike(pid: int, victim: str, rng: random.Random) -> str:
-    """SIGKILL to all, to DVC alone, to the stage or to a process of the stage; returns who it was."""
-    below = [psutil.Process(pid).children(), psutil.Process(pid).children(recursive=True)]
-    forks = [process for process in below[1] if process not in below[0]]
-    if victim == "all" or (victim != "dvc" and not below[0]):
-        os.killpg(pid, signal.SIGKILL)
-        return "all"
-    chosen = psutil.Process(pid) if victim == "dvc" else rng.choice(forks if victim == "seed" and forks else below[0])
-    chosen.send_signal(signal.SIGKILL)
-    return victim if victim != "seed" or forks else "stage"
+def strike(pid: int, victim: str, rng: random.Random, folder: Path) -> str:
+    """SIGKILL to all, to DVC alone, to the stage's process or to one behind it: the server, a worker, a seed.
+
+    Returns who it was.
+    """
+    stages = psutil.Process(pid).children()
+    behind = [process for process in at_work_in(folder) if process.pid != pid and process not in stages]
+    if victim == "dvc":
+        chosen = [psutil.Process(pid)]
+    elif victim == "stage" and stages:
+        chosen = stages[:1]
+    elif victim == "fork" and behind:
+        chosen = [rng.choice(behind)]
+    else:
+        victim, chosen = "all", [psutil.Process(pid), *stages, *behind]
+    for process in chosen:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    return victim
+
+
+def at_work_in(folder: Path) -> list[psutil.Process]:
+    """All processes whose working directory it is."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.cwd() == str(folder):
+                found.append(process)
+    return found
