@@ -60,11 +60,8 @@ def repro(folder: Path, kill: Kill | None = None, rng: random.Random | None = No
             line = lines.get(timeout=max(0.0, deadline - time.monotonic()) if deadline else None)
         except queue.Empty:
             assert kill
-            run.killed, run.victim, deadline = (
-                stage,
-                strike(process.pid, kill.victim, rng or random.Random(), folder.resolve()),
-                None,
-            )
+            run.killed, deadline = stage, None
+            run.victim = strike(process.pid, kill.victim, rng or random.Random(), folder.resolve())
             if run.victim == "dvc":  # its stage still runs
                 break
             continue
