@@ -8,7 +8,7 @@ workers ?= 2
 N ?= 20
 seed ?= 0
 BENCHMARKS := step
-STUDIES := shots distill criteria budget schedule bilevel
+STUDIES := shots distill criteria budget schedule bilevel methods
 
 .PHONY: help setup lock check test repro faults bench params data pretrain page clean
 

@@ -25,7 +25,10 @@ from adapt.errors import UserError, nearest
 
 DECLARED = Path("conf/studies.yaml")
 FOLDER = Path("reports/studies")
-TABLES = {"accuracy": ["accuracy", "tokens"], "cost": ["seconds", "step_ms"]}  # what is gathered of reports/tables/
+TABLES = {
+    "accuracy": ["accuracy", "tokens"],
+    "cost": ["trainable", "seconds", "step_ms", "memory_mb"],
+}  # what is gathered of reports/tables/
 KEYS = ["dataset", "method", "seed"]
 MADE = ["preset", "backbone", "weights", "split"]  # of reports/metrics.json: what a study's runs have in common
 Values = Annotated[list[Any], Field(min_length=1)]

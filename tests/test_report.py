@@ -74,6 +74,14 @@ def test_an_accuracy_that_is_no_number_counts_as_missing(tmp_path: Path, value: 
     assert re.search(r"digits/adapt/seed_3/metrics.json has accuracy .*evaluate@digits-adapt", told)
 
 
+def test_a_tuned_method_that_guesses_is_named(tmp_path: Path):
+    asked = write_runs(tmp_path)
+    for method, seed in (("adapt", 1), ("adapt", 3), ("zero_shot", 1)):  # zero_shot has learned nothing anyway
+        edit_json(tmp_path / "digits" / method / f"seed_{seed}" / "metrics.json", at_chance=True)
+    warnings = runs.read(tmp_path, **asked).warnings
+    assert "no better than guessing, so that nothing was learned: adapt on digits, seed 1, 3" in warnings
+
+
 @pytest.mark.parametrize("value", ["nan", "inf", "", "low"])
 def test_a_run_whose_loss_is_no_number_counts_as_missing(tmp_path: Path, value: str):
     asked = write_runs(tmp_path)

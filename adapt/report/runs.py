@@ -33,7 +33,8 @@ class ForeignRun(UserError):
 class Runs:
     """The runs named by params that there are. Each frame starts with `dataset, method, seed`, in the order of params.
 
-    results: shots, accuracy (fraction), tokens, steps, epochs, trainable, seconds, memory_mb; one row per run
+    results: shots, accuracy (fraction), tokens, steps, epochs, at_chance (a tuned run that is no better than guessing),
+        trainable, seconds, memory_mb; one row per run
     lengths: branch, layer, length; history: epoch, loss, cross_entropy, tokens; trace: step, tokens_left, branch
     missing: a sentence for each run that is not among them, with the command that makes it
     """
@@ -75,7 +76,15 @@ class Runs:
             found.append(f"measured on the {self.split} split (evaluate.split): not test accuracy")
         if self.missing:
             found.append(f"{len(self.missing)} of {self.asked} runs are missing: what needs them is empty")
+        if self.at_chance:
+            found.append(f"no better than guessing, so that nothing was learned: {'; '.join(self.at_chance)}")
         return found
+
+    @property
+    def at_chance(self) -> list[str]:
+        """The tuned methods that guess, with dataset and seeds."""
+        groups = self.results[self.results["at_chance"]].groupby(["method", "dataset"], sort=False)["seed"]
+        return [f"{method} on {dataset}, seed {', '.join(map(str, seeds))}" for (method, dataset), seeds in groups]  # pyright: ignore
 
     @property
     def pruned(self) -> list[str]:
@@ -159,6 +168,7 @@ def read_run(folder: Path, asked: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
         "tokens": int(tokens),
         "steps": int(steps),
         "epochs": len(tables["history"]),
+        "at_chance": metrics.get("at_chance") is True and steps > 0,
         "weights": str(metrics.get("weights")),
         **{name: _cost({"metrics.json": metrics, "cost.json": cost}[file], name) for name, file in COSTS.items()},
     }

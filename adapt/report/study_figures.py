@@ -85,10 +85,12 @@ def pruned_and_whole(gathered: Gathered) -> pd.DataFrame:
 
 
 def by_name(found: dict[str, Gathered]) -> dict[str, tuple[Spec, Gathered]]:
-    """The figures that there are to draw: one per study, and one more of the budget."""
+    """The figures that there are to draw: one per study with an axis, and one more of the budget."""
     how = "Average over the datasets, mean over seeds; the band or line spans one standard deviation to each side."
     figures = {}
     for name, gathered in found.items():
+        if gathered.runs[gathered.axis].nunique() == 1:  # its table says it all
+            continue
         caption = f"{how} Made by {command(gathered)}."
         figures[name] = (Spec(gathered.declared.title, caption, lines if gathered.numeric else dots), gathered)
     if "budget" in found and len(set(pruned_and_whole(found["budget"])["tokens_asked"])) == 2:

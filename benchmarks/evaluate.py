@@ -1,0 +1,59 @@
+"""Evaluation against bare `encode_image` of open_clip: images a second, on ViT-B/16 with random weights.
+
+    python -m benchmarks.evaluate
+
+Evaluation is what the stage does: packed bytes in, classes out, batch by batch; the classes' embeddings are made once
+before. Bare is `model.encode_image` on batches that lie ready as floats. Both take the same images in turn. A tuned
+method's image tower also attends to its prompts; `zero_shot` is plain CLIP.
+"""
+
+import statistics
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+
+from adapt import packs, tuning
+from benchmarks import rig
+
+METHODS = ("zero_shot", "coop", "adapt", "promptsrc")
+IMAGES, BATCH, CLASSES, REPEATS = 64, 32, 100, 3
+
+
+@torch.no_grad()
+def compare(name: str) -> dict[str, Any]:
+    """Both rates, and evaluation's over the bare one."""
+    task = rig.make_task(CLASSES)
+    method = rig.make_method(name, task).eval()
+    paths = [str(number) for number in range(IMAGES)]
+    pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, 3, 224, 224), dtype=np.uint8)
+    pack, classify = packs.index(pixels, paths), method.classifier()
+    ready: Any = SimpleNamespace(classifier=lambda: classify)
+    batches = task.backbone.normalise(torch.from_numpy(pixels)).split(BATCH)
+
+    def evaluate() -> None:
+        tuning.predict(ready, task.backbone, pack, paths, BATCH)
+
+    def bare() -> None:
+        for batch in batches:
+            task.backbone.model.encode_image(batch)
+
+    rounds = [(rig.seconds(bare), rig.seconds(evaluate)) for _ in range(REPEATS + 1)][1:]
+    return {
+        "method": name,
+        "images_per_second": round(IMAGES / statistics.median(own for _, own in rounds), 2),
+        "over_bare": round(statistics.median(theirs / own for theirs, own in rounds), 2),
+    }
+
+
+def main() -> None:
+    rows = []
+    for name in METHODS:
+        rows.append(rig.apart(compare, name))
+        print(rows[-1], flush=True)
+    rig.record("evaluate", rows)
+
+
+if __name__ == "__main__":
+    main()

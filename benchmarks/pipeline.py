@@ -1,0 +1,65 @@
+"""Where the time of a pocket `dvc repro` goes, in a fresh checkout with nothing cached.
+
+    python -m benchmarks.pipeline [override of the params ...]
+
+The time of a stage is from DVC's "Running stage" to its "Updating lock file"; what is left of the whole is DVC's own.
+`tuning` is the part of the stages `train` that its runs say they tuned: seconds of all seeds, over the cores.
+`start` is a stage that is called without its arguments, so that it imports, reads the params and refuses: cold, and
+warm as under DVC (adapt/warm.py).
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from benchmarks import rig
+from tests.faults.pipeline import repro
+from tests.project import checkout, environment
+
+
+def starts(folder: Path) -> dict[str, float]:
+    """Seconds until a stage does its first work."""
+
+    def call(module: str, *arguments: str, **variables: str) -> None:
+        command = [sys.executable, "-m", f"stages.{module}", *arguments]
+        subprocess.run(command, cwd=folder, env={**environment(), **variables}, capture_output=True)
+
+    under_dvc = {"DVC_STAGE": "train"}
+    cold = rig.median(lambda: call("train"), 3)
+    call("configure", **under_dvc)  # leaves the server
+    return {"start, cold": cold, "start, warm": rig.median(lambda: call("train", **under_dvc), 3)}
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="pipeline-") as home:
+        folder = checkout(Path(home))
+        if sys.argv[1:]:
+            command = [sys.executable, "-m", "stages.compose", *sys.argv[1:]]
+            subprocess.run(command, cwd=folder, env=environment(), check=True, stdout=subprocess.DEVNULL)
+        runs: list[Any] = []
+        whole = rig.seconds(lambda: runs.append(repro(folder)))
+        (run,) = runs
+        assert run.status == 0, run.said[-2000:]
+        kinds = Counter[str]()
+        for name, taken in run.seconds.items():
+            kinds[name.split("@")[0]] += taken
+        costs = [json.loads(path.read_text())["seconds"] for path in folder.glob("data/tuned/*/*/*/cost.json")]
+        rows = [{"part": "whole", "seconds": whole, "stages": len(run.seconds)}]
+        rows += [{"part": kind, "seconds": taken} for kind, taken in kinds.items()]
+        rows.append({"part": "tuning, of train", "seconds": sum(costs) / (os.cpu_count() or 1)})
+        rows.append({"part": "DVC's own", "seconds": whole - sum(run.seconds.values())})
+        rows += [{"part": part, "seconds": taken} for part, taken in starts(folder).items()]
+    rows = [{**row, "seconds": round(row["seconds"], 2)} for row in rows]
+    for row in rows:
+        print(row)
+    if not sys.argv[1:]:
+        rig.record("pipeline", rows)
+
+
+if __name__ == "__main__":
+    main()

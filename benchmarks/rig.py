@@ -1,0 +1,103 @@
+"""What the benchmarks share: ViT-B/16 with random weights, a clock, a process of one's own, and the record.
+
+`reports/benchmarks.json` holds, by benchmark, its rows and what they were measured with; README's table is made of it.
+"""
+
+import json
+import multiprocessing
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from ruamel.yaml import YAML
+from torch.nn import functional as F
+
+from adapt import artefacts, clip, methods, params, settings
+from adapt.data.batches import Batch
+from adapt.task import Task
+
+BACKBONE = "ViT-B-16-quickgelu"
+BATCH = 4
+WORDS = ["spotted", "tall", "quick", "old", "grey", "red", "new", "small", "wild", "round"]
+RECORD = Path("reports/benchmarks.json")
+
+
+def make_task(count: int) -> Task:
+    """A task of so many classes, whose names have one to five words."""
+    torch.manual_seed(0)
+    backbone = clip.freeze(BACKBONE, open_clip.create_model(BACKBONE, pretrained=None), torch.device("cpu"))
+    names = [" ".join([*WORDS[: i % 4], WORDS[i % 10], "thing", str(i)][-5:]) for i in range(count)]
+    return Task(backbone, "a photo of a {}.", names, F.normalize(torch.randn(count, 512), dim=-1), seed=1)
+
+
+def make_method(name: str, task: Task, **changed: Any) -> Any:
+    """A method with the paper preset's settings, but for what is changed."""
+    paper = params.Params(**YAML(typ="safe").load(params.compose(["preset=paper"])))
+    sections = {part: getattr(paper, part) for part in ("context", "prune", "distill", "optimiser")}
+    settled = settings.settle(name, "caltech101", 16, BACKBONE, paper.knobs, sections)
+    return methods.build(name, task, {**dict(settled), **changed})
+
+
+def make_batch(task: Task, count: int = BATCH) -> Batch:
+    """Random images with what the frozen model says of them."""
+    images = torch.randn(count, 3, 224, 224)
+    with torch.no_grad():
+        teacher = F.normalize(task.backbone.encode_image(images), dim=-1)
+    return Batch(images, torch.arange(count) % len(task.classes), teacher)
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    """How long some work takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def median(work: Callable[[], Any], repeats: int) -> float:
+    """The median time of some work, after once without a clock."""
+    work()
+    return statistics.median(seconds(work) for _ in range(repeats))
+
+
+def gemm_rate() -> float:
+    """FLOPs a second of a matrix product of a step's size, the best of some."""
+    a, b = torch.randn(1024, 768), torch.randn(768, 3072)
+    return 2 * 1024 * 768 * 3072 / min(seconds(lambda: a @ b) for _ in range(30))
+
+
+def apart(work: Callable[..., Any], *arguments: Any) -> Any:
+    """What some work returns in a process of its own, whose memory is given back."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(work, arguments)
+
+
+def peak() -> float:
+    """The most memory that this process has held, in GB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
+def machine() -> dict[str, Any]:
+    """On what was measured."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return {
+        "cpu": model, "cores": os.cpu_count(), "threads": torch.get_num_threads(), "python": platform.python_version(),
+        **{name: version(name) for name in ("torch", "open_clip_torch", "dvc")},
+    }  # fmt: skip
+
+
+def record(name: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Replace a benchmark's entry."""
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
+    kept = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    kept[name] = {"command": f"python -m benchmarks.{name}", "commit": commit, "machine": machine(), "rows": list(rows)}
+    artefacts.write_json(RECORD, dict(sorted(kept.items())))
