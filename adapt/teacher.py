@@ -74,7 +74,7 @@ def embed_views(
 
     def make(part: slice) -> Tensor:
         chosen = [images[number - first] for _, number, _ in keys[part]]
-        return views.stack(chosen, keys[part], size=backbone.size, scale=scale, flip=flip)
+        return views.stack(chosen, keys[part], backbone.device, size=backbone.size, scale=scale, flip=flip)
 
     def part(number: int) -> Tensor:
         return embed(backbone, make, range(len(keys))[number * CHUNK : (number + 1) * CHUNK], fitting)

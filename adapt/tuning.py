@@ -82,6 +82,7 @@ def make_batches(backbone: Backbone, source: Dataset, seed: int, *, batch: int, 
             batch_size=batch,
             size=backbone.size,
             first=first,
+            device=backbone.device,
             **views.model_dump(),
         )
         first += len(items)

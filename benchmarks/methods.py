@@ -35,6 +35,7 @@ def few_shot(backbone: clip.Backbone) -> Batches:
         scale=[1.0, 1.0],
         flip=False,
         first=0,
+        device=backbone.device,
     )
 
 

@@ -59,7 +59,7 @@ def views(shots: int) -> dict[str, Any]:
     batches = Batches(
         images=images, labels=torch.zeros(count, dtype=torch.long), teacher=torch.zeros(count, 1, 512),
         frozen=torch.zeros(count, 512), normalise=backbone.normalise, seed=1, batch_size=rig.BATCH, size=224, first=0,
-        scale=[0.08, 1.0], flip=True,
+        scale=[0.08, 1.0], flip=True, device=backbone.device,
     )  # fmt: skip
     second = rig.median(lambda: list(batches(0)), 3) / math.ceil(count / rig.BATCH)
     return {"seconds": round(second, 4), "images_mb": round(sum(image.nbytes for image in images) / 1e6, 1)}

@@ -98,6 +98,7 @@ def batches(backbone) -> Batches:
         seed=1,
         batch_size=4,
         size=backbone.size,
+        device=backbone.device,
         **settings,
     )
 

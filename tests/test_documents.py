@@ -1,9 +1,11 @@
 """The numbers in documents are those of the files that commands wrote."""
 
 import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
@@ -11,6 +13,7 @@ from adapt import methods
 from adapt.data.entries import Json, entries
 from adapt.supply.listing import download
 from adapt.supply.sources import supplies
+from benchmarks.table import table
 
 ROOT = Path(__file__).parents[1]
 
@@ -87,7 +90,7 @@ def methods_table() -> dict[str, list[str]]:
     """The rows of docs/methods.md by method."""
     lines = (ROOT / "docs/methods.md").read_text(encoding="utf-8").splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| `")]
-    return {row[0].strip("`"): row for row in rows}
+    return {row[0].strip("`"): row for row in rows if len(row) == 5}
 
 
 def test_table_of_the_methods_names_all():
@@ -98,6 +101,30 @@ def test_counts_in_the_table_of_the_methods_are_the_csvs():
     with (ROOT / "reports/methods.csv").open(newline="") as file:
         counted = {row["method"]: [row["trainable"], row["tokens"]] for row in csv.DictReader(file)}
     assert {name: row[2:4] for name, row in methods_table().items()} == counted
+
+
+def test_pocket_table_of_the_methods_is_the_studys():
+    """Accuracy: over the data sets, then mean ± standard deviation over seeds; costs: means over all runs."""
+    runs = pd.read_csv(ROOT / "reports/studies/methods.csv")
+    document = (ROOT / "docs/methods.md").read_text(encoding="utf-8")
+    assert set(runs["method"]) == set(methods.names())
+    for method, part in runs.groupby("method"):
+        accuracy = 100 * part.groupby("seed")["accuracy"].mean()
+        cost = part[["trainable", "seconds", "memory_mb"]].mean()
+        cells = f"{cost['trainable']:,.0f} | {cost['seconds']:.1f} | {cost['memory_mb']:.0f}"
+        assert f"\n| `{method}` | {accuracy.mean():.2f} ± {accuracy.std():.2f} | {cells} |\n" in document
+
+
+def test_every_tuned_method_is_above_zero_shot_on_the_pocket():
+    runs = pd.read_csv(ROOT / "reports/studies/methods.csv")
+    averages = runs.groupby("method")["accuracy"].mean()
+    tuned = runs.groupby("method")["step_ms"].count() > 0
+    assert averages[tuned].min() > averages["zero_shot"]
+
+
+def test_table_of_the_benchmarks_is_their_record():
+    recorded = json.loads((ROOT / "reports/benchmarks.json").read_text())
+    assert "\n".join(table(recorded)) in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_published_averages_in_the_table_of_the_methods_have_their_source():

@@ -29,7 +29,7 @@ class Batches:
     one (Dassl's convention).
     """
 
-    images: list[UInt8[Tensor, "3 y x"]]
+    images: list[UInt8[Tensor, "3 y x"]]  # decoded once and kept
     labels: Int[Tensor, " n"]
     teacher: Float[Tensor, "n v f"]  # the frozen model's features of the views, not normalised
     frozen: Float[Tensor, "n f"]  # and of the images as evaluation sees them
@@ -40,6 +40,7 @@ class Batches:
     scale: list[float]
     flip: bool
     first: int  # number of the first image: train and val images have numbers of their own
+    device: torch.device  # where views are cut and batches end up
 
     def __len__(self) -> int:
         """Steps per epoch."""
@@ -55,8 +56,8 @@ class Batches:
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.images)).tolist()
         chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
         keys = [(self.seed, self.first + i, number) for i in chosen]
-        pixels = views.stack([self.images[i] for i in chosen], keys, size=self.size, scale=self.scale, flip=self.flip)
-        images = self.normalise(pixels)
+        images, settings = [self.images[i] for i in chosen], {"scale": self.scale, "flip": self.flip}
+        pixels = views.stack(images, keys, self.device, size=self.size, **settings)
         where = torch.tensor(chosen)
         teacher = F.normalize(self.teacher[where, number], dim=-1)
-        return Batch(images, self.labels[where].to(images.device), teacher.to(images.device))
+        return Batch(self.normalise(pixels), self.labels[where].to(self.device), teacher.to(self.device))

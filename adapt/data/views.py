@@ -49,6 +49,9 @@ def box(generator: np.random.Generator, height: int, width: int, scale: list[flo
     return 0, 0, height, width
 
 
-def stack(images: list[Tensor], keys: list[tuple[int, int, int]], **settings: Any) -> UInt8[Tensor, "b 3 size size"]:
-    """The views of several images."""
-    return torch.stack([view(image, key, **settings) for image, key in zip(images, keys, strict=True)])
+def stack(
+    images: list[Tensor], keys: list[tuple[int, int, int]], device: torch.device, **settings: Any
+) -> UInt8[Tensor, "b 3 size size"]:
+    """The views of several images, cut and resized on the device."""
+    pairs = zip(images, keys, strict=True)
+    return torch.stack([view(image.to(device, non_blocking=True), key, **settings) for image, key in pairs])

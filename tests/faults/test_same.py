@@ -1,12 +1,15 @@
 """The same params give the same bytes, however they are run: again, side by side or in turn, by `dvc exp run`."""
 
+import os
 import subprocess
+import time
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from tests.faults.__main__ import SMALL, results, start
-from tests.faults.pipeline import repro
+from tests.faults.pipeline import Kill, repro
 from tests.project import environment
 
 SMALLER = [*SMALL, "datasets=[digits]", "methods=[linear_probe,adapt]", "shots=2"]
@@ -42,6 +45,28 @@ def test_seeds_in_turn_and_side_by_side(expected, tmp_path):
 def test_any_number_of_threads(threads, expected, tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", threads)
     assert differences(finish(tmp_path), expected) == []
+
+
+@pytest.mark.parametrize("workers", ["1", "4"])  # 1: this process itself decodes
+def test_any_number_of_workers(workers, expected, tmp_path):
+    assert differences(finish(tmp_path, f"runtime.workers={workers}"), expected) == []
+
+
+def test_stages_that_start_cold(expected, tmp_path, monkeypatch):
+    monkeypatch.setenv("ADAPT_WARM", "no")
+    assert differences(finish(tmp_path), expected) == []
+
+
+def test_clock_set_back(expected, tmp_path):
+    """Killed, then all that is there is from tomorrow."""
+    folder = start(tmp_path / "project", SMALLER)
+    assert repro(folder, Kill("train@digits-adapt", 0.5, "all"), Random(0)).status != 0
+    tomorrow = time.time() + 24 * 3600
+    for path in folder.rglob("*"):
+        os.utime(path, (tomorrow, tomorrow), follow_symlinks=False)
+    run = repro(folder)
+    assert run.status == 0 and "train@digits-adapt" in run.seconds and "sample@digits" not in run.seconds
+    assert differences(results(folder), expected) == []
 
 
 def test_by_dvc_exp_run(expected, tmp_path):
