@@ -1,6 +1,7 @@
 """The frozen backbone: an open_clip model with its tokenizer, its preprocessing and the hash of its weights."""
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,7 +13,7 @@ from jaxtyping import Float, Int, UInt8
 from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
-from adapt import encoders, weights
+from adapt import encoders, params, weights
 from adapt.encoders import PLAIN, Stream, TextInput
 from adapt.errors import UserError
 
@@ -95,17 +96,25 @@ class Backbone:
         return self.tokenizer(list(texts)).to(self.device)
 
 
-def load(
-    name: str, pretrained: str, device: str, precision: Precision = "float32", classes_at_once: int | None = None
-) -> Backbone:
+def load(name: str, pretrained: str, device: str) -> Backbone:
     """A frozen backbone by open_clip's name and its weights, an open_clip tag or a file.
 
     Raises: UserError as `weights.read`, and for a device that is not there.
     """
     place = torch.device(choose_device(device))
-    choose_products(precision)
-    frozen = freeze(name, weights.read(name, pretrained, place), place)
-    return replace(frozen, precision=precision, classes_at_once=classes_at_once)
+    return freeze(name, weights.read(name, pretrained, place), place)
+
+
+def from_params(backbone: params.Backbone, runtime: params.Runtime) -> Backbone:
+    """The backbone that params name, to run as they say; what holds for all of PyTorch is set.
+
+    Raises: UserError as `load`.
+    """
+    choose_products(runtime.precision)
+    if runtime.deterministic:
+        choose_determinism()
+    frozen = load(backbone.name, backbone.pretrained, runtime.device)
+    return replace(frozen, precision=runtime.precision, classes_at_once=runtime.classes_at_once)
 
 
 def freeze(name: str, model: Any, device: torch.device) -> Backbone:
@@ -140,6 +149,16 @@ def choose_products(precision: Precision) -> None:
     rounded = precision == "bfloat16"
     torch.set_float32_matmul_precision("high" if rounded else "highest")
     torch.backends.cudnn.allow_tf32 = rounded
+
+
+def choose_determinism() -> None:
+    """The same bytes from a GPU each time, where PyTorch has such kernels; where it has none it says so, and raises.
+
+    On a CPU, with one thread, they are the same anyway.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cuda.enable_mem_efficient_sdp(False)  # its backward pass adds in any order
 
 
 def choose_device(device: str) -> str:

@@ -188,6 +188,7 @@ class Runtime(Section):
 
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["float32", "bfloat16"]
+    deterministic: bool
     classes_at_once: Count | None
     processes: Count
     checkpoint_seconds: Weight

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 SOCKET = Path(".scratch/warm.sock")  # relative, since the kernel takes no long ones
+KIND = socket.AF_UNIX, socket.SOCK_SEQPACKET  # messages, whole
 IDLE = 20.0  # seconds
 STREAMS = 3  # standard input, output and error
 CODE = ("adapt", "stages")
@@ -52,17 +53,16 @@ def wanted() -> bool:
 
 def hand_over(module: str, arguments: list[str]) -> None:
     """Have a worker run the module and exit as it does; return where there is none."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
-        request = {"state": STARTED, "module": module, "arguments": arguments, "environment": dict(os.environ)}
-        with passing_on() as signals:
-            try:
-                server.connect(str(SOCKET))
-                socket.send_fds(server, [json.dumps(request).encode()], range(STREAMS))
-                worker = int(server.recv(100))
-            except (OSError, ValueError):  # nobody is there, or not for us
-                return
-            status = wait(server, worker, signals)
-    os._exit(status)
+    request = {"state": STARTED, "module": module, "arguments": arguments, "environment": dict(os.environ)}
+    with passing_on() as signals:
+        try:
+            server = socket.socket(*KIND)
+            server.connect(str(SOCKET))
+            socket.send_fds(server, [json.dumps(request).encode()], range(STREAMS))
+            worker = int(server.recv(100))
+        except (OSError, ValueError):  # nobody is there, or not for us, or this system has no such sockets
+            return
+        os._exit(wait(server, worker, signals))
 
 
 @contextmanager
@@ -101,15 +101,14 @@ def start() -> None:
     if _client is not None or "torch" not in sys.modules:
         return
     mine = SOCKET.with_suffix(f".{os.getpid()}")
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
+        listener = socket.socket(*KIND)
         mine.parent.mkdir(exist_ok=True)
         listener.bind(str(mine))
         mine.chmod(0o600)
         listener.listen()
         mine.replace(SOCKET)
     except OSError:
-        listener.close()
         return
     child = os.fork()
     if child:

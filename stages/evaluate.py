@@ -22,7 +22,7 @@ def main(
 ) -> None:
     """Write runs/<dataset>/<method>/seed_<s>/."""
     torch.set_num_threads(1)  # the seeds run side by side
-    frozen = clip.load(backbone.name, backbone.pretrained, runtime.device, runtime.precision, runtime.classes_at_once)
+    frozen = clip.from_params(backbone, runtime)
     splits = {seed: fewshot.read(dataset, seed, evaluate.split) for seed in seeds}
     paths = {seed: [item.path for item in items] for seed, items in splits.items()}
     if evaluate.split == "test":

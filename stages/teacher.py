@@ -23,7 +23,7 @@ def main(
 ) -> None:
     """Write data/teacher/<dataset>/."""
     torch.set_num_threads(1)  # the seeds run side by side
-    frozen = clip.load(backbone.name, backbone.pretrained, runtime.device, runtime.precision, runtime.classes_at_once)
+    frozen = clip.from_params(backbone, runtime)
     described, source = fewshot.describe(dataset), catalogue.load(dataset, data.home)
     made_from = {"preset": preset, "backbone": frozen.name, "weights": frozen.weights, "dataset": dataset}
     made_from |= {"precision": frozen.precision}

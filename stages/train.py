@@ -18,7 +18,7 @@ def main(
 ) -> None:
     """Write data/tuned/<dataset>/<method>/seed_<s>/."""
     torch.set_num_threads(1)  # the seeds run side by side
-    frozen = clip.load(backbone.name, backbone.pretrained, runtime.device, runtime.precision, runtime.classes_at_once)
+    frozen = clip.from_params(backbone, runtime)
     source, settled = catalogue.load(dataset, data.home), settings.read(dataset, method)
     made_from = tuning.describe(frozen, preset, dataset, method, settled, views)
     stores = {seed: tuning.checkpoint(made_from, seed, runtime.checkpoint_seconds) for seed in seeds}

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from adapt import memory, teacher
-from adapt.clip import choose_products
+from adapt import memory, methods, teacher
+from adapt.clip import choose_determinism, choose_products
 from adapt.errors import UserError
 from adapt.fit import fit
 from tests.test_methods import build, settle
@@ -226,6 +226,25 @@ def test_float32_on_a_gpu_is_not_rounded_to_tf32():
     choose_products("bfloat16")
     assert torch.get_float32_matmul_precision() == "high" and torch.backends.cudnn.allow_tf32
     choose_products("float32")
+
+
+@pytest.fixture
+def deterministic():
+    """As `runtime.deterministic` sets it, and back."""
+    choose_determinism()
+    yield
+    torch.use_deterministic_algorithms(False)
+    torch.backends.cuda.enable_mem_efficient_sdp(True)
+
+
+@pytest.mark.parametrize("name", [name for name in methods.names() if methods.find(name).tuned])
+def test_every_method_has_deterministic_kernels(name, deterministic, task, batches):
+    assert torch.are_deterministic_algorithms_enabled()
+    method = build(name, task)
+    method.prepare(batches, batches)
+    loss = method.losses(batches.batch(0, 0))[0]
+    loss.backward()
+    assert loss.isfinite()
 
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
