@@ -1,5 +1,6 @@
 """The command: see the package."""
 
+import json
 import random
 import shutil
 import subprocess
@@ -19,7 +20,9 @@ SMALL = [
     "runtime.checkpoint_seconds=0.1", "runtime.processes=2",
 ]  # fmt: skip
 RESULTS = ("data", "runs", "reports")
-TIMED = {"cost.json"}  # seconds and memory
+KINDS = ("code", "configure", "sample", "pack", "teacher", "train", "evaluate", "report")
+PER_ROUND = 4  # deaths of one pipeline: more of them would all meet its last stages
+TIMED = ("cost.json", "cost.csv", "cost.md", "cost.tex", "index.html")  # seconds and memory, and what shows them
 
 
 def main(deaths: int, seed: int, overrides: list[str]) -> int:
@@ -37,8 +40,9 @@ def main(deaths: int, seed: int, overrides: list[str]) -> int:
         while len(killed) < deaths:
             round_number += 1
             folder = start(Path(home) / f"round_{round_number}", overrides)
-            killed += disturb(folder, usual, deaths - len(killed), rng, problems)
+            disturb(folder, usual, min(PER_ROUND, deaths - len(killed)), rng, killed, problems)
             problems += compare(expected, results(folder), folder)
+            problems += compare(untimed(Path(home) / "usual"), untimed(folder), folder)
             shutil.rmtree(folder)
     for title, found in (("stage", (run.killed for run in killed)), ("victim", (run.victim for run in killed))):
         print(f"deaths by {title}:", dict(sorted(Counter(str(name).split("@")[0] for name in found).items())))
@@ -57,40 +61,55 @@ def start(folder: Path, overrides: list[str]) -> Path:
     return folder
 
 
-def disturb(folder: Path, usual: Run, most: int, rng: random.Random, problems: list[str]) -> list[Run]:
-    """Run the pipeline until it ends, killed at most so many times on the way; the runs that died."""
-    died: list[Run] = []
-    left = dict(usual.seconds)
+def disturb(folder: Path, usual: Run, most: int, rng: random.Random, killed: list[Run], problems: list[str]) -> None:
+    """Run the pipeline until it ends, killed at most so many times on the way; adds the runs that died."""
+    before, left = len(killed), dict(usual.seconds)
     while True:
-        kill = choose(left, rng, by_stage=len(died) % 2 == 0) if len(died) < most and left else None
+        dead = Counter(str(run.killed).split("@")[0] for run in killed)
+        kill = choose(left, dead, rng) if len(killed) - before < most and left else None
         run = repro(folder, kill, rng)
         for name in run.seconds:
             left.pop(name, None)
         if run.killed and run.status:  # without the server that lets stages start warm it goes on
-            died.append(run)
+            killed.append(run)
             print(f"  {time.strftime('%X')} death in {run.killed} of {run.victim}", flush=True)
         elif run.status == 0:
-            return died
+            return
         else:
-            problems.append(f"after {len(died)} deaths it failed by itself: {run.said[-600:]}")
+            problems.append(f"after {len(killed) - before} deaths it failed by itself: {run.said[-600:]}")
             if len(problems) > 5:
-                return died
+                return
 
 
-def choose(left: dict[str, float], rng: random.Random, by_stage: bool) -> Kill:
-    """A moment: within a stage, each kind as likely as the others; or of all the time that is left."""
+def choose(left: dict[str, float], dead: Counter[str], rng: random.Random) -> Kill:
+    """A moment in a stage of the kind that has died least, the first of them; or, in turn, of all the time left."""
     victim = rng.choice(VICTIMS)
-    if not by_stage:
+    if dead.total() % 2:
         return Kill(None, rng.uniform(0, sum(left.values())), victim)
-    kind = rng.choice(sorted({name.split("@")[0] for name in left}))
+    kinds = [kind for kind in KINDS if any(name.split("@")[0] == kind for name in left)]
+    kind = min(kinds, key=lambda kind: dead[kind])
     stage = rng.choice([name for name in left if name.split("@")[0] == kind])
     return Kill(stage, rng.uniform(0, left[stage]), victim)
 
 
+def untimed(folder: Path) -> dict[str, bytes]:
+    """What the report makes of the runs with all times and memory alike."""
+    for path in (folder / "runs").rglob("cost.json"):
+        path.write_text(json.dumps({"steps": json.loads(path.read_text())["steps"], "seconds": 1.0, "memory_mb": 1.0}))
+    command = [sys.executable, "-m", "stages.report"]
+    subprocess.run(command, cwd=folder, env=environment(), check=True, stdout=subprocess.DEVNULL)
+    return {name: content for name, content in everything(folder).items() if name.startswith("reports/")}
+
+
 def results(folder: Path) -> dict[str, bytes]:
     """All files that the pipeline makes, but for those with times."""
+    return {name: content for name, content in everything(folder).items() if Path(name).name not in TIMED}
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    """All files that the pipeline makes."""
     files = (path for root in RESULTS for path in (folder / root).rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files if path.name not in TIMED}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def compare(expected: dict[str, bytes], found: dict[str, bytes], folder: Path) -> list[str]:
