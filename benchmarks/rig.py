@@ -16,12 +16,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import torch
 from ruamel.yaml import YAML
 from torch.nn import functional as F
 
-from adapt import artefacts, clip, methods, params, settings
+from adapt import artefacts, clip, methods, params, settings, weights
 from adapt.data.batches import Batch
 from adapt.task import Task
 
@@ -34,7 +33,7 @@ RECORD = Path("reports/benchmarks.json")
 def make_task(count: int) -> Task:
     """A task of so many classes, whose names have one to five words."""
     torch.manual_seed(0)
-    backbone = clip.freeze(BACKBONE, open_clip.create_model(BACKBONE, pretrained=None), torch.device("cpu"))
+    backbone = clip.freeze(BACKBONE, weights.untrained(BACKBONE, torch.device("cpu")), torch.device("cpu"))
     names = [" ".join([*WORDS[: i % 4], WORDS[i % 10], "thing", str(i)][-5:]) for i in range(count)]
     return Task(backbone, "a photo of a {}.", names, F.normalize(torch.randn(count, 512), dim=-1), seed=1)
 
