@@ -47,7 +47,7 @@ def matrix(folder: Path) -> set[str]:
     assert (len(datasets), len(methods)) == (11, 18)
     per_dataset = {f"{stage}@{dataset}" for stage in ("sample", "pack", "teacher") for dataset in datasets}
     pairs = {f"{stage}@{d}-{m}" for stage in ("train", "evaluate") for d in datasets for m in methods}
-    return {"configure", "report"} | per_dataset | pairs
+    return {"code", "configure", "report"} | per_dataset | pairs
 
 
 def test_pipeline_has_every_dataset_and_method(bare):
@@ -57,8 +57,9 @@ def test_pipeline_has_every_dataset_and_method(bare):
 @pytest.mark.slow
 def test_dry_run_lists_every_dataset_and_method(bare):
     """DVC plans no further than what is there, so every output stands there, empty."""
-    call(bare, "python", "-m", "stages.configure")
-    for name in matrix(bare) - {"configure", "report"}:
+    for stage in ("code", "configure"):
+        call(bare, "python", "-m", f"stages.{stage}")
+    for name in matrix(bare) - {"code", "configure", "report"}:
         stage, _, item = name.partition("@")
         where = {"sample": "data/fewshot", "pack": "data/pack", "teacher": "data/teacher", "train": "data/tuned"}
         folder = bare / where.get(stage, "runs") / item.replace("-", "/")

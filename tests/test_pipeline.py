@@ -122,6 +122,7 @@ def test_changed_code_of_a_method_runs_that_method_alone(project):
 
 
 def test_changed_comment_runs_nothing_but_the_look_at_the_code(project):
+    call(project, "dvc", "repro")
     path = project / "adapt/fit.py"
     text = path.read_text()
     path.write_text(text + "# a comment\n")
