@@ -16,8 +16,10 @@ from tests.project import environment
 SMALL = ["datasets=[digits]", "methods=[adapt]", "seeds=[1]", "shots=1", "runtime.checkpoint_seconds=0.0"]
 ITEM = ["dataset=digits", "method=adapt"]
 STAGES = {  # in their order: arguments, where they write, and what they read of others
+    "code": ([], "data", None),
     "configure": ([], "data", None),
     "sample": (ITEM[:1], "data/fewshot", None),
+    "pack": (ITEM[:1], "data/pack", "data/fewshot/digits/test.csv"),
     "teacher": (ITEM[:1], "data/teacher", "data/fewshot/digits/seed_1.csv"),
     "train": (ITEM, "data/tuned", "data/teacher/digits/seed_1.safetensors"),
     "evaluate": (ITEM, "runs", "data/tuned/digits/adapt/seed_1/prompts.safetensors"),
