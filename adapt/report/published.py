@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 from ruamel.yaml import YAML
 
+from adapt.errors import UserError
 from adapt.report import studies, tables
 from adapt.report.runs import Runs
 from adapt.report.studies import Gathered
@@ -17,6 +18,8 @@ SHOTS = 16  # of the published results
 
 def read(path: Path = FILE) -> dict[str, Any]:
     """The file as it is."""
+    if not path.exists():
+        raise UserError(f"{path} is missing; get it back with `git checkout {path}`")
     return YAML(typ="safe").load(path.read_text())
 
 
