@@ -38,20 +38,20 @@ def make_task(count: int) -> Task:
     return Task(backbone, "a photo of a {}.", names, F.normalize(torch.randn(count, 512), dim=-1), seed=1)
 
 
-def make_method(name: str, task: Task, **changed: Any) -> Any:
-    """A method with the paper preset's settings, but for what is changed."""
+def make_method(name: str, task: Task) -> Any:
+    """A method with the paper preset's settings."""
     paper = params.Params(**YAML(typ="safe").load(params.compose(["preset=paper"])))
     sections = {part: getattr(paper, part) for part in ("context", "prune", "distill", "optimiser")}
     settled = settings.settle(name, "caltech101", 16, BACKBONE, paper.knobs, sections)
-    return methods.build(name, task, {**dict(settled), **changed})
+    return methods.build(name, task, dict(settled))
 
 
-def make_batch(task: Task, count: int = BATCH) -> Batch:
+def make_batch(task: Task) -> Batch:
     """Random images with what the frozen model says of them."""
-    images = torch.randn(count, 3, 224, 224)
+    images = torch.randn(BATCH, 3, 224, 224)
     with torch.no_grad():
         teacher = F.normalize(task.backbone.encode_image(images), dim=-1)
-    return Batch(images, torch.arange(count) % len(task.classes), teacher)
+    return Batch(images, torch.arange(BATCH) % len(task.classes), teacher)
 
 
 def seconds(work: Callable[[], Any]) -> float:
