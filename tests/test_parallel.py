@@ -50,6 +50,7 @@ def start(tmp_path):
         process = subprocess.Popen(
             [sys.executable, "-c", code],
             cwd=tmp_path, env={**os.environ, **path}, text=True, stderr=subprocess.PIPE, start_new_session=True,
+            preexec_fn=listen,
         )  # fmt: skip
         started.append(process)
         wait_for(lambda: len(list(tmp_path.glob("part_?_1"))) == processes)
@@ -58,6 +59,11 @@ def start(tmp_path):
     yield make
     for process in started:
         process.kill()
+
+
+def listen() -> None:
+    """Whoever runs the tests in the background has the keyboard's signal ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for(fact) -> None:
@@ -75,7 +81,7 @@ def kept(folder: Path) -> list[str]:
 def test_stopped_alone_it_stops_its_seeds_which_save(processes, start, tmp_path):
     process, pids = start(processes)
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=40)
     assert process.returncode == 143
     assert said == "stopped by SIGTERM: run the same command again, it goes on from here\n"
     assert not any(map(running, pids))
@@ -85,7 +91,7 @@ def test_stopped_alone_it_stops_its_seeds_which_save(processes, start, tmp_path)
 def test_stopped_from_the_keyboard_all_save(start, tmp_path):
     process, pids = start()
     os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=40)
     assert (process.returncode, said) == (
         130,
         "stopped by SIGINT: run the same command again, it goes on from here\n",
@@ -103,7 +109,7 @@ def test_when_it_is_killed_its_seeds_save_and_end(start, tmp_path):
 def test_seed_that_is_killed_ends_the_stage_with_a_sentence(start):
     process, pids = start()
     os.kill(pids[0], signal.SIGKILL)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=40)
     assert process.returncode == 1 and not any(map(running, pids))
     assert said == (
         "error: a process was killed, perhaps for lack of memory; set runtime.processes lower if so, and run again: "
