@@ -34,6 +34,14 @@ class Keys(NamedTuple):
     bias: Float[Tensor, "... q s"] | None = None
 
 
+class QuickGELU(nn.Module):
+    """open_clip's activation of the same name, x·σ(1.702·x), that keeps one tensor for the backward pass, not three."""
+
+    def forward(self, x: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
+        """The activation of every number."""
+        return F.silu(1.702 * x).div_(1.702)
+
+
 def heads(attn: nn.MultiheadAttention, x: Float[Tensor, "... s d"]) -> Float[Tensor, "... h s e"]:
     """Cut the width into the heads' widths."""
     return x.unflatten(-1, (attn.num_heads, -1)).transpose(-3, -2)
@@ -61,22 +69,40 @@ def project_context(block: Block, context: Float[Tensor, "... t d"], adapter: Ad
 
 def attend(
     block: Block,
-    x: Float[Tensor, "... d"],
-    q: Float[Tensor, "... h q e"],
+    x: Float[Tensor, "... s d"],
+    q: Float[Tensor, "... h s e"],
     keys: Sequence[Keys],
     weights: Float[Tensor, " m"] | None = None,
-    gather: Callable[[Tensor], Tensor] = lambda y: y,
-) -> Float[Tensor, "... d"]:
-    """One residual block over the tokens `x` with queries `q`.
+) -> Float[Tensor, "... s d"]:
+    """One residual block over the tokens `x` with queries `q`; `keys` and `weights` as in `read`."""
+    return finish(block, x, read(q, keys, weights))
 
-    keys: one entry, or alternatives whose outputs are mixed with `weights`; gather: picks x's tokens out of padding.
-    """
+
+def read(
+    q: Float[Tensor, "... h s e"], keys: Sequence[Keys], weights: Float[Tensor, " m"] | None = None
+) -> Float[Tensor, "... s d"]:
+    """What queries get: of one entry of `keys`, or of alternatives mixed with `weights`; heads side by side."""
     outputs = [F.scaled_dot_product_attention(q, k, v, attn_mask=bias) for k, v, bias in keys]
     mixed = outputs[0] if weights is None else torch.tensordot(weights, torch.stack(outputs).to(weights), dims=1)
-    x = x + block.ls_1(block.attn.out_proj(gather(mixed.transpose(-3, -2).flatten(-2))))
+    return mixed.transpose(-3, -2).flatten(-2)
+
+
+def finish(block: Block, x: Float[Tensor, "... d"], read: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
+    """The rest of a residual block after its attention has read."""
+    x = x + block.ls_1(block.attn.out_proj(read))
     return x + block.ls_2(block.mlp(block.ln_2(x)))
 
 
 def alternatives(context: Context) -> tuple[list[Tensor], Tensor | None]:
     """The contexts of a layer, one where nothing is mixed, and their weights."""
     return ([context], None) if isinstance(context, Tensor) else context
+
+
+def causal_bias(s: int, like: Tensor) -> Float[Tensor, "s s"]:
+    """The additive mask under which each of s tokens sees itself and those before it."""
+    return additive(torch.ones(s, s, dtype=torch.bool, device=like.device).tril(), like)
+
+
+def additive(seen: Tensor, like: Tensor) -> Tensor:
+    """A boolean mask as what is added to the logits: 0 where seen, -inf elsewhere."""
+    return torch.zeros(seen.shape, dtype=like.dtype, device=like.device).masked_fill(~seen, float("-inf"))

@@ -21,7 +21,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from adapt.blocks import Adapter, Block, Context, Keys, alternatives, attend, project, project_context
+from adapt.blocks import (
+    Adapter,
+    Block,
+    Context,
+    Keys,
+    alternatives,
+    attend,
+    causal_bias,
+    finish,
+    project,
+    project_context,
+)
+from adapt.groups import Groups, Memory
 
 Clip = Any  # open_clip.CLIP: to a type checker every attribute of a module is "Tensor | Module"
 
@@ -163,13 +175,6 @@ def encode_text(
     return torch.cat(features)
 
 
-class Memory(NamedTuple):
-    """What a layer's own tokens attend to beside themselves; alternatives with weights where a context is mixed."""
-
-    keys: list[Keys]  # [h, s, e]; the bias, [s] or None, is the context's
-    weights: Tensor | None = None
-
-
 def encode_shared(layers: list[Layer], x: Float[Tensor, "s0 d"], place: int) -> list[Memory]:
     """Run what all classes have in common through the tower, and keep each layer's keys and values."""
     context: Context = x[:0]
@@ -208,66 +213,14 @@ def own_part(
     """The function from own tokens [n, d] and their number per class to text features [c, f]."""
 
     def run(x: Float[Tensor, "n d"], lengths: list[int]) -> Float[Tensor, "c f"]:
-        grid = Grid(lengths, like=x)
-        for layer, (shared, weights) in zip(layers, memory, strict=True):
-            q, k, v = (grid.spread(part.movedim(0, 1)) for part in project(layer.block, x, layer.adapter))
-            biases, gather = [grid.bias(option) for option in shared], grid.gather
-            if layer.last:  # only the ends of the classes are read
-                x, q = x[grid.ends], q.take_along_dim(grid.last[:, None, None, None], dim=2)
-                biases, gather = [bias[grid.last][:, None, None] for bias in biases], first_row
-            keys = [Keys(*join(option, k, v), bias) for option, bias in zip(shared, biases, strict=True)]
-            x = attend(layer.block, x, q, keys, weights, gather)
-        x = model.ln_final(x)
+        groups = Groups(lengths, like=x)
+        x = x[groups.tokens]
+        for layer, seen in zip(layers, memory, strict=True):
+            q, k, v = (groups.split(part) for part in project(layer.block, x, layer.adapter))
+            rows = zip(groups.groups, q, k, v, strict=True)
+            found = [group.read(Keys(k, v), q, seen, layer.last) for group, q, k, v in rows]
+            x = finish(layer.block, x[groups.ends] if layer.last else x, torch.cat(found))
+        x = model.ln_final(x[groups.order])
         return model.text_projection(x) if isinstance(model.text_projection, nn.Linear) else x @ model.text_projection
 
     return run
-
-
-class Grid:
-    """Tokens of classes of different lengths: packed, but for attention, which takes a padded grid [c, h, s, e]."""
-
-    def __init__(self, lengths: list[int], like: Tensor):
-        sizes = torch.tensor(lengths)
-        self.longest = max(lengths)
-        self.shape = (len(lengths), self.longest)
-        first = torch.arange(len(lengths)) * self.longest - (sizes.cumsum(0) - sizes)  # less the tokens before a class
-        self.cells = (torch.arange(int(sizes.sum())) + first.repeat_interleave(sizes)).to(like.device)
-        self.last = (sizes - 1).to(like.device)
-        self.ends = (sizes.cumsum(0) - 1).to(like.device)
-        self.causal = causal_bias(self.longest, like)
-
-    def spread(self, x: Float[Tensor, "n h e"]) -> Float[Tensor, "c h s e"]:
-        """Packed tokens in the grid; its padding is 0, and no token attends to it."""
-        full = x.new_zeros(self.shape[0] * self.longest, *x.shape[1:]).index_copy(0, self.cells, x)
-        return full.unflatten(0, self.shape).movedim(1, 2)
-
-    def bias(self, shared: Keys) -> Float[Tensor, "q s"]:
-        """Every token sees all that is shared, and of its class what comes before it."""
-        gate = shared.k.new_zeros(shared.k.shape[-2]) if shared.bias is None else shared.bias
-        return torch.cat([gate.expand(self.longest, -1), self.causal], dim=-1)
-
-    def gather(self, x: Float[Tensor, "c s d"]) -> Float[Tensor, "n d"]:
-        """The inverse of `spread`, for heads put together."""
-        return x.flatten(0, 1)[self.cells]
-
-
-def join(shared: Keys, k: Float[Tensor, "c h s e"], v: Float[Tensor, "c h s e"]) -> tuple[Tensor, Tensor]:
-    """Shared keys and values before the classes' own."""
-    pairs = ((shared.k, k), (shared.v, v))
-    joined = [torch.cat([common.expand(len(own), -1, -1, -1), own], dim=-2) for common, own in pairs]
-    return joined[0], joined[1]
-
-
-def first_row(x: Float[Tensor, "c 1 d"]) -> Float[Tensor, "c d"]:
-    """Drop the axis of a single query."""
-    return x[:, 0]
-
-
-def causal_bias(s: int, like: Tensor) -> Float[Tensor, "s s"]:
-    """The additive mask under which each of s tokens sees itself and those before it."""
-    return additive(torch.ones(s, s, dtype=torch.bool, device=like.device).tril(), like)
-
-
-def additive(seen: Tensor, like: Tensor) -> Tensor:
-    """A boolean mask as what is added to the logits: 0 where seen, -inf elsewhere."""
-    return torch.zeros(seen.shape, dtype=like.dtype, device=like.device).masked_fill(~seen, float("-inf"))

@@ -8,30 +8,24 @@ are computed for `adapt` alone: steps times a step's time, linear between the nu
 plus test images over evaluation's rate. Other methods take the steps that are listed, each at a cost of its own.
 """
 
-import multiprocessing
-import statistics
 import sys
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from ruamel.yaml import YAML
-from torch import Tensor
-from torch.nn import functional as F
 
-from adapt import architecture, clip, methods, optimiser, params, settings, tuning, weights
-from adapt.data.batches import Batch
+from adapt import architecture, clip, optimiser, params, settings, tuning
 from adapt.data.entries import entries
 from adapt.supply.listing import GIB, download
 from adapt.supply.sources import supplies
-from adapt.task import Task
+from benchmarks import rig
+from benchmarks.step import own_step
 
 CLASSES = (10, 100, 1000)
 STEPS = 5  # timed, after one that is not
-WORDS = ("spotted", "tall", "quick", "old", "grey", "red", "new", "small", "wild", "round")
+IMAGES = {"cpu": 32, "cuda": 256}  # evaluated at a time
 SECTIONS = ("context", "prune", "distill", "optimiser")
 
 
@@ -66,47 +60,15 @@ def steps(paper: params.Params, method: str, dataset: str) -> int:
 
 def measure(count: int, precision: clip.Precision) -> Cost:
     """Time `adapt`'s steps at its full length, and its evaluation, with so many classes."""
-    paper, device = preset(), torch.device(clip.choose_device("auto"))
-    clip.choose_products(precision)
-    model = weights.untrained(paper.backbone.name, device)
-    backbone = replace(clip.freeze(paper.backbone.name, model, device), precision=precision)
-    names = [f"{WORDS[i % 10]} {WORDS[i // 10 % 10]} thing {i}" for i in range(count)]
-    features = F.normalize(torch.randn(count, model.visual.output_dim, device=device), dim=-1)
-    task = Task(backbone, "a photo of a {}.", names, features, seed=1)
-    method = methods.build("adapt", task, dict(settle(paper, "adapt", paper.datasets[0])))
-    batch = few(backbone, paper.optimiser.batch, features)
-    made = optimiser.build(paper.optimiser, method.parameters())
-
-    def step() -> None:
-        made.zero_grad(set_to_none=True)
-        method.losses(batch)[0].backward()
-        made.step()
-
-    second = seconds(step, device)
-    many = few(backbone, 256 if device.type == "cuda" else 32, features).images
+    device = torch.device(clip.choose_device("auto"))
+    task = rig.make_task(count, device, precision)
+    method = rig.make_method("adapt", task)
+    second = rig.median(own_step(method, rig.make_batch(task)), STEPS)
+    many = torch.randn(IMAGES[device.type], 3, 224, 224, device=device)
     with torch.no_grad():
         classify = method.eval().classifier()
-        rate = len(many) / seconds(lambda: classify(many), device)
+        rate = len(many) / rig.median(lambda: classify(many), STEPS)
     return Cost(count, second, rate, tuning.peak_memory(device))
-
-
-def few(backbone: clip.Backbone, count: int, features: Tensor) -> Batch:
-    """A batch of noise."""
-    images = torch.randn(count, 3, backbone.size, backbone.size, device=backbone.device)
-    labels = torch.arange(count, device=backbone.device) % len(features)
-    return Batch(images, labels, features[labels])
-
-
-def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """The median time of some work, after once without a clock."""
-    times = []
-    for _ in range(STEPS + 1):
-        start = time.perf_counter()
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])
 
 
 def hours(paper: params.Params, costs: Sequence[Cost]) -> float:
@@ -149,10 +111,9 @@ def main() -> None:
     print(f"\n{paper.backbone.name}, {precision}, torch {torch.__version__}, {where}; adapt at its full length")
     print("classes  step ms  evaluation images/s  peak memory GB")
     costs = []
-    for count in counts:  # each in a process of its own, so that its memory is its own
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            costs.append(pool.apply(measure, (count, precision)))
-        cost = costs[-1]
+    for count in counts:
+        cost = rig.apart(measure, count, precision)
+        costs.append(cost)
         print(f"{count:7d} {cost.step * 1e3:8.0f} {cost.rate:20.1f} {cost.memory / 1e9:15.2f}", flush=True)
     least, most = (bound(entries()[name].classes for name in paper.datasets) for bound in (min, max))
     if min(counts) <= least and max(counts) >= most:

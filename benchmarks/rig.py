@@ -3,6 +3,7 @@
 `reports/benchmarks.json` holds, by benchmark, its rows and what they were measured with; README's table is made of it.
 """
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -12,6 +13,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,20 +24,25 @@ from torch.nn import functional as F
 
 from adapt import artefacts, clip, methods, params, settings, weights
 from adapt.data.batches import Batch
+from adapt.data.readers import imagenet_names
 from adapt.task import Task
 
 BACKBONE = "ViT-B-16-quickgelu"
 BATCH = 4
-WORDS = ["spotted", "tall", "quick", "old", "grey", "red", "new", "small", "wild", "round"]
+CPU = torch.device("cpu")
 RECORD = Path("reports/benchmarks.json")
 
 
-def make_task(count: int) -> Task:
-    """A task of so many classes, whose names have one to five words."""
+def make_task(count: int, device: torch.device = CPU, precision: clip.Precision = "float32") -> Task:
+    """A task of so many classes with ImageNet's names, over again above 1000."""
     torch.manual_seed(0)
-    backbone = clip.freeze(BACKBONE, weights.untrained(BACKBONE, torch.device("cpu")), torch.device("cpu"))
-    names = [" ".join([*WORDS[: i % 4], WORDS[i % 10], "thing", str(i)][-5:]) for i in range(count)]
-    return Task(backbone, "a photo of a {}.", names, F.normalize(torch.randn(count, 512), dim=-1), seed=1)
+    clip.choose_allocation()  # as every stage does
+    clip.choose_products(precision)
+    backbone = replace(clip.freeze(BACKBONE, weights.untrained(BACKBONE, device), device), precision=precision)
+    names = list(itertools.islice(itertools.cycle(imagenet_names().values()), count))
+    return Task(
+        backbone, "a photo of a {}.", names, F.normalize(torch.randn(count, 512, device=device), dim=-1), seed=1
+    )
 
 
 def make_method(name: str, task: Task) -> Any:
@@ -48,16 +55,18 @@ def make_method(name: str, task: Task) -> Any:
 
 def make_batch(task: Task) -> Batch:
     """Random images with what the frozen model says of them."""
-    images = torch.randn(BATCH, 3, 224, 224)
+    images = torch.randn(BATCH, 3, 224, 224, device=task.backbone.device)
     with torch.no_grad():
         teacher = F.normalize(task.backbone.encode_image(images), dim=-1)
-    return Batch(images, torch.arange(BATCH) % len(task.classes), teacher)
+    return Batch(images, torch.arange(BATCH, device=images.device) % len(task.classes), teacher)
 
 
 def seconds(work: Callable[[], Any]) -> float:
-    """How long some work takes."""
+    """How long some work takes, on a GPU to its end."""
     start = time.perf_counter()
     work()
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
     return time.perf_counter() - start
 
 

@@ -1,6 +1,10 @@
 """The backbone: what is loaded, hashed, refused."""
 
 import json
+import platform
+import subprocess
+import sys
+import textwrap
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,7 +15,7 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
-from adapt import architecture, clip, params, settings, weights
+from adapt import architecture, blocks, clip, params, settings, weights
 from adapt.errors import UserError
 
 TINY = Path(__file__).parent / "models"
@@ -33,6 +37,45 @@ def models(tmp_path, monkeypatch) -> Path:
 def test_loaded_model_is_frozen_and_in_evaluation_mode(models):
     model = clip.load("tiny", str(models / "tiny.safetensors"), "cpu").model
     assert not model.training and not any(weight.requires_grad for weight in model.parameters())
+
+
+def test_quick_gelu_is_open_clips_in_values_and_gradients():
+    x = torch.linspace(-6, 6, 101, dtype=torch.float64, requires_grad=True)
+    ours, theirs = blocks.QuickGELU()(x), open_clip.transformer.QuickGELU()(x)
+    torch.testing.assert_close(ours, theirs)
+    gradients = (torch.autograd.grad(y.sum(), x)[0] for y in (ours, theirs))
+    torch.testing.assert_close(*gradients)
+
+
+def test_quick_gelu_keeps_one_tensor():
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(kept.append, lambda x: x):
+        blocks.QuickGELU()(torch.ones(3, requires_grad=True))
+    assert len(kept) == 1
+
+
+def test_frozen_model_has_the_lean_activation():
+    model = open_clip.create_model("ViT-B-32-quickgelu")
+    clip.freeze("ViT-B-32-quickgelu", model, torch.device("cpu"))
+    kinds = {type(block.mlp.gelu) for tower in (model, model.visual) for block in tower.transformer.resblocks}
+    assert kinds == {blocks.QuickGELU}
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's allocator is set")
+def test_memory_given_back_is_kept_for_the_next_tensors():
+    """In a process of its own: pages that the system clears for the tensors of the tenth round of a loop."""
+    program = """
+        import resource, torch
+        from adapt import clip
+        clip.choose_allocation()
+        for _ in range(10):
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            tensors = [torch.zeros(1 << 24) for _ in range(4)]
+            del tensors
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 1000  # of 65536
 
 
 def test_layers_and_widths_are_by_branch(models):
