@@ -67,6 +67,10 @@ class Checkpoint:
             self.path.unlink(missing_ok=True)
             locks.drop(self.path.with_suffix(".lock"), self.lock)
 
+    def beside(self, suffix: str) -> Path | None:
+        """The file next to it, for what is too large to be saved anew each time; None if another process has it."""
+        return None if self.lock is None else self.path.with_suffix(suffix)
+
     def others(self) -> list[Path]:
         """What is kept of this run under other params or code: not used here, there for when they come back."""
         found = self.path.parent.glob(f"{self.path.name[:-19]}{'?' * 16}.pt")

@@ -5,14 +5,18 @@ of methods and seeds share one copy; `paths.csv` says whose rows they are.
 """
 
 import os
+import shutil
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from adapt import artefacts, parallel
+from adapt import artefacts, interrupts, parallel
+from adapt.checkpoint import Checkpoint
 from adapt.data.dataset import Dataset, centre
 from adapt.errors import UserError
 
@@ -23,6 +27,7 @@ CHUNK = 32  # images that a worker takes at a time
 NAMED = 20  # unreadable images that are named
 
 Pixels = NDArray[np.uint8]
+Done = NDArray[np.bool_]  # [n]
 
 
 class Pack(NamedTuple):
@@ -37,22 +42,48 @@ class Pack(NamedTuple):
 
 
 def write(
-    source: Dataset, paths: Iterable[str], size: int, *, workers: int, progress: Callable[..., Iterable[Any]]
+    source: Dataset,
+    paths: Iterable[str],
+    size: int,
+    *,
+    workers: int,
+    progress: Callable[..., Iterable[Any]],
+    store: Checkpoint | None = None,
 ) -> int:
     """Decode images of a dataset and write them; returns their number.
 
-    Raises: UserError that names the images that cannot be read; nothing is written then.
+    store: where what is decoded already is noted; the array itself grows beside it, and moves when it is whole.
+
+    Raises: UserError that names the images that cannot be read; nothing is written then but what the store keeps.
     """
     paths = unique(paths)
     with artefacts.folder(ROOT / source.name) as folder:
-        shape = len(paths), 3, size, size
-        pixels = np.lib.format.open_memmap(folder / PIXELS, mode="w+", dtype=np.uint8, shape=shape)
-        with (folder / PIXELS).open("r+b") as file:  # a full disk is an error now rather than a bus error later
-            os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
-        fill(pixels, source, paths, workers=workers, progress=progress)
-        pixels.flush()
+        place = (store and store.beside(".npy")) or folder / PIXELS
+        fill(*begin(place, (len(paths), 3, size, size), store), source, paths, workers, progress, store)
+        shutil.move(place, folder / PIXELS)
         artefacts.write_csv(folder / PATHS, COLUMNS, [{"path": path} for path in paths])
+    if store:
+        store.clear()
     return len(paths)
+
+
+def begin(place: Path, shape: tuple[int, ...], store: Checkpoint | None) -> tuple[Pixels, Done]:
+    """The array to be filled, and which of its rows are: those that a killed run has left, or none."""
+    kept = store.load() if store else None
+    try:
+        if kept and np.load(place, mmap_mode="r").shape == shape:  # r+ would make a short file longer
+            return np.lib.format.open_memmap(place, mode="r+"), kept["done"].numpy()
+    except (OSError, ValueError, EOFError):
+        pass  # the array is gone or broken: from the beginning
+    place.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.lib.format.open_memmap(place, mode="w+", dtype=np.uint8, shape=shape)
+    with place.open("r+b") as file:  # a full disk is an error now rather than a bus error later
+        try:
+            os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+        except OSError:
+            place.unlink()
+            raise
+    return pixels, np.zeros(shape[0], dtype=bool)
 
 
 def decode(source: Dataset, paths: Iterable[str], size: int) -> Pack:
@@ -62,7 +93,7 @@ def decode(source: Dataset, paths: Iterable[str], size: int) -> Pack:
     """
     wanted = unique(paths)
     pixels = np.empty((len(wanted), 3, size, size), dtype=np.uint8)
-    fill(pixels, source, wanted, workers=1, progress=lambda rows, **_: rows)
+    fill(pixels, np.zeros(len(wanted), dtype=bool), source, wanted, workers=1, progress=lambda rows, **_: rows)
     return index(pixels, wanted)
 
 
@@ -96,10 +127,19 @@ def index(pixels: Pixels, paths: Sequence[str]) -> Pack:
 
 
 def fill(
-    pixels: Pixels, source: Dataset, paths: Sequence[str], *, workers: int, progress: Callable[..., Iterable[Any]]
+    pixels: Pixels,
+    done: Done,
+    source: Dataset,
+    paths: Sequence[str],
+    workers: int,
+    progress: Callable[..., Iterable[Any]],
+    store: Checkpoint | None = None,
 ) -> None:
-    """Decode images into the rows of an array; with several workers it has to be one that processes share."""
-    size = pixels.shape[-1]
+    """Decode images into the rows of an array that are not done; several workers need one that processes share.
+
+    Raises: UserError that names the images that cannot be read, after all others.
+    """
+    size, todo, problems = pixels.shape[-1], np.flatnonzero(~done).tolist(), []
 
     def put(row: int) -> str | None:
         try:
@@ -108,8 +148,20 @@ def fill(
             return str(error)
         return None
 
-    found = parallel.run(put, range(len(paths)), processes=workers, chunk=CHUNK, knob="runtime.workers")
-    problems = [problem for problem in progress(found, total=len(paths)) if problem]
+    def save() -> None:
+        if store and isinstance(pixels, np.memmap):
+            pixels.flush()
+            store.save({"done": torch.from_numpy(done)})
+
+    decoding = parallel.run(put, todo, processes=workers, chunk=CHUNK, knob="runtime.workers")
+    with interrupts.held(), closing(decoding) as found:
+        for row, problem in zip(todo, progress(found, total=len(todo)), strict=True):
+            problems += [problem] if problem else []
+            done[row] = not problem
+            if store and (interrupts.asked() or store.due()):
+                save()
+            interrupts.stop()
+    save()
     if problems:
         more = [f"… and {len(problems) - NAMED} more"] if len(problems) > NAMED else []
         raise UserError("\n".join([*problems[:NAMED], *more]))

@@ -5,7 +5,7 @@ matrix products of few-shot tuning gain little from a second thread.
 """
 
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,7 +25,9 @@ def for_each(work: Callable[[int], T], seeds: Iterable[int], *, processes: int, 
     return list(run(work, seeds, processes=processes if device.type == "cpu" else 1, knob="runtime.processes"))
 
 
-def run(work: Callable[[Item], T], items: Iterable[Item], *, processes: int, knob: str, chunk: int = 1) -> Iterator[T]:
+def run(
+    work: Callable[[Item], T], items: Iterable[Item], *, processes: int, knob: str, chunk: int = 1
+) -> Generator[T, None, None]:
     """`work(item)` for every item, in order, as they are done; a process takes `chunk` items at a time.
 
     knob: what in the params says how many processes, for the message when one is killed
@@ -43,7 +45,7 @@ def run(work: Callable[[Item], T], items: Iterable[Item], *, processes: int, kno
     with ProcessPoolExecutor(processes, mp_context=context, initializer=_inherit, initargs=(work,)) as pool:
         try:
             yield from pool.map(_call, items, chunksize=chunk)
-        except interrupts.Interrupted:
+        except (interrupts.Interrupted, GeneratorExit):  # the latter: nobody wants more
             for child in multiprocessing.active_children():  # a signal to this process alone does not reach them
                 child.terminate()
             raise

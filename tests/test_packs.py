@@ -3,6 +3,8 @@
 import errno
 import io
 import os
+import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ from PIL import Image
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
-from adapt import packs
+from adapt import interrupts, locks, packs
+from adapt.checkpoint import Checkpoint
 from adapt.data import catalogue
 from adapt.data.dataset import Dataset, Item, centre
 from adapt.errors import UserError
@@ -119,6 +122,86 @@ def test_full_disk_is_an_error_before_any_image_is_decoded(made, monkeypatch, tm
     with pytest.raises(OSError, match="No space left"):
         packs.write(made, paths(made), 16, workers=1, progress=lambda *_, **__: pytest.fail("decoded"))
     assert not any((tmp_path / "pack").iterdir())
+
+
+def interrupted_at(dataset: Dataset, number: int, seen: list[str]) -> Dataset:
+    """The dataset, which is asked to stop while it reads an image; `seen` takes the paths that are read."""
+
+    def read(path: str) -> Image.Image:
+        seen.append(path)
+        if path == str(number):
+            interrupts.ask(signal.SIGTERM)
+        return dataset.read(path)
+
+    return replace(dataset, read=read)
+
+
+def store() -> Checkpoint:
+    return Checkpoint("pack/birds", "a" * 64, 3600)
+
+
+@pytest.fixture
+def scratch(tmp_path, monkeypatch):
+    """Checkpoints of this test's own, and nobody asked to stop after it."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    yield tmp_path / ".scratch/pack"
+    interrupts._asked.clear()
+
+
+def stop_at(dataset: Dataset, number: int) -> None:
+    kept = store()
+    with pytest.raises(interrupts.Interrupted):
+        packs.write(interrupted_at(dataset, number, []), paths(dataset), 16, workers=1, progress=quiet, store=kept)
+    interrupts._asked.clear()
+    locks.drop(kept.path.with_suffix(".lock"), kept.lock)
+
+
+def test_stopped_packing_goes_on_where_it_stopped(made, scratch, tmp_path):
+    packs.write(made, paths(made), 16, workers=1, progress=quiet)
+    expected = (tmp_path / "pack/birds/pixels.npy").read_bytes()
+    stop_at(made, 3)
+    seen: list[str] = []
+    packs.write(interrupted_at(made, -1, seen), paths(made), 16, workers=1, progress=quiet, store=store())
+    assert seen == ["4", "5", "6"]
+    assert (tmp_path / "pack/birds/pixels.npy").read_bytes() == expected
+    assert not list(scratch.iterdir())
+
+
+def test_killed_packing_goes_on_from_its_last_save(made, scratch):
+    def read(path: str) -> Image.Image:
+        if path == "3":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return made.read(path)
+
+    child = os.fork()
+    if child == 0:
+        every = Checkpoint("pack/birds", "a" * 64, 0)
+        packs.write(replace(made, read=read), paths(made), 16, workers=1, progress=quiet, store=every)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    seen: list[str] = []
+    packs.write(interrupted_at(made, -1, seen), paths(made), 16, workers=1, progress=quiet, store=store())
+    assert seen == ["3", "4", "5", "6"]
+
+
+@pytest.mark.parametrize("loss", [lambda path: path.unlink(), lambda path: os.truncate(path, 4000)])
+def test_stopped_packing_whose_images_are_lost_begins_anew(loss, made, scratch):
+    stop_at(made, 3)
+    loss(*scratch.glob("*.npy"))
+    seen: list[str] = []
+    packs.write(interrupted_at(made, -1, seen), paths(made), 16, workers=1, progress=quiet, store=store())
+    assert seen == paths(made)
+
+
+def test_after_unreadable_images_only_those_are_decoded_again(made, scratch):
+    wanted, kept = ["0", "8", "1"], store()
+    with pytest.raises(UserError, match="image 8"):
+        packs.write(made, wanted, 16, workers=2, progress=quiet, store=kept)
+    locks.drop(kept.path.with_suffix(".lock"), kept.lock)
+    seen: list[str] = []
+    mended = replace(made, read=lambda path: seen.append(path) or picture(30, 30))
+    packs.write(mended, wanted, 16, workers=1, progress=quiet, store=store())
+    assert seen == ["8"]
+    assert np.array_equal(packs.read("birds", 16).of("1")[0], centre(made.image("1"), 16))
 
 
 def test_missing_pack_says_how_to_make_it(made):
