@@ -7,7 +7,6 @@ an MLP of their own, the teacher asked anew in every step. The library has to ag
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from adapt.distill import Features, logits
 from adapt.encoders import Stream, TextInput
@@ -63,34 +62,28 @@ def unpack(text: TextInput, tokens: int = 0) -> tuple[Tensor, Tensor]:
     return F.pad(x, (0, 0, 0, CONTEXT - tokens - x.shape[1])), ends
 
 
-def losses(method, batch, encode_text=encode_text) -> Tensor:
+def prompts(method, branch: str) -> list[Tensor | None]:
+    """A method's prompts, one a layer."""
+    stream: Stream = method.stream(branch)
+    return list(stream.prompts or [None] * method.task.backbone.layers[branch])
+
+
+def text_features(method, classes: slice = slice(None)) -> Tensor:
+    """A method's text features (not normalised) of some of its classes."""
+    context = prompts(method, "text")
+    tokens = 0 if context[0] is None or method.place == 0 else len(context[0])
+    x, ends = unpack(method.text(), tokens)
+    return encode_text(method.task.backbone.model, x[classes], ends[classes], context, method.place)
+
+
+def losses(method, batch) -> Tensor:
     """A method's loss by the plain encoders, with the frozen model's image features computed on the spot."""
-    model, scale = method.task.backbone.model, method.task.backbone.scale
-    prompts = {}
-    for branch, layers in method.task.backbone.layers.items():
-        stream: Stream = method.stream(branch)
-        prompts[branch] = stream.prompts or [None] * layers
-    tokens = 0 if prompts["text"][0] is None or method.place == 0 else len(prompts["text"][0])
-    text = encode_text(model, *unpack(method.text(), tokens), prompts["text"], method.place)
-    image = encode_image(model, batch.images, prompts["image"])
+    model, scale, context = method.task.backbone.model, method.task.backbone.scale, prompts(method, "image")
+    text, image = text_features(method), encode_image(model, batch.images, context)
     with torch.no_grad():
-        teacher = F.normalize(encode_image(model, batch.images, [None] * len(prompts["image"])), dim=-1)
+        teacher = F.normalize(encode_image(model, batch.images, [None] * len(context)), dim=-1)
     student = Features(F.normalize(text, dim=-1), F.normalize(image, dim=-1))
     loss = F.cross_entropy(logits(student, scale), batch.labels)
     for _, weight, value in method.terms(student, batch._replace(teacher=teacher)):
         loss = loss + weight * value
     return loss
-
-
-def losses_in_parts(method, batch, part: int) -> Tensor:
-    """`losses` for more classes than fit in memory: their texts some at a time, each run again in the backward pass."""
-    whole = encode_text
-
-    def in_parts(model, x: Tensor, ends: Tensor, prompts, place: int = 0) -> Tensor:
-        features = [
-            checkpoint(whole, model, some, where, prompts, place, use_reentrant=False)
-            for some, where in zip(x.split(part), ends.split(part), strict=True)
-        ]
-        return torch.cat(features)
-
-    return losses(method, batch, encode_text=in_parts)

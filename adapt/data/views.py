@@ -54,4 +54,4 @@ def stack(
 ) -> UInt8[Tensor, "b 3 size size"]:
     """The views of several images, cut and resized on the device."""
     pairs = zip(images, keys, strict=True)
-    return torch.stack([view(image.to(device, non_blocking=True), key, **settings) for image, key in pairs])
+    return torch.stack([view(image.to(device), key, **settings) for image, key in pairs])
