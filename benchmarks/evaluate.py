@@ -17,7 +17,7 @@ import torch
 from adapt import packs, tuning
 from benchmarks import rig
 
-METHODS = ("zero_shot", "coop", "adapt", "promptsrc")
+METHODS = ("zero_shot", "adapt")
 IMAGES, BATCH, CLASSES, REPEATS = 64, 32, 100, 3
 
 
