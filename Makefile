@@ -15,6 +15,7 @@ STUDIES := shots distill criteria budget schedule bilevel methods
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
 	@echo "make study-X   the grid X of conf/studies.yaml as DVC experiments, gathered and drawn; X: $(STUDIES)"
+	@echo "make study-removal   saliency criteria against the true effect of removing tokens"
 
 setup:  ## create .venv from requirements.lock; nothing to do if that is done
 	@if [ "$$(cat $(STAMP) 2>/dev/null)" != "$(LOCK)" ]; then \
@@ -59,6 +60,11 @@ bench: setup  ## measure into reports/benchmarks.json and print it as a table; a
 .PHONY: $(STUDIES:%=study-%)
 $(STUDIES:%=study-%): study-%: setup
 	$(BIN)/python -m stages.study $* preset=$(preset)
+	$(BIN)/dvc repro report
+
+.PHONY: study-removal
+study-removal: setup
+	$(BIN)/python -m stages.removal
 	$(BIN)/dvc repro report
 
 params: setup  ## write params.yaml from conf/, e.g. make preset=paper params

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from adapt import artefacts, interrupts, parallel
-from adapt.checkpoint import Checkpoint
 from adapt.data.dataset import Dataset, centre
 from adapt.errors import UserError
+from adapt.unfinished import Unfinished
 
 ROOT = Path("data/pack")
 PIXELS, PATHS = "pixels.npy", "paths.csv"
@@ -41,6 +40,32 @@ class Pack(NamedTuple):
         return np.asarray(self.pixels[[self.rows[path] for path in paths]])
 
 
+class Decoded(Unfinished):
+    """Which rows of a pack are decoded; the pixels themselves grow in an array beside it."""
+
+    suffix = ".rows"
+
+    @property
+    def pixels(self) -> Path | None:
+        """Where the array is; None if another process has it."""
+        return None if self.lock is None else self.path.with_suffix(".npy")
+
+    def load(self, shape: tuple[int, ...]) -> tuple[Pixels, Done] | None:
+        """The array and its rows that are done; None when there are none, or something is lost."""
+        try:
+            done = np.frombuffer(self.path.read_bytes(), dtype=bool).copy()
+            if self.pixels is None or done.shape != shape[:1] or np.load(self.pixels, mmap_mode="r").shape != shape:
+                return None  # opened to be written, a file that is too short would be made longer
+            return np.lib.format.open_memmap(self.pixels, mode="r+"), done
+        except (OSError, ValueError, EOFError):
+            return None
+
+    def save(self, pixels: np.memmap, done: Done) -> None:
+        """Note what is done, once its pixels are on the disk."""
+        pixels.flush()
+        self.write(done.tobytes())
+
+
 def write(
     source: Dataset,
     paths: Iterable[str],
@@ -48,7 +73,7 @@ def write(
     *,
     workers: int,
     progress: Callable[..., Iterable[Any]],
-    store: Checkpoint | None = None,
+    store: Decoded | None = None,
 ) -> int:
     """Decode images of a dataset and write them; returns their number.
 
@@ -58,8 +83,9 @@ def write(
     """
     paths = unique(paths)
     with artefacts.folder(ROOT / source.name) as folder:
-        place = (store and store.beside(".npy")) or folder / PIXELS
-        fill(*begin(place, (len(paths), 3, size, size), store), source, paths, workers, progress, store)
+        place, shape = (store and store.pixels) or folder / PIXELS, (len(paths), 3, size, size)
+        pixels, done = (store and store.load(shape)) or begin(place, shape)
+        fill(pixels, done, source, paths, workers=workers, progress=progress, store=store)
         shutil.move(place, folder / PIXELS)
         artefacts.write_csv(folder / PATHS, COLUMNS, [{"path": path} for path in paths])
     if store:
@@ -67,14 +93,8 @@ def write(
     return len(paths)
 
 
-def begin(place: Path, shape: tuple[int, ...], store: Checkpoint | None) -> tuple[Pixels, Done]:
-    """The array to be filled, and which of its rows are: those that a killed run has left, or none."""
-    kept = store.load() if store else None
-    try:
-        if kept and np.load(place, mmap_mode="r").shape == shape:  # r+ would make a short file longer
-            return np.lib.format.open_memmap(place, mode="r+"), kept["done"].numpy()
-    except (OSError, ValueError, EOFError):
-        pass  # the array is gone or broken: from the beginning
+def begin(place: Path, shape: tuple[int, ...]) -> tuple[Pixels, Done]:
+    """An array to be filled, with room for all of it on the disk, and its rows, of which none is done."""
     place.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.lib.format.open_memmap(place, mode="w+", dtype=np.uint8, shape=shape)
     with place.open("r+b") as file:  # a full disk is an error now rather than a bus error later
@@ -131,9 +151,10 @@ def fill(
     done: Done,
     source: Dataset,
     paths: Sequence[str],
+    *,
     workers: int,
     progress: Callable[..., Iterable[Any]],
-    store: Checkpoint | None = None,
+    store: Decoded | None = None,
 ) -> None:
     """Decode images into the rows of an array that are not done; several workers need one that processes share.
 
@@ -150,8 +171,7 @@ def fill(
 
     def save() -> None:
         if store and isinstance(pixels, np.memmap):
-            pixels.flush()
-            store.save({"done": torch.from_numpy(done)})
+            store.save(pixels, done)
 
     decoding = parallel.run(put, todo, processes=workers, chunk=CHUNK, knob="runtime.workers")
     with interrupts.held(), closing(decoding) as found:

@@ -18,7 +18,7 @@ from adapt.data import catalogue
 from adapt.errors import UserError, nearest
 
 if TYPE_CHECKING:
-    from adapt.checkpoint import Checkpoint
+    from adapt.unfinished import Unfinished
 
 PARAMS = Path("params.yaml")
 LOCKS = Path(".scratch/locks")
@@ -94,7 +94,7 @@ def bar(title: str, position: int, unit: str) -> Callable[[Iterable[T]], Iterabl
     return partial(tqdm, desc=title, unit=unit, position=position, mininterval=interval, leave=False)
 
 
-def say_kept(title: str, stores: "Iterable[Checkpoint]") -> None:
+def say_kept(title: str, stores: "Iterable[Unfinished]") -> None:
     """Say once what is strange about the checkpoints of a stage's seeds."""
     stores = list(stores)
     kept = [path for store in stores for path in store.others()]

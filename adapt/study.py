@@ -104,11 +104,11 @@ def plan(name: str, more: Sequence[str]) -> list[dict[str, Any]]:
 def run(name: str, more: Sequence[str]) -> Iterator[str]:
     """Run what is not there yet, gather all into FOLDER, and yield a line of progress for each experiment."""
     planned = plan(name, more)
-    commit = output("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*").strip()
-    before = earlier(FOLDER / f"{name}.json", commit)
+    now = commit()
+    before = earlier(FOLDER / f"{name}.json", now)
     entries = [before.get(experiment["name"], new_entry(experiment)) for experiment in planned]
     command = shlex.join(["python", "-m", "stages.study", name, *more])
-    record = {"study": name, "command": command, "commit": commit, "own": own(name, more), "experiments": entries}
+    record = {"study": name, "command": command, "commit": now, "own": own(name, more), "experiments": entries}
     for at, entry in enumerate(entries, 1):
         if entry["name"] not in finished(show()):
             start = time.perf_counter()
@@ -118,6 +118,11 @@ def run(name: str, more: Sequence[str]) -> Iterator[str]:
         entry |= {"state": "finished", **found[entry["name"]]} if entry["name"] in found else {}
         write(name, record, gather(planned, found))
         yield f"study {name}: {at} of {len(planned)}, {entry['name']} {entry['state']}"
+
+
+def commit() -> str:
+    """The commit of the working tree, `-dirty` where that differs."""
+    return output("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*").strip()
 
 
 def own(name: str, more: Sequence[str]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from adapt import artefacts, fewshot, methods, teacher
 from adapt import optimiser as optimisers
@@ -42,6 +43,7 @@ class Tuned(NamedTuple):
     lengths: list[dict[str, Any]]
     record: Record
     memory: int  # peak, in bytes: of the device where that is a GPU, else of the process
+    flops: int  # of the last step, forward and backward, by count
 
 
 def describe(
@@ -119,7 +121,9 @@ def tune(
             for branch, counts in method.lengths().items()
             for layer, length in enumerate(counts)
         ]
-        return Tuned(method.tensors(), lengths, record, peak_memory(backbone.device))
+        tensors, memory = method.tensors(), peak_memory(backbone.device)
+        flops = count_flops(method, batches["train"]) if optimiser else 0
+        return Tuned(tensors, lengths, record, memory, flops)
 
     return with_classes(run, backbone, len(described.classes))
 
@@ -131,6 +135,18 @@ def peak_memory(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # kibibytes on Linux
 
 
+def count_flops(method: Method, batches: Batches) -> int:
+    """FLOPs of a step as the method now is: matrix products, convolutions and attention, forward and backward.
+
+    The optimiser's own are not counted. The method must not be used after it: gradients are left, generators moved.
+    """
+    with FlopCounterMode(display=False) as counter:
+        loss = method.losses(batches.batch(0, 0))[0]
+        if loss.requires_grad:
+            loss.backward()
+    return counter.get_total_flops()
+
+
 def write(path: Path, tuned: Tuned, made_from: Mapping[str, Any]) -> None:
     """The folder of one seed: prompts, lengths, history, trace and cost."""
     path.mkdir()
@@ -140,6 +156,7 @@ def write(path: Path, tuned: Tuned, made_from: Mapping[str, Any]) -> None:
     for name, rows in (("lengths.csv", tuned.lengths), ("history.csv", record.history), ("trace.csv", record.trace)):
         artefacts.write_csv(path / name, columns[name], rows)
     cost = {"steps": record.steps, "seconds": round(record.seconds, 3), "memory_mb": round(tuned.memory / 1e6, 1)}
+    cost |= {"step_gflop": round(tuned.flops / 1e9, 4)} if tuned.flops else {}
     artefacts.write_json(path / "cost.json", cost)
 
 

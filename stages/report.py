@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from adapt import artefacts, params, stage, stats
-from adapt.report import claims, figures, page, published, runs, series, shown, studies, study_figures, tables
+from adapt.report import claims, figures, foretold, page, published, runs, series, shown, studies, study_figures, tables
 from adapt.report.table import Table
 
 OUT = Path("reports")
@@ -27,8 +27,14 @@ def main(
     )  # fmt: skip
     facts = published.read()
     gathered, absent = studies.read(found)
-    numbers = make_tables(found, facts, gathered)
-    of_studies = study_figures.by_name(gathered)
+    removal = foretold.read(found)
+    numbers, of_studies = make_tables(found, facts, gathered), study_figures.by_name(gathered)
+    if isinstance(removal, str):
+        absent[foretold.NAME] = removal
+    else:
+        numbers[foretold.NAME] = removal.rows, foretold.show(removal)
+        spec = study_figures.Spec(foretold.TITLE, removal.caption, foretold.draw)
+        of_studies[foretold.NAME] = spec, removal
     with (
         artefacts.folder(OUT / "tables") as table_folder,
         artefacts.folder(OUT / "plots") as plot_folder,

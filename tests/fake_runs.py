@@ -48,7 +48,9 @@ def write_run(folder: Path, layers: int = 6, **made: Any) -> None:
     accuracy = {"zero_shot": 0.4, "uniform": 0.7, "adapt": 0.72}.get(made["method"], 0.6) + 0.1 * rng.random() * trained
     metrics = {**made, "weights": "0123456789abcdef" * 4, "accuracy": accuracy, "images": 500, "trainable": 0}
     (folder / "metrics.json").write_text(json.dumps({**metrics, "tokens": tokens * trained}))
-    (folder / "cost.json").write_text(json.dumps({"seconds": 1.0 + rng.random(), "steps": steps * trained}))
+    cost = {"seconds": 1.0 + rng.random(), "steps": steps * trained}
+    cost |= {"step_gflop": 42.0 + made["seed"]} if trained else {}
+    (folder / "cost.json").write_text(json.dumps(cost))
     labels = np.repeat(np.arange(CLASSES), 20)
     right = rng.random(len(labels)) < accuracy
     guesses = np.where(right, labels, rng.integers(0, CLASSES, len(labels)))

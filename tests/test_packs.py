@@ -14,7 +14,6 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
 from adapt import interrupts, locks, packs
-from adapt.checkpoint import Checkpoint
 from adapt.data import catalogue
 from adapt.data.dataset import Dataset, Item, centre
 from adapt.errors import UserError
@@ -136,8 +135,8 @@ def interrupted_at(dataset: Dataset, number: int, seen: list[str]) -> Dataset:
     return replace(dataset, read=read)
 
 
-def store() -> Checkpoint:
-    return Checkpoint("pack/birds", "a" * 64, 3600)
+def store() -> packs.Decoded:
+    return packs.Decoded("pack/birds", "a" * 64, 3600)
 
 
 @pytest.fixture
@@ -175,7 +174,7 @@ def test_killed_packing_goes_on_from_its_last_save(made, scratch):
 
     child = os.fork()
     if child == 0:
-        every = Checkpoint("pack/birds", "a" * 64, 0)
+        every = packs.Decoded("pack/birds", "a" * 64, 0)
         packs.write(replace(made, read=read), paths(made), 16, workers=1, progress=quiet, store=every)
     assert os.waitpid(child, 0)[1] == signal.SIGKILL
     seen: list[str] = []

@@ -200,14 +200,14 @@ def test_cost_in_markdown_is_that_of_the_csv(written: Path):
     rows, shown = rows_of(written / "cost.csv"), table_of((written / "cost.md").read_text())
     shown.pop("method")
     for method, cells in shown.items():
-        for column, cell in zip(("trainable", "tokens", "steps", "seconds", "step_ms"), cells, strict=False):
+        for column, cell in zip(tables.COSTS[:-1], cells[:-1], strict=True):
             values = [row[column] for row in rows if row["method"] == method]
             if all(values):
                 assert float(cell.replace(",", "")) == pytest.approx(statistics.mean(map(float, values)), abs=0.5)
             else:
                 assert cell == ""
-    assert shown["coop"] == [""] * 6
-    assert shown["zero_shot"][-2:] == ["", ""]  # no steps, so no time per step; nobody measured memory
+    assert shown["coop"] == [""] * 7
+    assert shown["zero_shot"][-3:] == ["", "", ""]  # no steps, so neither time nor FLOPs; nobody measured memory
 
 
 def test_significance_in_markdown_is_that_of_the_csv(written: Path):

@@ -11,7 +11,7 @@ from adapt.methods._prompted import Prompted
 from adapt.params import Context, Distill, Prune
 from adapt.prompts import BRANCHES, Prompts
 from adapt.pruning import Removal, Schedule
-from adapt.saliency import Saliency
+from adapt.saliency import Gradient, Saliency
 from adapt.task import Task
 
 
@@ -36,15 +36,16 @@ class Adapt(Prompted):
         return self.saliency.gates(branch) if torch.is_grad_enabled() and self.pruning_goes_on() else None
 
     def observe(self, step: int) -> None:
-        """Add this step's saliency; the bi-level variant takes it from a batch of val images, in their order."""
-        if not self.pruning_goes_on():
-            return
-        if self.by_val:
-            epoch, number = divmod(step - 1, len(self.val))
-            gradients = self.saliency.differentiate(self.losses(self.val.batch(epoch, number))[0])
-        else:
-            gradients = self.saliency.gradients()
-        self.saliency.observe(step, gradients)
+        """Add this step's saliency."""
+        if self.pruning_goes_on():
+            self.saliency.observe(step, self.gradients(step))
+
+    def gradients(self, step: int) -> dict[str, Gradient]:
+        """What saliency looks at; the bi-level variant takes it from a batch of val images, in their order."""
+        if not self.by_val:
+            return self.saliency.gradients()
+        epoch, number = divmod(step - 1, len(self.val))
+        return self.saliency.differentiate(self.losses(self.val.batch(epoch, number))[0])
 
     def revise(self, step: int, epoch: int, optimiser: torch.optim.Optimizer) -> Iterable[Removal]:
         """Prune where the schedule says so."""

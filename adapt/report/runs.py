@@ -22,7 +22,7 @@ COLUMNS = {
     "history": ["epoch", "loss", "cross_entropy", "tokens"],
     "trace": ["step", "tokens_left", "branch"],
 }
-COSTS = {"trainable": "metrics.json", "seconds": "cost.json", "memory_mb": "cost.json"}  # NaN where not measured
+COSTS = {"trainable": "metrics.json"} | dict.fromkeys(["seconds", "step_gflop", "memory_mb"], "cost.json")  # or NaN
 
 
 class ForeignRun(UserError):
@@ -34,7 +34,7 @@ class Runs:
     """The runs named by params that there are. Each frame starts with `dataset, method, seed`, in the order of params.
 
     results: shots, accuracy (fraction), tokens, steps, epochs, at_chance (a tuned run that is no better than guessing),
-        trainable, seconds, memory_mb; one row per run
+        trainable, seconds, step_gflop, memory_mb; one row per run
     lengths: branch, layer, length; history: epoch, loss, cross_entropy, tokens; trace: step, tokens_left, branch
     missing: a sentence for each run that is not among them, with the command that makes it
     """

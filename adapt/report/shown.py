@@ -15,6 +15,7 @@ HEADINGS = {  # column of tables.cost: its heading, its format
     "steps": ("steps", ",.0f"),
     "seconds": ("seconds", ",.1f"),
     "step_ms": ("ms per step", ",.1f"),
+    "step_gflop": ("GFLOP per step", ".3g"),
     "memory_mb": ("peak memory, MB", ",.0f"),
 }
 
@@ -54,7 +55,8 @@ def cost(runs: Runs) -> Table:
     ]
     caption = (
         "Mean over datasets and seeds, of training alone; empty where a run is missing or did not measure it. "
-        "Seconds depend on the machine and on what else it did. Tokens are those left at the end, over both branches."
+        "Seconds depend on the machine and on what else it did. Tokens are those left at the end, over both branches; "
+        "FLOPs are those of the last step, forward and backward, by count."
     )
     head = ["method", *(heading for heading, _ in HEADINGS.values())]
     return Table("Cost", head, rows, runs.stamp, runs.warnings, caption)

@@ -1,7 +1,7 @@
 """The figures of the gathered studies."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ class Spec(NamedTuple):
 
     title: str
     caption: str
-    draw: Callable[[Gathered], Figure]
+    draw: Callable[[Any], Figure]
 
 
 def lines(gathered: Gathered) -> Figure:
@@ -84,10 +84,10 @@ def pruned_and_whole(gathered: Gathered) -> pd.DataFrame:
     return found.assign(x=names, series=OURS)
 
 
-def by_name(found: dict[str, Gathered]) -> dict[str, tuple[Spec, Gathered]]:
+def by_name(found: dict[str, Gathered]) -> dict[str, tuple[Spec, Any]]:
     """The figures that there are to draw: one per study with an axis, and one more of the budget."""
     how = "Average over the datasets, mean over seeds; the band or line spans one standard deviation to each side."
-    figures = {}
+    figures: dict[str, tuple[Spec, Any]] = {}
     for name, gathered in found.items():
         if gathered.runs[gathered.axis].nunique() == 1:  # its table says it all
             continue

@@ -10,7 +10,7 @@ from adapt.report.runs import Runs
 AVERAGE = "average"
 OURS = "adapt"
 FLOOR = "zero_shot"
-COSTS = ["trainable", "tokens", "steps", "seconds", "step_ms", "memory_mb"]
+COSTS = ["trainable", "tokens", "steps", "seconds", "step_ms", "step_gflop", "memory_mb"]
 
 
 def accuracy(runs: Runs) -> pd.DataFrame:
