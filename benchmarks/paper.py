@@ -4,17 +4,18 @@
     python -m benchmarks.paper 10,100 bfloat16      # other numbers of classes, another precision
 
 The backbone is the preset's with random weights: its speed does not depend on them, and nothing is downloaded. Hours
-are computed for `adapt` alone: steps times a step's time, linear between the numbers of classes that were measured,
-plus test images over evaluation's rate. Other methods take the steps that are listed, each at a cost of its own.
+and FLOPs are computed for `adapt` alone: steps times what a step costs, linear between the numbers of classes that were
+measured, plus test images. Other methods take the steps that are listed, each at a cost of its own.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from ruamel.yaml import YAML
+from torch.utils.flop_counter import FlopCounterMode
 
 from adapt import architecture, clip, optimiser, params, settings, tuning
 from adapt.data.entries import entries
@@ -36,6 +37,8 @@ class Cost(NamedTuple):
     step: float  # seconds
     rate: float  # test images a second
     memory: int  # bytes, the most that was held: on the GPU, else by a process that did nothing else
+    step_flops: float = 0.0
+    image_flops: float = 0.0  # of a test image
 
 
 def preset() -> params.Params:
@@ -63,40 +66,73 @@ def measure(count: int, precision: clip.Precision) -> Cost:
     device = torch.device(clip.choose_device("auto"))
     task = rig.make_task(count, device, precision)
     method = rig.make_method("adapt", task)
-    second = rig.median(own_step(method, rig.make_batch(task)), STEPS)
+    step = own_step(method, rig.make_batch(task))
+    with FlopCounterMode(display=False) as stepping:
+        step()
+    second = rig.median(step, STEPS)
     many = torch.randn(IMAGES[device.type], 3, 224, 224, device=device)
     with torch.no_grad():
         classify = method.eval().classifier()
+        with FlopCounterMode(display=False) as seeing:
+            classify(many)
         rate = len(many) / rig.median(lambda: classify(many), STEPS)
-    return Cost(count, second, rate, tuning.peak_memory(device))
+    flops = stepping.get_total_flops(), seeing.get_total_flops() / len(many)
+    return Cost(count, second, rate, tuning.peak_memory(device), *flops)
+
+
+def total(
+    paper: params.Params, costs: Sequence[Cost], step: Callable[[Cost], float], image: Callable[[Cost], float]
+) -> float:
+    """Of `adapt` on all datasets and seeds: its steps at what one costs, and the test images at what one costs."""
+    found = 0.0
+    for dataset in paper.datasets:
+        entry = entries()[dataset]
+        each_step, each_image = (
+            float(np.interp(entry.classes, [cost.classes for cost in costs], list(map(price, costs))))
+            for price in (step, image)
+        )
+        found += len(paper.seeds) * (steps(paper, "adapt", dataset) * each_step + entry.sizes.test * each_image)
+    return found
 
 
 def hours(paper: params.Params, costs: Sequence[Cost]) -> float:
     """Hours of `adapt` on all datasets and seeds, tuning and evaluation."""
-    found = 0.0
-    for dataset in paper.datasets:
-        entry = entries()[dataset]
-        step, each = (
-            float(np.interp(entry.classes, [cost.classes for cost in costs], values))
-            for values in ([cost.step for cost in costs], [1 / cost.rate for cost in costs])
-        )
-        found += len(paper.seeds) * (steps(paper, "adapt", dataset) * step + entry.sizes.test * each)
-    return found / 3600
+    return total(paper, costs, lambda cost: cost.step, lambda cost: 1 / cost.rate) / 3600
+
+
+def exaflop(paper: params.Params, costs: Sequence[Cost]) -> float:
+    """The same in 10¹⁸ FLOPs."""
+    return total(paper, costs, lambda cost: cost.step_flops, lambda cost: cost.image_flops) / 1e18
+
+
+def packed(paper: params.Params, dataset: str) -> float:
+    """GiB of a dataset's packed test images."""
+    return entries()[dataset].sizes.test * 3 * architecture.size(paper.backbone.name) ** 2 / GIB
+
+
+def table(recorded: dict[str, Any]) -> list[str]:
+    """The recorded costs in Markdown, as docs/paper.md has them."""
+    *costs, whole = recorded["rows"]
+    lines = ["| classes | step | GFLOP per step | images/s | peak memory |", "|---|---|---|---|---|"]
+    for row in costs:
+        cells = f"{row['step']:.2f} s | {row['step_gflop']:.0f} | {row['rate']:.1f} | {row['memory_gb']:.2f} GB"
+        lines.append(f"| {row['classes']} | {cells} |")
+    told = f"{whole['exaflop']:.1f} · 10¹⁸ FLOPs, {whole['hours']:.0f} hours at the speeds above"
+    return [*lines, "", f"All eleven datasets, three seeds, tuning and evaluation of `adapt`: {told}."]
 
 
 def say_sizes(paper: params.Params) -> None:
     """Downloads, packed test images and steps by dataset, then steps by method."""
-    size = architecture.size(paper.backbone.name)
     print("dataset          classes  test images   download   packed GiB  steps of adapt per seed")
-    total = 0
+    whole = 0.0
     for dataset in paper.datasets:
         entry = entries()[dataset]
-        packed = entry.sizes.test * 3 * size * size
-        total += packed
+        room = packed(paper, dataset)
+        whole += room
         got = download(supplies()[dataset])
         count = steps(paper, "adapt", dataset)
-        print(f"{dataset:16s} {entry.classes:7d} {entry.sizes.test:12,d} {got:>10s} {packed / GIB:12.2f} {count:24,d}")
-    print(f"packed in all: {total / GIB:.1f} GiB; DVC's cache holds it once more, unless it links (docs/paper.md)\n")
+        print(f"{dataset:16s} {entry.classes:7d} {entry.sizes.test:12,d} {got:>10s} {room:12.2f} {count:24,d}")
+    print(f"packed in all: {whole:.1f} GiB; DVC's cache holds it once more, unless it links (docs/paper.md)\n")
     print("steps over all datasets, one seed (searching phases not counted)")
     for method in paper.methods:
         print(f"  {method:14s} {sum(steps(paper, method, dataset) for dataset in paper.datasets):9,d}")
@@ -116,11 +152,18 @@ def main() -> None:
         costs.append(cost)
         print(f"{count:7d} {cost.step * 1e3:8.0f} {cost.rate:20.1f} {cost.memory / 1e9:15.2f}", flush=True)
     least, most = (bound(entries()[name].classes for name in paper.datasets) for bound in (min, max))
-    if min(counts) <= least and max(counts) >= most:
-        runs = f"{len(paper.datasets)} datasets, {len(paper.seeds)} seeds"
-        print(f"adapt, {runs}: {hours(paper, costs):.1f} hours by this")
-    else:
+    if min(counts) > least or max(counts) < most:
         print(f"no hours: they need measurements from {least} to {most} classes")
+        return
+    whole = {"hours": round(hours(paper, costs), 1), "exaflop": round(exaflop(paper, costs), 2)}
+    runs = f"{len(paper.datasets)} datasets, {len(paper.seeds)} seeds"
+    print(f"adapt, {runs}: {whole['exaflop']} · 10¹⁸ FLOPs, {whole['hours']} hours by this")
+    rows = [
+        {"classes": cost.classes, "step": round(cost.step, 3), "step_gflop": round(cost.step_flops / 1e9, 1),
+         "rate": round(cost.rate, 2), "memory_gb": round(cost.memory / 1e9, 2)}
+        for cost in costs
+    ]  # fmt: skip
+    rig.record("paper", [*rows, {"device": where, "precision": precision, **whole}])
 
 
 if __name__ == "__main__":
