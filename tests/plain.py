@@ -25,6 +25,13 @@ def attention(block, x: Tensor, hidden: Tensor | None) -> Tensor:
     return attn.out_proj((scores.softmax(dim=-1) @ v).transpose(1, 2).reshape(b, s, d))
 
 
+def mlp(block, x: Tensor) -> Tensor:
+    """Both layers with open_clip's activation between them."""
+    hidden = block.mlp.c_fc(x)
+    quick = type(block.mlp.gelu).__name__ == "QuickGELU"
+    return block.mlp.c_proj(hidden * torch.sigmoid(1.702 * hidden) if quick else block.mlp.gelu(hidden))
+
+
 def run_blocks(transformer, x: Tensor, prompts, place: int, causal: bool) -> Tensor:
     """All blocks over x [b, s, d], with each layer's prompt as tokens before place `place`."""
     context = x[:, :0]
@@ -35,7 +42,7 @@ def run_blocks(transformer, x: Tensor, prompts, place: int, causal: bool) -> Ten
         y = torch.cat([x[:, :place], context, x[:, place:]], dim=1)
         hidden = torch.ones(y.shape[1], y.shape[1], dtype=torch.bool).triu(1) if causal else None
         y = y + attention(block, y, hidden)
-        y = y + block.mlp(block.ln_2(y))
+        y = y + mlp(block, block.ln_2(y))
         x, context = torch.cat([y[:, :place], y[:, place + t :]], dim=1), y[:, place : place + t]
     return x
 
