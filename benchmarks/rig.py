@@ -3,6 +3,7 @@
 `reports/benchmarks.json` holds, by benchmark, its rows and what they were measured with; README's table is made of it.
 """
 
+import ctypes
 import itertools
 import json
 import multiprocessing
@@ -12,7 +13,8 @@ import resource
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -30,6 +32,7 @@ from adapt.task import Task
 BACKBONE = "ViT-B-16-quickgelu"
 BATCH = 4
 CPU = torch.device("cpu")
+SETTLED = {clip.M_MMAP_MAX: 65536, -3: 32 << 20, clip.M_TRIM_THRESHOLD: 64 << 20}  # -3: M_MMAP_THRESHOLD
 RECORD = Path("reports/benchmarks.json")
 
 
@@ -59,6 +62,16 @@ def make_batch(task: Task) -> Batch:
     with torch.no_grad():
         teacher = F.normalize(task.backbone.encode_image(images), dim=-1)
     return Batch(images, torch.arange(BATCH, device=images.device) % len(task.classes), teacher)
+
+
+@contextmanager
+def allocator_as_it_comes() -> Iterator[None]:
+    """glibc's, as it settles by itself: blocks of 32 MB and more go back to the system. Then as stages have it."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    for option, value in SETTLED.items() if mallopt else ():
+        mallopt(option, value)
+    yield
+    clip.choose_allocation()
 
 
 def seconds(work: Callable[[], Any]) -> float:
