@@ -68,8 +68,9 @@ def make_batch(task: Task) -> Batch:
 def allocator_as_it_comes() -> Iterator[None]:
     """glibc's, as it settles by itself: blocks of 32 MB and more go back to the system. Then as stages have it."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    for option, value in SETTLED.items() if mallopt else ():
-        mallopt(option, value)
+    if mallopt is not None:
+        for option, value in SETTLED.items():
+            mallopt(option, value)
     yield
     clip.choose_allocation()
 
