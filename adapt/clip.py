@@ -113,10 +113,10 @@ def from_params(backbone: params.Backbone, runtime: params.Runtime) -> Backbone:
     Raises: UserError as `load`.
     """
     choose_products(runtime.precision)
-    choose_allocation()
     if runtime.deterministic:
         choose_determinism()
     frozen = load(backbone.name, backbone.pretrained, runtime.device)
+    choose_allocation()  # now that what loading took is given back
     return replace(frozen, precision=runtime.precision, classes_at_once=runtime.classes_at_once)
 
 
