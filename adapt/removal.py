@@ -15,7 +15,7 @@ from torch import Tensor
 from adapt import fewshot, tuning
 from adapt import optimiser as optimisers
 from adapt.clip import Backbone
-from adapt.data.batches import Batches
+from adapt.data.batches import Batch, Batches
 from adapt.data.dataset import Dataset
 from adapt.errors import UserError
 from adapt.fit import fit
@@ -110,17 +110,19 @@ def agreement(foretold: Foretold) -> list[dict[str, Any]]:
 
 @torch.no_grad()
 def effects(method: Watched, train: Batches) -> Float[Tensor, " n"]:
-    """By how much the loss over the training images rises when one token alone is gone; text before image."""
+    """By how much the loss over the training images, in whole batches, rises without one token; text before image."""
     counts = {branch: len(method.prompts.tokens[branch]) for branch in BRANCHES}
-    batches = list(replace(train, batch_size=min(BATCH, len(train.images)))(0))
+    batches = replace(train, batch_size=min(BATCH, len(train.images)))
 
-    def loss(branch: str | None = None, place: int = 0) -> Tensor:
+    def loss(batch: Batch, branch: str | None = None, place: int = 0) -> Tensor:
         method.shut = {name: torch.zeros(count, device=train.device) for name, count in counts.items()}
         if branch is not None:
             method.shut[branch][place] = float("-inf")  # a key that nothing attends to is not there
-        return torch.stack([method.losses(batch)[0] for batch in batches]).mean()
+        return method.losses(batch)[0]
 
-    whole = loss()
-    found = [loss(branch, place) - whole for branch, count in counts.items() for place in range(count)]
+    rises = torch.zeros(sum(counts.values()), device=train.device)
+    for batch in batches(0):
+        without = [loss(batch, branch, place) for branch, count in counts.items() for place in range(count)]
+        rises += torch.stack(without) - loss(batch)
     method.shut = None
-    return torch.stack(found).cpu()
+    return rises.cpu() / len(batches)

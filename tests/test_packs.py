@@ -175,7 +175,10 @@ def test_killed_packing_goes_on_from_its_last_save(made, scratch):
     child = os.fork()
     if child == 0:
         every = packs.Decoded("pack/birds", "a" * 64, 0)
-        packs.write(replace(made, read=read), paths(made), 16, workers=1, progress=quiet, store=every)
+        try:
+            packs.write(replace(made, read=read), paths(made), 16, workers=1, progress=quiet, store=every)
+        finally:
+            os._exit(1)  # not killed: this copy of the tests must not go on
     assert os.waitpid(child, 0)[1] == signal.SIGKILL
     seen: list[str] = []
     packs.write(interrupted_at(made, -1, seen), paths(made), 16, workers=1, progress=quiet, store=store())

@@ -28,7 +28,6 @@ def knobs(criterion: str = "snip", **changed) -> dict:
 
 @pytest.fixture
 def optimiser() -> Sgd:
-
     return Sgd(**YAML(typ="safe").load(compose([]))["optimiser"])
 
 
