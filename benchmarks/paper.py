@@ -72,7 +72,7 @@ def measure(count: int, precision: clip.Precision) -> Cost:
     second = rig.median(step, STEPS)
     many = torch.randn(IMAGES[device.type], 3, 224, 224, device=device)
     with torch.no_grad():
-        classify = method.eval().classifier()
+        classify = method.eval().requires_grad_(False).classifier()  # the counter follows what asks for gradients
         with FlopCounterMode(display=False) as seeing:
             classify(many)
         rate = len(many) / rig.median(lambda: classify(many), STEPS)
