@@ -7,7 +7,7 @@ preset ?= pocket
 workers ?= 2
 N ?= 20
 seed ?= 0
-BENCHMARKS := step evaluate scale
+BENCHMARKS := step evaluate
 STUDIES := shots distill criteria budget schedule bilevel methods
 
 .PHONY: help setup lock check test repro faults bench params data pretrain page clean
@@ -53,7 +53,7 @@ faults: setup  ## kill the pocket pipeline N times at random moments (seed=0), c
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(workers) -m thorough tests/faults
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(workers) --hypothesis-profile=thorough tests/test_fuzz.py
 
-bench: setup  ## measure into reports/benchmarks.json and print it as a table; all but: make BENCHMARKS=pipeline bench
+bench: setup  ## measure into reports/benchmarks.json and print it as a table; also BENCHMARKS="scale pipeline"
 	@for script in $(BENCHMARKS); do echo "== $$script" && $(BIN)/python -m benchmarks.$$script || exit 1; done
 	@$(BIN)/python -m benchmarks.table
 

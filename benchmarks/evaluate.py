@@ -18,7 +18,7 @@ from adapt import packs, tuning
 from benchmarks import rig
 
 METHODS = ("zero_shot", "adapt")
-IMAGES, BATCH, CLASSES, REPEATS = 64, 32, 100, 3
+IMAGES, BATCH, CLASSES, REPEATS = 32, 16, 100, 2
 
 
 @torch.no_grad()

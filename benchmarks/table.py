@@ -23,13 +23,15 @@ def table(recorded: dict[str, Any]) -> list[str]:
 
 
 def of_steps(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    """Each method's step against the plain one, and what it took."""
+    """Each method's step against the plain one, what it took, and how it grows with classes."""
     found = []
     for row in rows:
         found.append((f"step of `{row['method']}`, {row['classes']} classes, against plain", f"{row['ratio']:.1f} ×"))
         rest = f"{row['seconds']:.2f} s, {row['memory_gb']:.1f} GB, {row['rate_over_gemm']:.2f} of the GEMM rate"
         found.append(("– time, peak memory, rate", rest))
-    return found
+    few, many = (find(rows, method="adapt", classes=count) for count in (100, 1000))
+    longer, more = (many[name] / few[name] for name in ("seconds", "class_tokens"))
+    return [*found, ("step of `adapt` from 100 to 1000 classes", f"{longer:.1f} × for {more:.1f} × the class tokens")]
 
 
 def of_evaluation(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -39,12 +41,9 @@ def of_evaluation(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 def of_scale(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    """Growth with classes, and whether pruning pays."""
-    few, many, most = (find(rows, what="classes", value=count) for count in (100, 1000, 10_000))
-    longer, more = (many[name] / few[name] for name in ("seconds", "class_tokens"))
-    pruned = find(rows, what="pruned")
+    """What very many classes cost, and whether pruning pays."""
+    most, pruned = find(rows, what="classes", value=10_000), find(rows, what="pruned")
     return [
-        ("step of `adapt` from 100 to 1000 classes", f"{longer:.1f} × for {more:.1f} × the class tokens"),
         ("step of `adapt`, 10,000 classes, 1000 at a time", f"{most['seconds']:.0f} s, {most['memory_gb']:.1f} GB"),
         (f"step before pruning over step after ({pruned['value']})", f"{pruned['ratio']:.2f} ×"),
     ]
