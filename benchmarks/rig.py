@@ -97,8 +97,10 @@ def gemm_rate() -> float:
 
 
 def apart(work: Callable[..., Any], *arguments: Any) -> Any:
-    """What some work returns in a process of its own, whose memory is given back."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
+    """What some work returns in a process of its own, whose memory is given back; all import torch once."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    with context.Pool(1) as pool:
         return pool.apply(work, arguments)
 
 
