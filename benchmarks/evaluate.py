@@ -18,7 +18,7 @@ from adapt import packs, tuning
 from benchmarks import rig
 
 METHODS = ("zero_shot", "adapt")
-IMAGES, BATCH, CLASSES, REPEATS = 32, 16, 100, 2
+IMAGES, BATCH, CLASSES, REPEATS = 24, 12, 100, 2
 
 
 @torch.no_grad()
