@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from ruamel.yaml import YAML
@@ -28,6 +28,8 @@ from adapt import artefacts, clip, methods, params, settings, weights
 from adapt.data.batches import Batch
 from adapt.data.readers import imagenet_names
 from adapt.task import Task
+
+T = TypeVar("T")
 
 BACKBONE = "ViT-B-16-quickgelu"
 BATCH = 4
@@ -75,13 +77,18 @@ def allocator_as_it_comes() -> Iterator[None]:
     clip.choose_allocation()
 
 
-def seconds(work: Callable[[], Any]) -> float:
-    """How long some work takes, on a GPU to its end."""
+def timed(work: Callable[[], T]) -> tuple[float, T]:
+    """How long some work takes, on a GPU to its end, and what it returns."""
     start = time.perf_counter()
-    work()
+    outcome = work()
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
-    return time.perf_counter() - start
+    return time.perf_counter() - start, outcome
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    """How long some work takes."""
+    return timed(work)[0]
 
 
 def median(work: Callable[[], Any], repeats: int) -> float:
