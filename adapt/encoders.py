@@ -12,7 +12,7 @@ Nothing here writes to the model or to itself. Axis letters: b batch, c classes,
 l layers, h heads, e width of a head; features have width f.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -32,6 +32,7 @@ from adapt.blocks import (
     finish,
     project,
     project_context,
+    read,
 )
 from adapt.groups import Groups, Memory
 
@@ -164,9 +165,25 @@ def encode_text(
     place: before which token of the shared part the context stands in causal order. 0: every token sees it, also SOS
         (ADAPT: key/value prompts have no position, so only visibility counts). 1: it stands after SOS (IVLP, MaPLe).
     chunk: classes per chunk; chunks are recomputed in the backward pass, so that memory does not grow with classes.
+        Each encodes the shared part for itself, a few tokens beside the chunk's own.
     """
-    layers = layers_of(model.transformer, stream)
-    run = own_part(model, layers, encode_shared(layers, text.shared, place))
+    layers, s = layers_of(model.transformer, stream), len(text.shared)
+
+    def run(own: Float[Tensor, "n d"], lengths: list[int]) -> Float[Tensor, "c f"]:
+        groups = Groups(lengths, like=own)
+        x = torch.cat([text.shared, own[groups.tokens]])  # together: the products with a block's weights are fewer
+        context: Context = x[:0]
+        for layer in layers:
+            context = context if layer.fresh is None else layer.fresh
+            if layer.carried and isinstance(context, Tensor) and (t := len(context)):
+                joined = torch.cat([x[:place], context, x[place:]])
+                y = attend_in_order(layer, joined, s + t, groups, context[:0], place)
+                x, context = torch.cat([y[:place], y[place + t :]]), y[place : place + t]
+            else:
+                x = attend_in_order(layer, x, s, groups, context, place)
+        x = model.ln_final(x[groups.order])
+        return model.text_projection(x) if isinstance(model.text_projection, nn.Linear) else x @ model.text_projection
+
     if chunk is None or chunk >= len(text.lengths):
         return run(text.own, text.lengths)
     parts = [text.lengths[start : start + chunk] for start in range(0, len(text.lengths), chunk)]
@@ -175,52 +192,28 @@ def encode_text(
     return torch.cat(features)
 
 
-def encode_shared(layers: list[Layer], x: Float[Tensor, "s0 d"], place: int) -> list[Memory]:
-    """Run what all classes have in common through the tower, and keep each layer's keys and values."""
-    context: Context = x[:0]
-    memory = []
-    for layer in layers:
-        context = context if layer.fresh is None else layer.fresh
-        if layer.carried and isinstance(context, Tensor) and (t := len(context)):
-            joined = torch.cat([x[:place], context, x[place:]])
-            q, k, v = project(layer.block, joined, layer.adapter)
-            y = attend(layer.block, joined, q, [Keys(k, v, causal_bias(len(joined), x))])
-            x, context = torch.cat([y[:place], y[place + t :]]), y[place : place + t]
-            memory.append(Memory([Keys(k, v)]))
-            continue
-        q, k, v = project(layer.block, x, layer.adapter)
-        options, weights = alternatives(context)
-        kept, masked = [], []
-        for option in options:
-            s, t = len(x), len(option)
-            ck, cv = project_context(layer.block, option, layer.adapter)
-            joined_k, joined_v = (
-                torch.cat([own[:, :place], new, own[:, place:]], dim=-2) for own, new in ((k, ck), (v, cv))
-            )
-            gate = None if layer.bias is None else F.pad(layer.bias, (place, s - place))  # [s+t]
-            mask = causal_bias(s + t, x)
-            mask = torch.cat([mask[:place], mask[place + t :]])  # the context asks nothing
-            kept.append(Keys(joined_k, joined_v, gate))
-            masked.append(Keys(joined_k, joined_v, mask if gate is None else mask + gate))
-        x = attend(layer.block, x, q, masked, weights)
-        memory.append(Memory(kept, weights))
-    return memory
+def attend_in_order(
+    layer: Layer, x: Float[Tensor, "n d"], s: int, groups: Groups, context: Context, place: int
+) -> Float[Tensor, "_ d"]:
+    """A block over `s` tokens that all classes share and the groups' own, with a context that is only keys and values.
 
-
-def own_part(
-    model: Clip, layers: list[Layer], memory: list[Memory]
-) -> Callable[[Tensor, list[int]], Float[Tensor, "c f"]]:
-    """The function from own tokens [n, d] and their number per class to text features [c, f]."""
-
-    def run(x: Float[Tensor, "n d"], lengths: list[int]) -> Float[Tensor, "c f"]:
-        groups = Groups(lengths, like=x)
-        x = x[groups.tokens]
-        for layer, seen in zip(layers, memory, strict=True):
-            q, k, v = (groups.split(part) for part in project(layer.block, x, layer.adapter))
-            rows = zip(groups.groups, q, k, v, strict=True)
-            found = [group.read(Keys(k, v), q, seen, layer.last) for group, q, k, v in rows]
-            x = finish(layer.block, x[groups.ends] if layer.last else x, torch.cat(found))
-        x = model.ln_final(x[groups.order])
-        return model.text_projection(x) if isinstance(model.text_projection, nn.Linear) else x @ model.text_projection
-
-    return run
+    Of the last block only where each class ends, [c, d].
+    """
+    q, k, v = project(layer.block, x, layer.adapter)
+    options, weights = alternatives(context)
+    kept, masked = [], []
+    for option in options:
+        t = len(option)
+        ck, cv = project_context(layer.block, option, layer.adapter)
+        joined_k, joined_v = (
+            torch.cat([part[:, :place], new, part[:, place:s]], dim=-2) for part, new in ((k, ck), (v, cv))
+        )
+        gate = None if layer.bias is None else F.pad(layer.bias, (place, s - place))  # [s+t]
+        mask = causal_bias(s + t, x)
+        mask = torch.cat([mask[:place], mask[place + t :]])  # the context asks nothing
+        kept.append(Keys(joined_k, joined_v, gate))
+        masked.append(Keys(joined_k, joined_v, mask if gate is None else mask + gate))
+    own = groups.read(Keys(k[:, s:], v[:, s:]), q[:, s:], Memory(kept, weights), layer.last)
+    if layer.last:
+        return finish(layer.block, x[s + groups.ends], own)
+    return finish(layer.block, x, torch.cat([read(q[:, :s], masked, weights), own]))

@@ -72,6 +72,11 @@ class Groups:
             Group(shape, ends, causal_bias(shape[1], like)) for shape, ends in zip(shapes, lasts, strict=True)
         ]
 
+    def read(self, own: Keys, q: Float[Tensor, "h n e"], seen: Memory, last: bool) -> Float[Tensor, "_ d"]:
+        """What the tokens of all groups read, see `Group.read`."""
+        rows = zip(self.groups, *(self.split(part) for part in (own.k, own.v, q)), strict=True)
+        return torch.cat([group.read(Keys(k, v), q, seen, last) for group, k, v, q in rows])
+
     def split(self, x: Float[Tensor, "h n e"]) -> list[Float[Tensor, "c h s e"]]:
         """The groups' parts."""
         parts = x.movedim(0, 1).split([classes * tokens for (classes, tokens), *_ in self.groups])
