@@ -126,9 +126,23 @@ def machine() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def commit() -> str:
+    """The commit at hand, `-dirty` where anything but the reports differs from it."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], capture_output=True, text=True, check=True).stdout.strip()
+
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":!/reports")
+    return git("rev-parse", "--short", "HEAD") + ("-dirty" if changed else "")
+
+
 def record(name: str, rows: Sequence[dict[str, Any]]) -> None:
     """Replace a benchmark's entry."""
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
     kept = json.loads(RECORD.read_text()) if RECORD.exists() else {}
-    kept[name] = {"command": f"python -m benchmarks.{name}", "commit": commit, "machine": machine(), "rows": list(rows)}
+    kept[name] = {
+        "command": f"python -m benchmarks.{name}",
+        "commit": commit(),
+        "machine": machine(),
+        "rows": list(rows),
+    }
     artefacts.write_json(RECORD, dict(sorted(kept.items())))
