@@ -87,9 +87,9 @@ def read(
     return mixed.transpose(-3, -2).flatten(-2)
 
 
-def finish(block: Block, x: Float[Tensor, "... d"], read: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
-    """The rest of a residual block after its attention has read."""
-    x = x + block.ls_1(block.attn.out_proj(read))
+def finish(block: Block, x: Float[Tensor, "... d"], found: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
+    """The rest of a residual block after its attention has found something."""
+    x = x + block.ls_1(block.attn.out_proj(found))
     return x + block.ls_2(block.mlp(block.ln_2(x)))
 
 

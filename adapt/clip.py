@@ -1,6 +1,5 @@
 """The frozen backbone: an open_clip model with its tokenizer, its preprocessing and the hash of its weights."""
 
-import ctypes
 import hashlib
 import os
 from collections.abc import Callable, Sequence
@@ -14,12 +13,11 @@ from jaxtyping import Float, Int, UInt8
 from open_clip.transformer import QuickGELU, ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
-from adapt import blocks, encoders, params, weights
+from adapt import allocator, blocks, encoders, params, weights
 from adapt.encoders import PLAIN, Stream, TextInput
 from adapt.errors import UserError
 
 Precision = Literal["float32", "bfloat16"]
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of <malloc.h>
 
 
 @dataclass(frozen=True)
@@ -116,7 +114,7 @@ def from_params(backbone: params.Backbone, runtime: params.Runtime) -> Backbone:
     if runtime.deterministic:
         choose_determinism()
     frozen = load(backbone.name, backbone.pretrained, runtime.device)
-    choose_allocation()  # now that what loading took is given back
+    allocator.keep()  # now that what loading took is given back
     return replace(frozen, precision=runtime.precision, classes_at_once=runtime.classes_at_once)
 
 
@@ -156,17 +154,6 @@ def choose_products(precision: Precision) -> None:
     rounded = precision == "bfloat16"
     torch.set_float32_matmul_precision("high" if rounded else "highest")
     torch.backends.cudnn.allow_tf32 = rounded
-
-
-def choose_allocation() -> None:
-    """Keep what tensors on the CPU give back: glibc returns large blocks to the system, which clears every page again.
-
-    For allocations after the call; with another C library nothing happens.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(M_MMAP_MAX, 0)
-        mallopt(M_TRIM_THRESHOLD, -1)
 
 
 def choose_determinism() -> None:

@@ -13,6 +13,7 @@ l layers, h heads, e width of a head; features have width f.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from adapt import allocator
 from adapt.blocks import (
     Adapter,
     Block,
@@ -167,29 +169,41 @@ def encode_text(
     chunk: classes per chunk; chunks are recomputed in the backward pass, so that memory does not grow with classes.
         Each encodes the shared part for itself, a few tokens beside the chunk's own.
     """
-    layers, s = layers_of(model.transformer, stream), len(text.shared)
-
-    def run(own: Float[Tensor, "n d"], lengths: list[int]) -> Float[Tensor, "c f"]:
-        groups = Groups(lengths, like=own)
-        x = torch.cat([text.shared, own[groups.tokens]])  # together: the products with a block's weights are fewer
-        context: Context = x[:0]
-        for layer in layers:
-            context = context if layer.fresh is None else layer.fresh
-            if layer.carried and isinstance(context, Tensor) and (t := len(context)):
-                joined = torch.cat([x[:place], context, x[place:]])
-                y = attend_in_order(layer, joined, s + t, groups, context[:0], place)
-                x, context = torch.cat([y[:place], y[place + t :]]), y[place : place + t]
-            else:
-                x = attend_in_order(layer, x, s, groups, context, place)
-        x = model.ln_final(x[groups.order])
-        return model.text_projection(x) if isinstance(model.text_projection, nn.Linear) else x @ model.text_projection
-
+    run = partial(encode_classes, model, layers_of(model.transformer, stream), text.shared, place)
     if chunk is None or chunk >= len(text.lengths):
         return run(text.own, text.lengths)
+
+    def run_part(own: Float[Tensor, "n d"], lengths: list[int]) -> Float[Tensor, "c f"]:
+        allocator.give_back()
+        return run(own, lengths)
+
     parts = [text.lengths[start : start + chunk] for start in range(0, len(text.lengths), chunk)]
     owns = text.own.split([sum(lengths) for lengths in parts])
-    features = [checkpoint(run, own, lengths, use_reentrant=False) for own, lengths in zip(owns, parts, strict=True)]
-    return torch.cat(features)
+    pairs = zip(owns, parts, strict=True)
+    return torch.cat([checkpoint(run_part, own, lengths, use_reentrant=False) for own, lengths in pairs])
+
+
+def encode_classes(
+    model: Clip, layers: list[Layer], shared: Float[Tensor, "s0 d"], place: int,
+    own: Float[Tensor, "n d"], lengths: list[int],
+) -> Float[Tensor, "c f"]:  # fmt: skip
+    """Features of classes with so many own tokens each.
+
+    Shared and own tokens are rows of one matrix, so that a block's weights are read once.
+    """
+    groups, s = Groups(lengths, like=own), len(shared)
+    x = torch.cat([shared, own[groups.tokens]])
+    context: Context = x[:0]
+    for layer in layers:
+        context = context if layer.fresh is None else layer.fresh
+        if layer.carried and isinstance(context, Tensor) and (t := len(context)):
+            joined = torch.cat([x[:place], context, x[place:]])
+            y = attend_in_order(layer, joined, s + t, groups, context[:0], place)
+            x, context = torch.cat([y[:place], y[place + t :]]), y[place : place + t]
+        else:
+            x = attend_in_order(layer, x, s, groups, context, place)
+    x = model.ln_final(x[groups.order])
+    return model.text_projection(x) if isinstance(model.text_projection, nn.Linear) else x @ model.text_projection
 
 
 def attend_in_order(

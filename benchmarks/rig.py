@@ -3,7 +3,6 @@
 `reports/benchmarks.json` holds, by benchmark, its rows and what they were measured with; README's table is made of it.
 """
 
-import ctypes
 import itertools
 import json
 import multiprocessing
@@ -24,7 +23,7 @@ import torch
 from ruamel.yaml import YAML
 from torch.nn import functional as F
 
-from adapt import artefacts, clip, methods, params, settings, weights
+from adapt import allocator, artefacts, clip, methods, params, settings, weights
 from adapt.data.batches import Batch
 from adapt.data.readers import imagenet_names
 from adapt.task import Task
@@ -34,14 +33,14 @@ T = TypeVar("T")
 BACKBONE = "ViT-B-16-quickgelu"
 BATCH = 4
 CPU = torch.device("cpu")
-SETTLED = {clip.M_MMAP_MAX: 65536, -3: 32 << 20, clip.M_TRIM_THRESHOLD: 64 << 20}  # -3: M_MMAP_THRESHOLD
+SETTLED = {allocator.M_MMAP_MAX: 65536, -3: 32 << 20, allocator.M_TRIM_THRESHOLD: 64 << 20}  # -3: M_MMAP_THRESHOLD
 RECORD = Path("reports/benchmarks.json")
 
 
 def make_task(count: int, device: torch.device = CPU, precision: clip.Precision = "float32") -> Task:
     """A task of so many classes with ImageNet's names, over again above 1000."""
     torch.manual_seed(0)
-    clip.choose_allocation()  # as every stage does
+    allocator.keep()  # as every stage does
     clip.choose_products(precision)
     backbone = replace(clip.freeze(BACKBONE, weights.untrained(BACKBONE, device), device), precision=precision)
     names = list(itertools.islice(itertools.cycle(imagenet_names().values()), count))
@@ -69,12 +68,10 @@ def make_batch(task: Task) -> Batch:
 @contextmanager
 def allocator_as_it_comes() -> Iterator[None]:
     """glibc's, as it settles by itself: blocks of 32 MB and more go back to the system. Then as stages have it."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        for option, value in SETTLED.items():
-            mallopt(option, value)
+    for option, value in SETTLED.items():
+        allocator.call("mallopt", option, value)
     yield
-    clip.choose_allocation()
+    allocator.keep()
 
 
 def timed(work: Callable[[], T]) -> tuple[float, T]:
