@@ -143,7 +143,7 @@ def main() -> None:
     precision: Any = sys.argv[2] if len(sys.argv) > 2 else "float32"
     paper = preset()
     say_sizes(paper)
-    where = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    where = rig.device()
     print(f"\n{paper.backbone.name}, {precision}, torch {torch.__version__}, {where}; adapt at its full length")
     print("classes  step ms  evaluation images/s  peak memory GB")
     costs = []

@@ -113,6 +113,11 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
+def device() -> str:
+    """What `device: auto` computes on."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+
+
 def machine() -> dict[str, Any]:
     """On what was measured."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()

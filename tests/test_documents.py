@@ -13,7 +13,7 @@ from adapt import methods, study
 from adapt.data.entries import Json, entries
 from adapt.supply.listing import download
 from adapt.supply.sources import supplies
-from benchmarks import paper
+from benchmarks import paper, switches
 from benchmarks.table import table
 
 ROOT = Path(__file__).parents[1]
@@ -131,6 +131,11 @@ def test_table_of_the_benchmarks_is_their_record():
 def test_costs_of_the_paper_preset_are_their_record():
     recorded = json.loads((ROOT / "reports/benchmarks.json").read_text())["paper"]
     assert "\n".join(paper.table(recorded)) in (ROOT / "docs/paper.md").read_text(encoding="utf-8")
+
+
+def test_ratios_of_the_switches_are_their_record():
+    recorded = json.loads((ROOT / "reports/benchmarks.json").read_text())["switches"]
+    assert "\n".join(switches.table(recorded)) in (ROOT / "docs/speed.md").read_text(encoding="utf-8")
 
 
 def test_published_averages_in_the_table_of_the_methods_have_their_source():

@@ -1,0 +1,110 @@
+"""What switches that are off would change: a step of `adapt` and its image tower with each and without, on this device.
+
+    python -m benchmarks.switches               # in float32; or: bfloat16
+
+deterministic: `runtime.deterministic`. channels_last: the image tower's weights and the images in that memory format.
+compile: `torch.compile` of both towers with dynamic shapes, since every pruning changes them; beside it how long the
+first step takes, and the first one after a pruning. With and without take turns in one process, on ViT-B/16 with random
+weights.
+"""
+
+import statistics
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+from unittest import mock
+
+import torch
+
+from adapt import clip, encoders
+from adapt.data.batches import Batch
+from adapt.task import Task
+from benchmarks import rig
+from benchmarks.step import own_step
+
+CLASSES, ROUNDS = 10, 5
+
+
+@contextmanager
+def deterministic(task: Task, batch: Batch) -> Iterator[Batch]:
+    """As `runtime.deterministic` has it."""
+    clip.choose_determinism()
+    yield batch
+    torch.use_deterministic_algorithms(False)
+    torch.backends.cuda.enable_mem_efficient_sdp(True)
+
+
+@contextmanager
+def channels_last(task: Task, batch: Batch) -> Iterator[Batch]:
+    """The image tower and its images."""
+    visual = task.backbone.model.visual
+    visual.to(memory_format=torch.channels_last)
+    yield batch._replace(images=batch.images.contiguous(memory_format=torch.channels_last))
+    visual.to(memory_format=torch.contiguous_format)
+
+
+@contextmanager
+def compiled(task: Task, batch: Batch) -> Iterator[Batch]:
+    """Both towers."""
+    encode: dict[str, Any] = {
+        name: torch.compile(getattr(encoders, name), dynamic=True) for name in ("encode_image", "encode_text")
+    }
+    with mock.patch.multiple(encoders, **encode):
+        yield batch
+
+
+SWITCHES: dict[str, Callable[[Task, Batch], AbstractContextManager[Batch]]] = {
+    "deterministic": deterministic, "channels_last": channels_last, "compile": compiled,
+}  # fmt: skip
+
+
+def compare(name: str, precision: clip.Precision) -> dict[str, Any]:
+    """Times with a switch over times without: above 1 it is slower."""
+    task = rig.make_task(CLASSES, torch.device(clip.choose_device("auto")), precision)
+    method, usual = rig.make_method("adapt", task), rig.make_batch(task)
+
+    def step(batch: Batch) -> float:
+        return rig.seconds(lambda: own_step(method, batch)())
+
+    @torch.no_grad()
+    def see(batch: Batch) -> float:
+        return rig.seconds(lambda: method.image_features(batch.images))
+
+    def switched(work: Callable[[Batch], float]) -> float:
+        with SWITCHES[name](task, usual) as batch:
+            return work(batch)
+
+    def ratio(work: Callable[[Batch], float]) -> float:
+        rounds = [switched(work) / work(usual) for _ in range(ROUNDS + 1)]
+        return round(statistics.median(rounds[1:]), 2)  # the first is to get warm
+
+    first = switched(step)
+    row = {"switch": name, "device": rig.device(), "precision": precision, "step": ratio(step), "image": ratio(see)}
+    if name == "compile":
+        method.prune(2, torch.optim.SGD(method.parameters(), lr=0.0))
+        row |= {"first": round(first), "pruned": round(switched(step))}
+    return row
+
+
+def table(recorded: dict[str, Any]) -> list[str]:
+    """The recorded ratios in Markdown, as docs/speed.md has them."""
+    lines = ["| switch | step | image tower | first step, s | after a pruning, s |", "|---|---|---|---|---|"]
+    for row in recorded["rows"]:
+        waited = " | ".join(str(row.get(what, "")) for what in ("first", "pruned"))
+        lines.append(f"| `{row['switch']}` | {row['step']:.2f} × | {row['image']:.2f} × | {waited} |")
+    return lines
+
+
+def main() -> None:
+    precision: Any = sys.argv[1] if len(sys.argv) > 1 else "float32"
+    print(f"{rig.BACKBONE}, {precision}, {rig.device()}, {CLASSES} classes, batch {rig.BATCH}")
+    rows = []
+    for name in SWITCHES:
+        rows.append(rig.apart(compare, name, precision))
+        print(rows[-1], flush=True)
+    rig.record("switches", rows)
+
+
+if __name__ == "__main__":
+    main()
