@@ -8,6 +8,7 @@ first step takes, and the first one after a pruning. With and without take turns
 weights.
 """
 
+import os
 import statistics
 import sys
 from collections.abc import Callable, Iterator
@@ -99,6 +100,7 @@ def table(recorded: dict[str, Any]) -> list[str]:
 def main() -> None:
     precision: Any = sys.argv[1] if len(sys.argv) > 1 else "float32"
     print(f"{rig.BACKBONE}, {precision}, {rig.device()}, {CLASSES} classes, batch {rig.BATCH}")
+    os.environ["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"  # or a second run would find the first one's work
     rows = []
     for name in SWITCHES:
         rows.append(rig.apart(compare, name, precision))
