@@ -36,8 +36,9 @@ def test_memory_given_back_is_kept_for_the_next_tensors():
 
 def test_memory_does_not_grow_with_the_number_of_chunks():
     """The most memory before any text, with 4 chunks of classes, with 16: texts differ in length as names do."""
-    before, few, many = run("""
-        import random, resource, open_clip, torch
+    before, few, *_, many = run("""
+        import random, re, open_clip, torch
+        from pathlib import Path
         from adapt import allocator, encoders
         torch.set_num_threads(1)
         vision = {"layers": 1, "width": 64, "head_width": 64, "patch_size": 16, "image_size": 32}
@@ -46,15 +47,15 @@ def test_memory_does_not_grow_with_the_number_of_chunks():
         allocator.keep()
         rng = random.Random(0)
 
-        def say():
-            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        def say():  # not getrusage, which begins with what the parent has held
+            print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 
         say()
-        for chunks in (4, 16):
+        for chunks in (4, 16, 16):
             lengths = [rng.randint(2, 12) for _ in range(100 * chunks)]
             text = encoders.TextInput(torch.randn(5, 512), torch.randn(sum(lengths), 512), lengths)
             prompts = encoders.Stream([torch.randn(4, 512, requires_grad=True) for _ in range(3)])
             encoders.encode_text(model, text, prompts, chunk=100).sum().backward()
             say()
     """)
-    assert many - few < (few - before) / 2
+    assert many - few < 0.75 * (few - before)
