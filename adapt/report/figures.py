@@ -153,7 +153,7 @@ def overview(runs: Runs) -> Figure:
         grid[2].set_title("Tokens left over training")
         draw_tokens(grid[2], runs, left)
         if len(runs.datasets) <= NAMED_UP_TO:
-            grid[2].legend(fontsize=8, loc="upper right")  # where the lines, which go down, leave room
+            grid[2].legend(fontsize=8, loc="lower left")  # where the lines, which go down, leave room
     return figure
 
 
