@@ -88,7 +88,7 @@ def read(
 
 
 def finish(block: Block, x: Float[Tensor, "... d"], found: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
-    """The rest of a residual block after its attention has found something."""
+    """The rest of a residual block; `found`: what its attention has read."""
     x = x + block.ls_1(block.attn.out_proj(found))
     return x + block.ls_2(block.mlp(block.ln_2(x)))
 

@@ -66,7 +66,7 @@ class Layer(NamedTuple):
 def layers_of(transformer: Clip, stream: Stream) -> list[Layer]:
     """The blocks of a tower with their entries.
 
-    Raises: ValueError for another number of entries.
+    Raises: ValueError for another number of entries, or a bias where the context has queries of its own.
     """
     count = len(transformer.resblocks)
     none = [None] * count
@@ -77,6 +77,9 @@ def layers_of(transformer: Clip, stream: Stream) -> list[Layer]:
             f"does not fit {count} blocks"
         )
     carried = [prompt is None for prompt in prompts[1:]] + [False]
+    for i, (bias, kept) in enumerate(zip(biases, carried, strict=True)):
+        if bias is not None and (kept or prompts[i] is None):
+            raise ValueError(f"block {i} has a bias, but its context is not set there anew or is carried on")
     return [
         Layer(block, prompts[i], biases[i], adapters[i], carried[i], last=i == count - 1)
         for i, block in enumerate(transformer.resblocks)
@@ -86,7 +89,8 @@ def layers_of(transformer: Clip, stream: Stream) -> list[Layer]:
 class TextInput(NamedTuple):
     """The embedded tokens of all classes, cut in the part that they share and the part that is each class's own.
 
-    Causal attention makes the first part the same for every class, so it is encoded once (design: shared prefix).
+    Causal attention makes the first part the same for every class, so it is encoded once for all classes that are
+    encoded together (design: shared prefix).
     The own parts, each ending with the end-of-text token, stand one after the other, without padding.
     """
 
@@ -174,7 +178,8 @@ def encode_text(
         return run(text.own, text.lengths)
 
     def run_part(own: Float[Tensor, "n d"], lengths: list[int]) -> Float[Tensor, "c f"]:
-        allocator.give_back()
+        if own.device.type == "cpu":
+            allocator.give_back()
         return run(own, lengths)
 
     parts = [text.lengths[start : start + chunk] for start in range(0, len(text.lengths), chunk)]

@@ -2,7 +2,7 @@
 
     python -m benchmarks.pipeline [override of the params ...]
 
-The time of a stage is from DVC's "Running stage" to its "Updating lock file"; what is left of the whole is DVC's own.
+The time of a stage is from DVC's "Running stage" to the last line of the stage; what is left of the whole is DVC's own.
 `tuning` is the part of the stages `train` that its runs say they tuned: seconds of all seeds, over the cores.
 `start` is a stage that is called without its arguments, so that it imports, reads the params and refuses: cold, and
 warm as under DVC (adapt/warm.py).
@@ -38,7 +38,6 @@ def starts(folder: Path) -> dict[str, float]:
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="pipeline-") as home:
         folder = checkout(Path(home))
-        (folder / "dvc.lock").unlink()  # DVC says nothing of the end of a stage that it knows
         if sys.argv[1:]:
             command = [sys.executable, "-m", "stages.compose", *sys.argv[1:]]
             subprocess.run(command, cwd=folder, env=environment(), check=True, stdout=subprocess.DEVNULL)
@@ -47,13 +46,13 @@ def main() -> None:
         (run,) = runs
         assert run.status == 0, run.said[-2000:]
         kinds = Counter[str]()
-        for name, taken in run.seconds.items():
+        for name, taken in run.own.items():
             kinds[name.split("@")[0]] += taken
         costs = [json.loads(path.read_text())["seconds"] for path in folder.glob("data/tuned/*/*/*/cost.json")]
-        rows = [{"part": "whole", "seconds": whole, "stages": len(run.seconds)}]
+        rows = [{"part": "whole", "seconds": whole, "stages": len(run.own)}]
         rows += [{"part": kind, "seconds": taken} for kind, taken in kinds.items()]
         rows.append({"part": "tuning, of train", "seconds": sum(costs) / (os.cpu_count() or 1)})
-        rows.append({"part": "DVC's own", "seconds": whole - sum(run.seconds.values())})
+        rows.append({"part": "DVC's own", "seconds": whole - sum(run.own.values())})
         rows += [{"part": part, "seconds": taken} for part, taken in starts(folder).items()]
     rows = [{**row, "seconds": round(row["seconds"], 2)} for row in rows]
     for row in rows:

@@ -51,7 +51,7 @@ def test_memory_does_not_grow_with_the_number_of_chunks():
             print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 
         say()
-        for chunks in (4, 16, 16):
+        for chunks in (4, 16, 16):  # the second 16 meets the gaps that the first one left
             lengths = [rng.randint(2, 12) for _ in range(100 * chunks)]
             text = encoders.TextInput(torch.randn(5, 512), torch.randn(sum(lengths), 512), lengths)
             prompts = encoders.Stream([torch.randn(4, 512, requires_grad=True) for _ in range(3)])

@@ -239,3 +239,10 @@ def test_mixture_of_contexts_mixes_the_outputs_of_attention(
 def test_wrong_number_of_layers_is_refused(golden_clip, golden_images):
     with pytest.raises(ValueError, match="2 prompts, 3 biases and 3 adapters does not fit 3 blocks"):
         encode_image(golden_clip, golden_images, Stream([None, None]))
+
+
+@pytest.mark.parametrize("prompts", [[3, None, 2], [None, 3, 2]], ids=["carried on", "never set"])
+def test_bias_on_a_context_with_queries_is_refused(prompts, golden_clip, golden_images):
+    contexts = [None if length is None else torch.zeros(length, 64) for length in prompts]
+    with pytest.raises(ValueError, match="block 0 has a bias, but its context"):
+        encode_image(golden_clip, golden_images, Stream(contexts, [torch.zeros(3), None, None]))

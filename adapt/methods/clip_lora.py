@@ -23,8 +23,8 @@ PROJECTIONS = ("q", "k", "v")
 class ClipLora(Towers):
     """W·x + (alpha/√rank)·B·A·dropout(x) for the projections W to queries, keys and values of every layer.
 
-    A starts as U(±1/√d), B as 0. Queries, keys and values drop apart; classes share what is dropped of the tokens that
-    they share (ours: the authors encode those once a class).
+    A starts as U(±1/√d), B as 0. Queries, keys and values drop apart; classes that are encoded at a time share
+    what is dropped of the tokens that they share (ours: the authors encode those once a class).
     """
 
     enters_image = True

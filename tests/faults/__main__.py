@@ -53,10 +53,9 @@ def main(deaths: int, seed: int, overrides: list[str]) -> int:
 
 
 def start(folder: Path, overrides: list[str]) -> Path:
-    """A fresh checkout with the params, for which every stage is new: DVC says nothing of one that its lock knows."""
+    """A fresh checkout with the params."""
     folder.mkdir()
     checkout(folder)
-    (folder / "dvc.lock").unlink()
     command = [sys.executable, "-m", "stages.compose", *SMALL, *overrides]
     subprocess.run(command, cwd=folder, env=environment(), check=True, stdout=subprocess.DEVNULL)
     return folder
@@ -85,7 +84,8 @@ def disturb(folder: Path, usual: Run, most: int, rng: random.Random, killed: lis
 def choose(left: dict[str, float], dead: Counter[str], rng: random.Random) -> Kill:
     """A moment in a stage of the kind that has died least, the first of them; or, in turn, of all the time left.
 
-    In the former nobody behind the stage alone: a pipeline often survives that, and the kind would have had its turn.
+    In the former never `fork` alone, a process behind the stage: a pipeline often survives that, and the kind would
+    have had its turn.
     """
     if dead.total() % 2:
         return Kill(None, rng.uniform(0, sum(left.values())), rng.choice(VICTIMS))

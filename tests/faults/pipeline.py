@@ -14,6 +14,7 @@ import psutil
 
 from tests.project import environment
 
+START = "start"  # what DVC does before the first stage
 VICTIMS = ("all", "dvc", "stage", "fork")
 
 
@@ -28,10 +29,15 @@ class Kill:
 
 @dataclass
 class Run:
-    """What became of it: seconds of each stage that ended, the stage that was killed, all that was said."""
+    """What became of it.
+
+    seconds: of each stage that ended, until the next one began; DVC's work for it included.
+    own: of each stage, until the last thing it said: all stages end with a line that begins with their name.
+    """
 
     status: int
     seconds: dict[str, float] = field(default_factory=dict)
+    own: dict[str, float] = field(default_factory=dict)
     killed: str | None = None
     victim: str = ""
     said: str = ""
@@ -53,7 +59,7 @@ def repro(folder: Path, kill: Kill | None = None, rng: random.Random | None = No
         lines.put(None)
 
     threading.Thread(target=read, daemon=True).start()
-    run, stage, since = Run(0), "start", time.monotonic()
+    run, stage, since = Run(0), START, time.monotonic()
     deadline = since + kill.after if kill and kill.stage is None else None
     while True:
         try:
@@ -65,16 +71,21 @@ def repro(folder: Path, kill: Kill | None = None, rng: random.Random | None = No
             if run.victim == "dvc":  # its stage still runs
                 break
             continue
+        now = time.monotonic()
+        if (line is None or line.startswith("Running stage '")) and not run.killed and stage != START:
+            run.seconds[stage] = now - since
         if line is None:
             break
         run.said += line
         if line.startswith("Running stage '"):
-            stage, since = line.split("'")[1], time.monotonic()
+            stage, since = line.split("'")[1], now
             if kill and kill.stage == stage:
                 deadline = since + kill.after
-        elif line.startswith("Updating lock file") and not run.killed:
-            run.seconds[stage] = time.monotonic() - since
+        elif line.startswith(stage.split("@")[0] + " "):
+            run.own[stage] = now - since
     run.status = process.wait()
+    if run.status:
+        run.seconds.pop(stage, None)
     return run
 
 
