@@ -34,12 +34,26 @@ class Keys(NamedTuple):
     bias: Float[Tensor, "... q s"] | None = None
 
 
+class ScaledSiLU(torch.autograd.Function):
+    """silu(a·x)/a, whose derivative is silu'(a·x): one tensor is kept for the backward pass and one operation done."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, a: float) -> Tensor:
+        y = a * x
+        ctx.save_for_backward(y)
+        return F.silu(y).div_(a)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return torch.ops.aten.silu_backward(gradients[0], *ctx.saved_tensors), None
+
+
 class QuickGELU(nn.Module):
-    """open_clip's activation of the same name, x·σ(1.702·x), that keeps one tensor for the backward pass, not three."""
+    """open_clip's activation of the same name, x·σ(1.702·x), cheaper in memory and time."""
 
     def forward(self, x: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
         """The activation of every number."""
-        return F.silu(1.702 * x).div_(1.702)
+        return ScaledSiLU.apply(x, 1.702)
 
 
 def heads(attn: nn.MultiheadAttention, x: Float[Tensor, "... s d"]) -> Float[Tensor, "... h s e"]:

@@ -137,7 +137,7 @@ def encode_image(model: Clip, images: Float[Tensor, "b 3 y x"], stream: Stream =
         if layer.carried and isinstance(context, Tensor) and (t := context.shape[-2]):
             joined = torch.cat([x, context.expand(len(x), -1, -1)], dim=1)
             q, k, v = project(layer.block, joined, layer.adapter)
-            x, context = attend(layer.block, joined, q, [Keys(k, v)]).tensor_split([joined.shape[1] - t], dim=1)
+            x, context = attend(layer.block, joined, q, [Keys(k, v)]).split([x.shape[1], t], dim=1)
         else:
             x = attend_to_context(layer, x, context)
     return visual.ln_post(x[:, 0]) @ visual.proj
@@ -202,9 +202,10 @@ def encode_classes(
     for layer in layers:
         context = context if layer.fresh is None else layer.fresh
         if layer.carried and isinstance(context, Tensor) and (t := len(context)):
-            joined = torch.cat([x[:place], context, x[place:]])
-            y = attend_in_order(layer, joined, s + t, groups, context[:0], place)
-            x, context = torch.cat([y[:place], y[place + t :]]), y[place : place + t]
+            before, after = x.split([place, len(x) - place])
+            y = attend_in_order(layer, torch.cat([before, context, after]), s + t, groups, context[:0], place)
+            before, context, after = y.split([place, t, len(after)])
+            x = torch.cat([before, after])
         else:
             x = attend_in_order(layer, x, s, groups, context, place)
     x = model.ln_final(x[groups.order])
@@ -219,20 +220,23 @@ def attend_in_order(
     Of the last block only where each class ends, [c, d].
     """
     q, k, v = project(layer.block, x, layer.adapter)
+    n = len(x) - s
+    asking, q = q.split([s, n], dim=1)
+    (*shared_k, k), (*shared_v, v) = (part.split([place, s - place, n], dim=1) for part in (k, v))
     options, weights = alternatives(context)
     kept, masked = [], []
     for option in options:
         t = len(option)
         ck, cv = project_context(layer.block, option, layer.adapter)
         joined_k, joined_v = (
-            torch.cat([part[:, :place], new, part[:, place:s]], dim=-2) for part, new in ((k, ck), (v, cv))
+            torch.cat([before, new, after], dim=-2) for (before, after), new in ((shared_k, ck), (shared_v, cv))
         )
         gate = None if layer.bias is None else F.pad(layer.bias, (place, s - place))  # [s+t]
         mask = causal_bias(s + t, x)
         mask = torch.cat([mask[:place], mask[place + t :]])  # the context asks nothing
         kept.append(Keys(joined_k, joined_v, gate))
         masked.append(Keys(joined_k, joined_v, mask if gate is None else mask + gate))
-    own = groups.read(Keys(k[:, s:], v[:, s:]), q[:, s:], Memory(kept, weights), layer.last)
+    own = groups.read(Keys(k, v), q, Memory(kept, weights), layer.last)
     if layer.last:
         return finish(layer.block, x[s + groups.ends], own)
-    return finish(layer.block, x, torch.cat([read(q[:, :s], masked, weights), own]))
+    return finish(layer.block, x, torch.cat([read(asking, masked, weights), own]))
