@@ -36,7 +36,7 @@ from adapt.blocks import (
     project_context,
     read,
 )
-from adapt.groups import Groups, Memory
+from adapt.packing import Memory, Packing
 
 Clip = Any  # open_clip.CLIP: to a type checker every attribute of a module is "Tensor | Module"
 
@@ -196,26 +196,26 @@ def encode_classes(
 
     Shared and own tokens are rows of one matrix, so that a block's weights are read once.
     """
-    groups, s = Groups(lengths, like=own), len(shared)
-    x = torch.cat([shared, own[groups.tokens]])
+    packing, s = Packing(lengths, like=own), len(shared)
+    x = torch.cat([shared, own[packing.tokens]])
     context: Context = x[:0]
     for layer in layers:
         context = context if layer.fresh is None else layer.fresh
         if layer.carried and isinstance(context, Tensor) and (t := len(context)):
             before, after = x.split([place, len(x) - place])
-            y = attend_in_order(layer, torch.cat([before, context, after]), s + t, groups, context[:0], place)
+            y = attend_in_order(layer, torch.cat([before, context, after]), s + t, packing, context[:0], place)
             before, context, after = y.split([place, t, len(after)])
             x = torch.cat([before, after])
         else:
-            x = attend_in_order(layer, x, s, groups, context, place)
-    x = model.ln_final(x[groups.order])
+            x = attend_in_order(layer, x, s, packing, context, place)
+    x = model.ln_final(x)
     return model.text_projection(x) if isinstance(model.text_projection, nn.Linear) else x @ model.text_projection
 
 
 def attend_in_order(
-    layer: Layer, x: Float[Tensor, "n d"], s: int, groups: Groups, context: Context, place: int
+    layer: Layer, x: Float[Tensor, "n d"], s: int, packing: Packing, context: Context, place: int
 ) -> Float[Tensor, "_ d"]:
-    """A block over `s` tokens that all classes share and the groups' own, with a context that is only keys and values.
+    """A block over `s` tokens that all classes share and the rows' own, with a context that is only keys and values.
 
     Of the last block only where each class ends, [c, d].
     """
@@ -236,7 +236,7 @@ def attend_in_order(
         mask = torch.cat([mask[:place], mask[place + t :]])  # the context asks nothing
         kept.append(Keys(joined_k, joined_v, gate))
         masked.append(Keys(joined_k, joined_v, mask if gate is None else mask + gate))
-    own = groups.read(Keys(k, v), q, Memory(kept, weights), layer.last)
+    own = packing.read(Keys(k, v), q, Memory(kept, weights))
     if layer.last:
-        return finish(layer.block, x[s + groups.ends], own)
+        return finish(layer.block, x[s + packing.ends], own[packing.ends])
     return finish(layer.block, x, torch.cat([read(asking, masked, weights), own]))

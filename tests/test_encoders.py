@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from adapt import groups
+from adapt import packing
 from adapt.blocks import Mixture
 from adapt.encoders import Stream, TextInput, embed, encode_image, encode_text, split_shared
 from tests import plain
@@ -52,16 +52,16 @@ def test_own_parts_are_packed_without_padding(golden_clip, tokens, text):
     assert torch.equal(text.own, torch.cat(expected))
 
 
-@pytest.mark.parametrize("price", [0, 10**6])
-def test_groups_change_nothing(price, golden_clip, tokens, text, monkeypatch, relative_error):
-    monkeypatch.setattr(groups, "GROUP", price)
-    groups.group.cache_clear()
-    assert len(groups.group(tuple(sorted(text.lengths)))) == (1 if price else len(set(text.lengths)))
+@pytest.mark.parametrize(("width", "rows"), [(1, 5), (12, 2), (64, 1)])
+def test_packing_changes_nothing(width, rows, golden_clip, tokens, text, monkeypatch, relative_error):
+    monkeypatch.setattr(packing, "WIDTH", width)
+    packing.lay_out.cache_clear()
+    assert len(packing.pack(tuple(text.lengths))) == rows
     prompts = random_prompts("text", [2, 0, 3])
     features = encode_text(golden_clip, text, Stream(prompts))
     expected = plain.encode_text(golden_clip, *plain.unpack(text), prompts)
     assert relative_error(features, expected) < 1e-5
-    groups.group.cache_clear()
+    packing.lay_out.cache_clear()
 
 
 def test_context_takes_words_and_their_positions(golden_clip, tokens, text):
