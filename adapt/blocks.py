@@ -39,12 +39,14 @@ class ScaledSiLU(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, a: float) -> Tensor:
+        """The activation of every number."""
         y = a * x
         ctx.save_for_backward(y)
         return F.silu(y).div_(a)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """The gradient of x; none of a."""
         return torch.ops.aten.silu_backward(gradients[0], *ctx.saved_tensors), None
 
 

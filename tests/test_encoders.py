@@ -61,6 +61,8 @@ def test_packing_changes_nothing(width, rows, golden_clip, tokens, text, monkeyp
     features = encode_text(golden_clip, text, Stream(prompts))
     expected = plain.encode_text(golden_clip, *plain.unpack(text), prompts)
     assert relative_error(features, expected) < 1e-5
+    found, wanted = (torch.autograd.grad(out.square().sum(), [prompts[0], prompts[2]]) for out in (features, expected))
+    assert max(relative_error(*pair) for pair in zip(found, wanted, strict=True)) < 1e-4
     packing.lay_out.cache_clear()
 
 

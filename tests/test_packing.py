@@ -1,19 +1,48 @@
-"""Which classes are taken together."""
+"""Where the tokens of classes stand."""
 
 import pytest
+import torch
 
-from adapt.groups import group
+from adapt.packing import WIDTH, lay_out, pack
+
+CPU = torch.device("cpu")
+NAMES = (5, 1, 3, 70, 2, 2, 9, 64, 4, 1) * 3
 
 
 @pytest.mark.parametrize(
     ("lengths", "expected"),
-    [
-        ((3,), [(1, 3)]),
-        ((3, 4, 5), [(3, 5)]),
-        ((3,) * 40 + (4,) * 40, [(40, 3), (40, 4)]),
-        ((3,) * 40 + (4,) * 40 + (5, 6), [(40, 3), (40, 4), (2, 6)]),
-        ((3,) * 20 + (4,) * 2, [(22, 4)]),
-    ],
+    [((3,), [[0]]), ((3, 4, 5), [[2, 1, 0]]), ((40, 10, 30, 20), [[0, 1], [2, 3]]), ((1, 200), [[1], [0]])],
 )
-def test_classes_are_grouped_by_length_where_padding_would_cost_more(lengths, expected):
-    assert group(lengths) == expected
+def test_longest_classes_go_first_to_the_emptiest_row(lengths, expected):
+    assert pack(lengths) == expected
+
+
+def test_rows_are_about_as_full():
+    lengths = (5, 3, 4, 4, 9, 2, 3) * 40
+    filled = [sum(lengths[c] for c in row) for row in pack(lengths)]
+    assert max(filled) - min(filled) <= 2
+
+
+def test_every_class_stands_in_one_row():
+    assert sorted(c for row in pack(NAMES) for c in row) == list(range(len(NAMES)))
+
+
+def test_class_ends_after_its_tokens_in_order():
+    layout, first = lay_out(NAMES, CPU), 0
+    for end, length in zip(layout.ends.tolist(), NAMES, strict=True):
+        assert layout.tokens[end + 1 - length : end + 1].tolist() == list(range(first, first + length))
+        first += length
+
+
+def test_token_sees_its_class_up_to_itself_and_padding_only_itself_and_padding():
+    layout = lay_out(NAMES, CPU)
+    owners = torch.full((layout.tokens.shape[0],), -1)
+    for c, (end, length) in enumerate(zip(layout.ends.tolist(), NAMES, strict=True)):
+        owners[end + 1 - length : end + 1] = c
+    for row, seen in zip(owners.view(layout.seen.shape[:2]).tolist(), layout.seen.tolist(), strict=True):
+        for i, mine in enumerate(row):
+            assert seen[i] == [other == mine and j <= i for j, other in enumerate(row)]
+
+
+def test_row_is_no_wider_than_asked_where_classes_are_short():
+    assert lay_out((4,) * 160, CPU).seen.shape == (10, WIDTH, WIDTH)
