@@ -2,6 +2,7 @@
 
 import queue
 import random
+import re
 import subprocess
 import sys
 import threading
@@ -32,7 +33,7 @@ class Run:
     """What became of it.
 
     seconds: of each stage that ended, until the next one began; DVC's work for it included.
-    own: of each stage, until the last thing it said: all stages end with a line that begins with their name.
+    own: of each stage, until the last line with its name: all stages end with one.
     """
 
     status: int
@@ -81,7 +82,7 @@ def repro(folder: Path, kill: Kill | None = None, rng: random.Random | None = No
             stage, since = line.split("'")[1], now
             if kill and kill.stage == stage:
                 deadline = since + kill.after
-        elif line.startswith(stage.split("@")[0] + " "):
+        elif re.search(rf"\b{stage.split('@')[0]}[: ]", line):  # a progress bar may stand before it
             run.own[stage] = now - since
     run.status = process.wait()
     if run.status:
