@@ -82,7 +82,7 @@ def repro(folder: Path, kill: Kill | None = None, rng: random.Random | None = No
             stage, since = line.split("'")[1], now
             if kill and kill.stage == stage:
                 deadline = since + kill.after
-        elif re.search(rf"\b{stage.split('@')[0]}[: ]", line):  # a progress bar may stand before it
+        elif re.search(rf"{stage.split('@')[0]}[: ]", line):  # the end of a progress bar may stand before it
             run.own[stage] = now - since
     run.status = process.wait()
     if run.status:
