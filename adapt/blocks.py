@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 Block = Any  # open_clip's ResidualAttentionBlock: to a type checker every attribute of a module is "Tensor | Module"
@@ -45,6 +46,7 @@ class ScaledSiLU(torch.autograd.Function):
         return F.silu(y).div_(a)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         """The gradient of x; none of a."""
         return torch.ops.aten.silu_backward(gradients[0], *ctx.saved_tensors), None

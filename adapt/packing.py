@@ -5,7 +5,7 @@ of a head; r rows, w tokens of a row, n = r·w.
 """
 
 import heapq
-import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from adapt.blocks import Keys, additive, read
 
 WIDTH = 64  # tokens of a row, about: in wider ones the mask removes more, in narrower ones more copies are read
+TRIES = 16  # numbers of rows, about, of which the best is taken
 
 
 class Memory(NamedTuple):
@@ -38,7 +39,7 @@ class Packing:
     """Rows of classes with so many tokens each."""
 
     def __init__(self, lengths: list[int], like: Tensor):
-        self.tokens, self.ends, seen = lay_out(tuple(lengths), like.device)
+        self.tokens, self.ends, seen = lay_out(tuple(lengths), like.device, WIDTH)
         self.shape = seen.shape[:2]
         self.causal = additive(seen, like)
 
@@ -60,10 +61,10 @@ class Packing:
         return torch.cat([gate.expand(*self.shape, -1), self.causal], dim=-1)[:, None]
 
 
-@lru_cache(maxsize=64)
-def lay_out(lengths: tuple[int, ...], device: torch.device) -> Layout:
+@lru_cache(maxsize=1024)  # more than there are chunks of classes
+def lay_out(lengths: tuple[int, ...], device: torch.device, width: int) -> Layout:
     """The layout of classes with so many tokens each; the shorter rows are padded with copies of the first token."""
-    rows = pack(lengths)
+    rows = pack(lengths, width)
     places = torch.arange(sum(lengths)).split(lengths)
     tokens = pad_sequence([torch.cat([places[c] for c in row]) for row in rows], batch_first=True)
     sizes = torch.tensor(lengths)
@@ -77,12 +78,33 @@ def lay_out(lengths: tuple[int, ...], device: torch.device) -> Layout:
     return Layout(tokens.flatten().to(device), ends.to(device), seen.to(device))
 
 
-def pack(lengths: tuple[int, ...]) -> list[list[int]]:
-    """Classes in as few rows of about WIDTH tokens as hold them, each next longest class to the emptiest row."""
-    rows: list[list[int]] = [[] for _ in range(math.ceil(sum(lengths) / WIDTH))]
-    fullest_last = [(0, i) for i in range(len(rows))]
-    for c in sorted(range(len(lengths)), key=lambda c: -lengths[c]):
-        filled, i = fullest_last[0]
-        heapq.heapreplace(fullest_last, (filled + lengths[c], i))
+def pack(lengths: Sequence[int], width: int) -> list[list[int]]:
+    """Classes in rows of about `width` tokens, in so many as leave the least padding.
+
+    At the least as many as all tokens fill to the brim, at the most as many as hold every class within the width.
+    """
+    longest_first = sorted(range(len(lengths)), key=lambda c: -lengths[c])
+    width = max(width, lengths[longest_first[0]])
+    least, most, room = max(1, sum(lengths) // width), 0, 0
+    for c in longest_first:
+        if lengths[c] > room:
+            most, room = most + 1, width
+        room -= lengths[c]
+    counts = range(most, least - 1, -max(1, (most - least) // TRIES))
+    return min((fill(lengths, longest_first, count) for count in counts), key=lambda rows: size(lengths, rows))
+
+
+def fill(lengths: Sequence[int], longest_first: Sequence[int], count: int) -> list[list[int]]:
+    """Classes in so many rows, each next longest class in the emptiest row."""
+    rows: list[list[int]] = [[] for _ in range(count)]
+    emptiest_first = [(0, i) for i in range(count)]
+    for c in longest_first:
+        filled, i = emptiest_first[0]
+        heapq.heapreplace(emptiest_first, (filled + lengths[c], i))
         rows[i].append(c)
-    return [row for row in rows if row]
+    return rows
+
+
+def size(lengths: Sequence[int], rows: Sequence[Sequence[int]]) -> int:
+    """Tokens of all rows with their padding."""
+    return len(rows) * max(sum(lengths[c] for c in row) for row in rows)

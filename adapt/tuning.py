@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
-from adapt import artefacts, fewshot, methods, teacher
+from adapt import artefacts, fewshot, flops, methods, teacher
 from adapt import optimiser as optimisers
 from adapt.checkpoint import Checkpoint, collect
 from adapt.clip import Backbone
@@ -122,8 +121,8 @@ def tune(
             for layer, length in enumerate(counts)
         ]
         tensors, memory = method.tensors(), peak_memory(backbone.device)
-        flops = count_flops(method, batches["train"]) if optimiser else 0
-        return Tuned(tensors, lengths, record, memory, flops)
+        counted = count_flops(method, batches["train"]) if optimiser else 0
+        return Tuned(tensors, lengths, record, memory, counted)
 
     return with_classes(run, backbone, len(described.classes))
 
@@ -140,7 +139,7 @@ def count_flops(method: Method, batches: Batches) -> int:
 
     The optimiser's own are not counted. The method must not be used after it: gradients are left, generators moved.
     """
-    with FlopCounterMode(display=False) as counter:
+    with flops.counter() as counter:
         loss = method.losses(batches.batch(0, 0))[0]
         if loss.requires_grad:
             loss.backward()

@@ -15,9 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from ruamel.yaml import YAML
-from torch.utils.flop_counter import FlopCounterMode
 
-from adapt import architecture, clip, optimiser, params, settings, tuning
+from adapt import architecture, clip, flops, optimiser, params, settings, tuning
 from adapt.data.entries import entries
 from adapt.supply.listing import GIB, download
 from adapt.supply.sources import supplies
@@ -67,17 +66,17 @@ def measure(count: int, precision: clip.Precision) -> Cost:
     task = rig.make_task(count, device, precision)
     method = rig.make_method("adapt", task)
     step = own_step(method, rig.make_batch(task))
-    with FlopCounterMode(display=False) as stepping:
+    with flops.counter() as stepping:
         step()
     second = rig.median(step, STEPS)
     many = torch.randn(IMAGES[device.type], 3, 224, 224, device=device)
     with torch.no_grad():
         classify = method.eval().requires_grad_(False).classifier()  # the counter follows what asks for gradients
-        with FlopCounterMode(display=False) as seeing:
+        with flops.counter() as seeing:
             classify(many)
         rate = len(many) / rig.median(lambda: classify(many), STEPS)
-    flops = stepping.get_total_flops(), seeing.get_total_flops() / len(many)
-    return Cost(count, second, rate, tuning.peak_memory(device), *flops)
+    counts = stepping.get_total_flops(), seeing.get_total_flops() / len(many)
+    return Cost(count, second, rate, tuning.peak_memory(device), *counts)
 
 
 def total(

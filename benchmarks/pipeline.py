@@ -3,13 +3,13 @@
     python -m benchmarks.pipeline [override of the params ...]
 
 The time of a stage is from DVC's "Running stage" to the last line of the stage; what is left of the whole is DVC's own.
-`tuning` is the part of the stages `train` that its runs say they tuned: seconds of all seeds, over the cores.
+`tuning` is the part of the stages `train` that its runs say they tuned: seconds of all seeds, over how many run side
+by side.
 `start` is a stage that is called without its arguments, so that it imports, reads the params and refuses: cold, and
 warm as under DVC (adapt/warm.py).
 """
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,6 +17,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from adapt import params, stage
 from benchmarks import rig
 from tests.faults.pipeline import repro
 from tests.project import checkout, environment
@@ -45,13 +46,17 @@ def main() -> None:
         whole = rig.seconds(lambda: runs.append(repro(folder)))
         (run,) = runs
         assert run.status == 0, run.said[-2000:]
+        assert set(run.own) == set(run.seconds), set(run.seconds) - set(run.own)
         kinds = Counter[str]()
         for name, taken in run.own.items():
             kinds[name.split("@")[0]] += taken
         costs = [json.loads(path.read_text())["seconds"] for path in folder.glob("data/tuned/*/*/*/cost.json")]
         rows = [{"part": "whole", "seconds": whole, "stages": len(run.own)}]
         rows += [{"part": kind, "seconds": taken} for kind, taken in kinds.items()]
-        rows.append({"part": "tuning, of train", "seconds": sum(costs) / (os.cpu_count() or 1)})
+        given = params.load(folder / stage.PARAMS)
+        rows.append(
+            {"part": "tuning, of train", "seconds": sum(costs) / min(given.runtime.processes, len(given.seeds))}
+        )
         rows.append({"part": "DVC's own", "seconds": whole - sum(run.own.values())})
         rows += [{"part": part, "seconds": taken} for part, taken in starts(folder).items()]
     rows = [{**row, "seconds": round(row["seconds"], 2)} for row in rows]

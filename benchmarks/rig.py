@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from shutil import which
 from typing import Any, TypeVar
 
 import torch
@@ -138,7 +139,7 @@ def commit() -> str:
     """The commit at hand, `-dirty` where anything but the reports differs from it; nothing where there is no git."""
 
     def git(*words: str) -> str:
-        return subprocess.run(["git", *words], capture_output=True, text=True).stdout.strip()
+        return subprocess.run(["git", *words], capture_output=True, text=True).stdout.strip() if which("git") else ""
 
     changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":!/reports")
     return git("rev-parse", "--short", "HEAD") + ("-dirty" if changed else "")

@@ -15,6 +15,7 @@ import psutil
 
 from tests.project import environment
 
+PROGRESS = re.compile(r"\x1b\[\w")  # moves the cursor between progress bars; stands before what is said next
 START = "start"  # what DVC does before the first stage
 VICTIMS = ("all", "dvc", "stage", "fork")
 
@@ -82,7 +83,7 @@ def repro(folder: Path, kill: Kill | None = None, rng: random.Random | None = No
             stage, since = line.split("'")[1], now
             if kill and kill.stage == stage:
                 deadline = since + kill.after
-        elif re.search(rf"{stage.split('@')[0]}[: ]", line):  # the end of a progress bar may stand before it
+        elif stage != START and re.search(rf"\b{stage.split('@')[0]}[: ]", PROGRESS.sub("", line)):
             run.own[stage] = now - since
     run.status = process.wait()
     if run.status:
