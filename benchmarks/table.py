@@ -55,11 +55,13 @@ def of_scale(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 def of_pipeline(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    """The whole of a pocket pipeline, and the start of a stage."""
+    """The whole of a pocket pipeline and its largest parts, and the start of a stage."""
     seconds = {row["part"]: row["seconds"] for row in rows}
     starts = ", ".join(f"{name} {seconds[f'start, {name}']:.1f} s" for name in ("cold", "warm"))
+    parts = ", ".join(f"{seconds[part] / 60:.1f} min" for part in ("train", "evaluate", "DVC's own"))
     return [
         ("pocket `dvc repro`, eight methods, five data sets", f"{seconds['whole'] / 60:.1f} min"),
+        ("– training, evaluation, DVC's own", parts),
         ("start of a stage, to its first work", starts),
     ]
 
