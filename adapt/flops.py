@@ -13,5 +13,8 @@ ATTENTION_ON_A_CPU = {
 
 
 def counter() -> FlopCounterMode:
-    """Torch's counter, to use as a context, with what it lacks; what a mask removes counts, since it is computed."""
+    """Torch's counter, to use as a context, with what it lacks.
+
+    Attention counts as it is computed: what a mask removes with the rest, and its logits again in the backward pass.
+    """
     return FlopCounterMode(display=False, custom_mapping=ATTENTION_ON_A_CPU)

@@ -61,7 +61,7 @@ class Packing:
         return torch.cat([gate.expand(*self.shape, -1), self.causal], dim=-1)[:, None]
 
 
-@lru_cache(maxsize=1024)  # more than there are chunks of classes
+@lru_cache(maxsize=1024)  # chunks of classes come round every step, so there must be room for all
 def lay_out(lengths: tuple[int, ...], device: torch.device, width: int) -> Layout:
     """The layout of classes with so many tokens each; the shorter rows are padded with copies of the first token."""
     rows = pack(lengths, width)
