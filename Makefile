@@ -20,8 +20,8 @@ help:  ## show this list
 setup:  ## create .venv from requirements.lock; nothing to do if that is done
 	@if [ "$$(cat $(STAMP) 2>/dev/null)" != "$(LOCK)" ]; then \
 	  python=$$(for p in python3.11 python3; do \
-	    $$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$p && break; done); \
-	  [ -n "$$python" ] || { echo "Python 3.11 is needed: neither python3.11 nor python3 is one; install it and run make again." >&2; exit 1; }; \
+	    $$p -c 'import sys; sys.exit(not (3, 11, 4) <= sys.version_info < (3, 12))' 2>/dev/null && echo $$p && break; done); \
+	  [ -n "$$python" ] || { echo "Python 3.11 is needed, from 3.11.4 on: neither python3.11 nor python3 is one; install it and run make again." >&2; exit 1; }; \
 	  echo "Installing requirements.lock into .venv (gigabytes, minutes; once)"; \
 	  $$python -m venv .venv && $(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock && \
 	  echo $(LOCK) > $(STAMP); \
