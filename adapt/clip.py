@@ -26,7 +26,7 @@ class Backbone:
 
     name: str
     model: Any  # open_clip.CLIP or CustomTextCLIP
-    tokenizer: Callable[[list[str]], Tensor]
+    tokenizer: Callable[..., Tensor]  # of texts, and of a context_length where the model's own is not meant
     weights: str
     device: torch.device
     precision: Precision = "float32"  # of the towers' matrix products; prompts, features and losses are float32

@@ -82,6 +82,22 @@ def read(dataset: str, seed: int | None, split: str) -> list[Item]:
     return items
 
 
+def read_to_score(dataset: str, seed: int, split: str) -> list[Item]:
+    """The items of a split that are scored.
+
+    Raises: UserError as `read`, and where val images are training images, on which accuracy says nothing.
+    """
+    items = read(dataset, seed, split)
+    if split == "val" and (
+        seen := {item.path for item in read(dataset, seed, "train")} & {item.path for item in items}
+    ):
+        raise UserError(
+            f"params.yaml: evaluate.split: {len(seen)} of {len(items)} val images of {dataset} are training images, the "
+            f"first {min(seen)}, since it has no others: give the dataset a val split, lower shots, or set test"
+        )
+    return items
+
+
 def unlike(path: Path, reason: str, dataset: str) -> UserError:
     """The refusal of a file that is not as `sample` writes it."""
     return UserError(f"{path} is not as `sample` writes it ({reason}); make it again with `{made_by(dataset)} -f`")

@@ -95,6 +95,7 @@ def fit(
         for phase, total in enumerate([*(epochs * per_epoch for epochs in method.phases()), steps])
         for number in range(math.ceil(total / per_epoch))
     ]
+    method.plan(per_epoch, steps)
     tuning = Tuning(method, batches, settings, plan, store)
     with interrupts.held():
         for number in progress(range(len(tuning.record.history), len(plan))):

@@ -58,6 +58,9 @@ def with_name(template: str) -> str:
 Template = Annotated[str, AfterValidator(with_name)]
 
 
+Templates = Annotated[list[Template], Field(min_length=1)]
+
+
 def within(*branches: str) -> AfterValidator:
     """A validator for a number of layers: not more than these branches of the backbone have."""
 
@@ -109,7 +112,7 @@ class Teacher(Section):
     """The frozen model's features: cached views per training image, and the templates of its class embeddings."""
 
     views: Count
-    templates: Literal["openai", "simple"] | Annotated[list[Template], Field(min_length=1)]
+    templates: Literal["openai", "simple"] | Templates
 
 
 class Context(Section):
@@ -139,7 +142,10 @@ class Distill(Section):
 
 
 class Sgd(Section):
-    """SGD, with a rate an epoch: a cosine after constant warm-up epochs. It runs for `epochs`."""
+    """SGD, with a rate an epoch: a cosine after constant warm-up epochs. It runs for `epochs`.
+
+    The last batch of an epoch is dropped unless it is full or the only one, as in Dassl.
+    """
 
     name: Literal["sgd"]
     lr: Positive
@@ -150,10 +156,14 @@ class Sgd(Section):
     warmup_epochs: Annotated[int, Field(ge=0)]
     warmup_lr: Positive
     steps_per_shot: ClassVar[None] = None
+    drop_last: ClassVar[bool] = True
 
 
 class AdamW(Section):
-    """AdamW, with a rate a step: a cosine from `lr` to `final_lr`. It runs for `epochs` or `steps_per_shot`."""
+    """AdamW, with a rate a step: a cosine from `lr` to `final_lr`. It runs for `epochs` or `steps_per_shot`.
+
+    The last batch of an epoch is kept however small it is, as by CLIP-LoRA's and Tip-Adapter's loaders.
+    """
 
     name: Literal["adamw"]
     lr: Positive
@@ -163,6 +173,7 @@ class AdamW(Section):
     epochs: Count | None
     steps_per_shot: Count | None
     batch: Count
+    drop_last: ClassVar[bool] = False
 
     @model_validator(mode="after")
     def one_length(self) -> "AdamW":

@@ -4,8 +4,9 @@ Reported: no pruning in the first epochs, then every few steps the lowest-scored
 branches and all layers, until the target is reached.
 """
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -29,6 +30,20 @@ class Schedule:
         if epoch < self.warmup or step % self.every:
             return 0
         return max(0, min(self.count, left - self.target))
+
+    def reaching(self, left: int, *, per_epoch: int, steps: int) -> "Schedule":
+        """The schedule that has brought `left` tokens down to the target by the last of so many steps (ours).
+
+        Where it comes to that by itself, it is as it was. Else each pruning takes more tokens; only where no pruning
+        would come after the warm-up at all, the interval is shortened to one that brings one. It stays as it is where
+        the warm-up leaves no step: then the target cannot be reached.
+        """
+        first = self.warmup * per_epoch
+        if left <= self.target or first >= steps:
+            return self
+        times = steps // self.every - first // self.every
+        count = max(self.count, math.ceil((left - self.target) / max(times, 1)))
+        return replace(self, count=count, every=self.every if times else steps - first)
 
 
 class Removal(NamedTuple):

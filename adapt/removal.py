@@ -74,7 +74,7 @@ def measure(backbone: Backbone, source: Dataset, settings: Section, views: Views
     """
     knobs, described = dict(settings), fewshot.describe(source.name)
     optimiser = knobs.pop("optimiser")
-    batches = tuning.make_batches(backbone, source, seed, batch=optimiser.batch, views=views)
+    batches = tuning.make_batches(backbone, source, seed, optimiser=optimiser, views=views)
     steps = optimisers.steps(optimiser, len(batches["train"]), described.shots)
     return foretell(tuning.make_task(backbone, source.name, seed), knobs, batches, optimiser, steps)
 

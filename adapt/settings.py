@@ -79,6 +79,11 @@ def validate(method: str, backbone: str, known: type[Section], given: Mapping[st
     return settings
 
 
+def caution(method: str, backbone: str, settings: Section) -> str | None:
+    """What the user should know of settings that are allowed."""
+    return methods.find(method).caution(settings, architecture.layers(backbone))
+
+
 def check_cases(method: str, cases: Any) -> list[dict[str, Any]]:
     """The cases of a method's knobs: lists of shots or datasets, and what they change."""
     for number, case in enumerate(cases if isinstance(cases, list) else [cases]):

@@ -27,7 +27,7 @@ DECLARED = Path("conf/studies.yaml")
 FOLDER = Path("reports/studies")
 TABLES = {
     "accuracy": ["accuracy", "tokens"],
-    "cost": ["trainable", "seconds", "step_ms", "memory_mb"],
+    "cost": ["trainable", "seconds", "step_ms", "memory_mb", "budget"],
 }  # what is gathered of reports/tables/
 KEYS = ["dataset", "method", "seed"]
 MADE = ["preset", "backbone", "weights", "split"]  # of reports/metrics.json: what a study's runs have in common

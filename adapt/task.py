@@ -1,13 +1,15 @@
 """What a method is given: the backbone, the classes in words, and what the teacher says of them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from adapt import names
 from adapt.clip import Backbone
 from adapt.encoders import TextInput, split_shared
 
@@ -21,11 +23,15 @@ class Task:
     classes: list[str]
     teacher: Float[Tensor, "c f"]  # normalised class embeddings of the frozen model, over the template ensemble
     seed: int
+    zero_shot: Float[Tensor, "c f"] | None = None  # the same with each template's normalised before the mean
+
+    def tokenize(self, write: Callable[[str], str]) -> Int[Tensor, "c s"]:
+        """The tokens of one text a class; raises UserError for a text that is longer than the model reads."""
+        return names.tokenize(self.backbone, self.classes, write)
 
     def words(self, template: str) -> TextInput:
         """The classes in a template, tokenised."""
-        tokens = self.backbone.tokenize([template.format(name) for name in self.classes])
-        return split_shared(self.backbone.text, tokens)
+        return split_shared(self.backbone.text, self.tokenize(template.format))
 
     @cached_property
     def text(self) -> TextInput:
@@ -33,7 +39,13 @@ class Task:
         return self.words(self.template)
 
     @cached_property
-    @torch.no_grad()
     def handcrafted(self) -> Float[Tensor, "c f"]:
         """The frozen model's normalised class embeddings in the dataset's own template."""
-        return F.normalize(self.backbone.encode_text(self.text), dim=-1)
+        return self.frozen(None)
+
+    @torch.no_grad()
+    def frozen(self, templates: list[str] | None) -> Float[Tensor, "c f"]:
+        """The frozen model's normalised class embeddings, the mean over some templates; None: the dataset's own."""
+        texts = [self.text] if templates is None else [self.words(template) for template in templates]
+        found = [F.normalize(self.backbone.encode_text(text), dim=-1) for text in texts]
+        return found[0] if len(found) == 1 else F.normalize(torch.stack(found).mean(dim=0), dim=-1)

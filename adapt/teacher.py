@@ -10,7 +10,7 @@ from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES, SIMPLE_IMAGE
 from torch import Tensor
 from torch.nn import functional as F
 
-from adapt import artefacts
+from adapt import artefacts, names
 from adapt.checkpoint import Checkpoint, collect
 from adapt.clip import Backbone
 from adapt.data import views
@@ -23,20 +23,33 @@ CHUNK = 256  # images encoded at a time
 
 
 @torch.no_grad()
-def embed_classes(backbone: Backbone, classes: list[str], templates: str | list[str]) -> Float[Tensor, "c f"]:
-    """Class embeddings over a template ensemble, normalised."""
+def embed_templates(backbone: Backbone, classes: list[str], templates: str | list[str]) -> Float[Tensor, "m c f"]:
+    """Embeddings of the classes in each of m templates, not normalised.
+
+    Raises: UserError for a class whose text is longer than the model reads.
+    """
     made = NAMED_TEMPLATES[templates] if isinstance(templates, str) else [text.format for text in templates]
-    prompts = [backbone.tokenize([template(name) for name in classes]) for template in made]
+    prompts = [names.tokenize(backbone, classes, template) for template in made]
 
     def encode(backbone: Backbone) -> Tensor:
         return torch.stack([backbone.encode_text(split_shared(backbone.text, tokens)) for tokens in prompts])
 
-    return ensemble(with_classes(encode, backbone, len(classes)))
+    return with_classes(encode, backbone, len(classes))
+
+
+def embed_classes(backbone: Backbone, classes: list[str], templates: str | list[str]) -> Float[Tensor, "c f"]:
+    """Class embeddings over a template ensemble, as the teacher's are."""
+    return ensemble(embed_templates(backbone, classes, templates))
 
 
 def ensemble(features: Float[Tensor, "m c f"]) -> Float[Tensor, "c f"]:
-    """Class embeddings from m templates: the mean of the un-normalised features, normalised (PromptSRC's)."""
+    """The teacher's class embeddings: the mean of the features over m templates, then normalised (PromptSRC's)."""
     return F.normalize(torch.mean(features, dim=0), dim=-1)
+
+
+def zero_shot(features: Float[Tensor, "m c f"]) -> Float[Tensor, "c f"]:
+    """Zero-shot CLIP's class embeddings from m templates: each normalised, then their mean (CLIP's and CoOp's)."""
+    return ensemble(F.normalize(features, dim=-1))
 
 
 def embed_images(backbone: Backbone, pixels: Sequence[UInt8[Tensor, "3 y x"]]) -> Float[Tensor, "n f"]:
@@ -90,8 +103,9 @@ def file(dataset: str, seed: int | None) -> Path:
 def read(dataset: str, seed: int | None, backbone: Backbone) -> dict[str, Tensor]:
     """Cached features by name; refused when another backbone or other weights made them.
 
-    Of the classes: `features` [c, f], normalised. Of a seed, for `train` and `val`, not normalised: `train.views`
-    [n, v, f] and `train.frozen` [n, f], of the images as evaluation sees them.
+    Of the classes, normalised: `features` and `zero_shot` [c, f], by the functions `ensemble` and `zero_shot`. Of a
+    seed, for `train` and `val`, not normalised: `train.views` [n, v, f] and `train.frozen` [n, f], of the images as
+    evaluation sees them.
     """
     expected = {"backbone": backbone.name, "weights": backbone.weights}
     return artefacts.read_tensors(file(dataset, seed), f"dvc repro -f teacher@{dataset}", **expected)

@@ -22,7 +22,7 @@ from adapt.fit import Record, Store, fit
 from adapt.memory import Portions, with_classes
 from adapt.methods._method import Method
 from adapt.packs import Pack
-from adapt.params import Section, Views
+from adapt.params import AdamW, Section, Sgd, Views
 from adapt.settings import restore as restore_settings
 from adapt.task import Task
 
@@ -43,6 +43,12 @@ class Tuned(NamedTuple):
     record: Record
     memory: int  # peak, in bytes: of the device where that is a GPU, else of the process
     flops: int  # of the last step, forward and backward, by count
+    budget: int | None  # tokens that it was to end with
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that it ended with."""
+        return sum(row["length"] for row in self.lengths)
 
 
 def describe(
@@ -64,12 +70,17 @@ def checkpoint(made_from: Mapping[str, Any], seed: int, seconds: float) -> Check
 def make_task(backbone: Backbone, dataset: str, seed: int) -> Task:
     """The sampled dataset, as methods see it."""
     described = fewshot.describe(dataset)
-    classes = teacher.read(dataset, None, backbone)["features"].to(backbone.device)
-    return Task(backbone, described.template, described.classes, classes, seed)
+    classes = {name: value.to(backbone.device) for name, value in teacher.read(dataset, None, backbone).items()}
+    return Task(backbone, described.template, described.classes, classes["features"], seed, classes["zero_shot"])
 
 
-def make_batches(backbone: Backbone, source: Dataset, seed: int, *, batch: int, views: Views) -> dict[str, Batches]:
-    """The training and the validation images of a seed, with the teacher's features of their views."""
+def make_batches(
+    backbone: Backbone, source: Dataset, seed: int, *, optimiser: Sgd | AdamW | None, views: Views
+) -> dict[str, Batches]:
+    """The training and the validation images of a seed, with the teacher's features of their views.
+
+    optimiser: says how many images are a batch; None for a method that takes them as a whole.
+    """
     features, made, first = teacher.read(source.name, seed, backbone), {}, 0
     for split in fewshot.SEEDED:
         items = fewshot.read(source.name, seed, split)
@@ -80,7 +91,8 @@ def make_batches(backbone: Backbone, source: Dataset, seed: int, *, batch: int, 
             frozen=features[f"{split}.frozen"],
             normalise=backbone.normalise,
             seed=seed,
-            batch_size=batch,
+            batch_size=optimiser.batch if optimiser else 1,
+            drop_last=optimiser is None or optimiser.drop_last,
             size=backbone.size,
             first=first,
             device=backbone.device,
@@ -102,7 +114,7 @@ def tune(
 ) -> Tuned:
     """Run a method on one seed of a dataset; where memory runs out, go on from the last epoch with fewer at once."""
     optimiser = getattr(settings, "optimiser", None)
-    batches = make_batches(backbone, source, seed, batch=optimiser.batch if optimiser else 1, views=views)
+    batches = make_batches(backbone, source, seed, optimiser=optimiser, views=views)
     described = fewshot.describe(source.name)
 
     def run(backbone: Backbone) -> Tuned:
@@ -120,9 +132,9 @@ def tune(
             for branch, counts in method.lengths().items()
             for layer, length in enumerate(counts)
         ]
-        tensors, memory = method.tensors(), peak_memory(backbone.device)
+        tensors, memory, budget = method.tensors(), peak_memory(backbone.device), method.budget()
         counted = count_flops(method, batches["train"]) if optimiser else 0
-        return Tuned(tensors, lengths, record, memory, counted)
+        return Tuned(tensors, lengths, record, memory, counted, budget)
 
     return with_classes(run, backbone, len(described.classes))
 
@@ -156,6 +168,7 @@ def write(path: Path, tuned: Tuned, made_from: Mapping[str, Any]) -> None:
         artefacts.write_csv(path / name, columns[name], rows)
     cost = {"steps": record.steps, "seconds": round(record.seconds, 3), "memory_mb": round(tuned.memory / 1e6, 1)}
     cost |= {"step_gflop": round(tuned.flops / 1e9, 4)} if tuned.flops else {}
+    cost |= {"budget": tuned.budget} if tuned.budget is not None else {}
     artefacts.write_json(path / "cost.json", cost)
 
 

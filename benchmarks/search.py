@@ -66,9 +66,7 @@ def accuracy(job: Job) -> float:
     settled = settings.settle(method, dataset, changed.shots, changed.backbone.name, changed.knobs, sections)
     made = methods.build(method, tuning.make_task(backbone, dataset, seed), dict(settled))
     optimiser = getattr(settled, "optimiser", None)
-    batches = tuning.make_batches(
-        backbone, sources[dataset], seed, batch=optimiser.batch if optimiser else 1, views=changed.views
-    )
+    batches = tuning.make_batches(backbone, sources[dataset], seed, optimiser=optimiser, views=changed.views)
     made.prepare(batches["train"], batches["val"])
     if optimiser:
         steps = optimisers.steps(optimiser, len(batches["train"]), changed.shots)

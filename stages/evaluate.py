@@ -23,7 +23,7 @@ def main(
     """Write runs/<dataset>/<method>/seed_<s>/."""
     torch.set_num_threads(1)  # the seeds run side by side
     frozen = clip.from_params(backbone, runtime)
-    splits = {seed: fewshot.read(dataset, seed, evaluate.split) for seed in seeds}
+    splits = {seed: fewshot.read_to_score(dataset, seed, evaluate.split) for seed in seeds}
     paths = {seed: [item.path for item in items] for seed, items in splits.items()}
     if evaluate.split == "test":
         pack = packs.read(dataset, frozen.size)

@@ -5,12 +5,25 @@ from adapt.data import catalogue
 from adapt.data.sampling import sample
 from adapt.params import Data
 
+NAMED = 5  # classes
+
 
 def main(dataset: str, shots: int, seeds: list[int], data: Data) -> None:
     """Write data/fewshot/<dataset>/."""
     found = catalogue.load(dataset, data.home)
     subsets = {seed: sample(found.train, found.val, shots, seed) for seed in seeds}
     fewshot.write(found, subsets, shots)
+    if not found.val:
+        stage.say(
+            f"sample {dataset}: has no val split: val images are drawn from the training images that are not among the "
+            "shots"
+        )
+    if reused := subsets[seeds[0]].reused:
+        more = f" and {len(reused) - NAMED} more classes" if len(reused) > NAMED else ""
+        stage.say(
+            f"sample {dataset}: no training images but the shots in {', '.join(map(repr, reused[:NAMED]))}{more}: the "
+            "shots are the val images too, so that whatever is chosen on them is chosen on training images"
+        )
     for name, images in subsets[seeds[0]].short:
         stage.say(
             f"sample {dataset}: class {name!r} has {images} training images, fewer than shots={shots}: all are taken"

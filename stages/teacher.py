@@ -2,7 +2,7 @@
 
 import torch
 
-from adapt import artefacts, clip, fewshot, parallel, stage
+from adapt import artefacts, clip, fewshot, names, parallel, stage
 from adapt import teacher as cache
 from adapt.checkpoint import Checkpoint
 from adapt.data import catalogue
@@ -25,6 +25,8 @@ def main(
     torch.set_num_threads(1)  # the seeds run side by side
     frozen = clip.from_params(backbone, runtime)
     described, source = fewshot.describe(dataset), catalogue.load(dataset, data.home)
+    for line in names.check(frozen.tokenize, source):
+        stage.say(f"teacher {dataset}: {line}")
     made_from = {"preset": preset, "backbone": frozen.name, "weights": frozen.weights, "dataset": dataset}
     made_from |= {"precision": frozen.precision}
     settings = {"count": teacher.views, "scale": views.scale, "flip": views.flip}
@@ -56,14 +58,15 @@ def main(
         return found
 
     seen = parallel.for_each(embed, seeds, processes=runtime.processes, device=frozen.device)
-    classes = cache.embed_classes(frozen, described.classes, teacher.templates)
+    features = cache.embed_templates(frozen, described.classes, teacher.templates)
+    classes = {"features": cache.ensemble(features), "zero_shot": cache.zero_shot(features)}
     with artefacts.folder(cache.ROOT / dataset) as path:
-        for seed, tensors in [(None, {"features": classes}), *zip(seeds, seen, strict=True)]:
+        for seed, tensors in [(None, classes), *zip(seeds, seen, strict=True)]:
             artefacts.write_tensors(path / cache.file(dataset, seed).name, tensors, made_from)
     for store in stores.values():
         store.clear()
     count = sum(found[f"{split}.views"].flatten(0, 1).shape[0] for found in seen for split in fewshot.SEEDED)
-    stage.say(f"teacher {dataset}: {len(classes)} classes, {count} views")
+    stage.say(f"teacher {dataset}: {len(source.classes)} classes, {count} views")
 
 
 if __name__ == "__main__":

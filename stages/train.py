@@ -34,8 +34,13 @@ def main(
             tuning.write(path / f"seed_{seed}", result, made_from | {"seed": seed})
     for store in stores.values():
         store.clear()
-    tokens = ", ".join(str(sum(row["length"] for row in result.lengths)) for result in tuned)
+    tokens = ", ".join(str(result.tokens) for result in tuned)
     stage.say(f"train {dataset} {method}: {tokens} tokens for seeds {seeds}")
+    if any(result.budget not in (None, result.tokens) for result in tuned):
+        stage.say(
+            f"train {dataset} {method}: not the budget, prune.target: {tuned[0].budget}, since prune.warmup leaves no "
+            "step to prune after; lower it or train for more epochs"
+        )
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ class Dataset:
     """A classification dataset with fixed splits.
 
     `classes[label]` is the class's name as it goes into `template`; `read(path)` gives the image of an item.
+    labels: what the dataset's own folders, table or split call the classes, where that differs from `classes`
+    twins: names that several classes are known to have
     """
 
     name: str
@@ -34,6 +36,13 @@ class Dataset:
     val: tuple[Item, ...]
     test: tuple[Item, ...]
     read: Callable[[str], Image.Image]
+    labels: tuple[str, ...] = ()
+    twins: tuple[str, ...] = ()
+
+    @property
+    def own_labels(self) -> tuple[str, ...]:
+        """What the dataset itself calls each class, for messages to whom it belongs."""
+        return self.labels or self.classes
 
     def image(self, path: str) -> Image.Image:
         """The RGB image of an item.

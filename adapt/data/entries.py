@@ -59,6 +59,7 @@ class Entry(Strict):
     images: Annotated[list[str], Field(min_length=1)]
     holds: Annotated[list[str], Field(min_length=1)]
     split: Annotated[Json | Lists | Folders, Field(discriminator="kind")]
+    twins: list[str] = []
 
     def home(self, root: Path) -> Path | None:
         """The folder of the images under `root`, in whichever layout is found first."""

@@ -57,7 +57,7 @@ def load(name: str, root: Path) -> Dataset:
         splits.write(draw(find(home), home), path)
     found = splits.parse(path.read_bytes(), path)
     labels = splits.class_names(found, path)
-    return dataset(name, described.template, called(labels, described, home), found, home)
+    return dataset(name, described.template, called(labels, described, home), found, home, labels=tuple(labels))
 
 
 def describe(home: Path) -> Description:

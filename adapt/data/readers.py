@@ -41,7 +41,7 @@ def read(name: str, entry: Entry, root: Path) -> Dataset:
             found, names = from_folders(split, home, entry.classes)
     if len(names) != entry.classes:
         raise UserError(f"dataset {name}: {len(names)} classes in {home}, expected {entry.classes}; {get(name)}")
-    return dataset(name, entry.template, names, found, home)
+    return dataset(name, entry.template, names, found, home, labels=tuple(names), twins=tuple(entry.twins))
 
 
 def get(name: str) -> str:
@@ -49,11 +49,11 @@ def get(name: str) -> str:
     return f"get it with `python -m adapt data fetch {name}`"
 
 
-def dataset(name: str, template: str, names: list[str], found: Splits, home: Path) -> Dataset:
+def dataset(name: str, template: str, names: list[str], found: Splits, home: Path, **more: tuple[str, ...]) -> Dataset:
     """A `Dataset` of files below `home`; as in CoOp, underscores of class names become spaces."""
     classes = tuple(name.replace("_", " ") for name in names)
     parts = (tuple(Item(item.path, item.label, classes[item.label]) for item in part) for part in found)
-    return Dataset(name, template, classes, *parts, read=partial(open_inside, home))
+    return Dataset(name, template, classes, *parts, read=partial(open_inside, home), **more)
 
 
 def from_lists(name: str, split: Lists, home: Path) -> tuple[Splits, list[str]]:

@@ -2,6 +2,9 @@
 
 Convention: Dassl/CoOp. One generator seeded once draws train at `shots`, then, without reseeding, val at
 min(shots, 4); classes in order of first appearance; a class with fewer images than asked gives all that it has.
+
+A dataset without a val split, such as ImageNet, draws val from the training images that are not among the shots
+(CLIP-LoRA's convention for ImageNet; CoOp passes the test images as val, which would choose settings on test).
 """
 
 import random
@@ -14,18 +17,32 @@ VAL_SHOTS = 4
 
 
 class FewShot(NamedTuple):
-    """The images of one seed, and the classes that have fewer than `shots` training images (name, how many)."""
+    """The images of one seed.
+
+    short: the classes that have fewer than `shots` training images (name, how many)
+    reused: the classes whose val images are training images of theirs, since there are no others
+    """
 
     train: list[Item]
     val: list[Item]
     short: list[tuple[str, int]]
+    reused: list[str]
 
 
 def sample(train: Sequence[Item], val: Sequence[Item], shots: int, seed: int) -> FewShot:
     """Draw the few-shot training and validation subsets of one seed."""
     generator = random.Random(seed)
     chosen, short = draw(train, shots, generator)
-    return FewShot(chosen, draw(val, min(shots, VAL_SHOTS), generator)[0], short)
+    source, reused = (val, []) if val else spare(train, chosen)
+    return FewShot(chosen, draw(source, min(shots, VAL_SHOTS), generator)[0], short, reused)
+
+
+def spare(train: Sequence[Item], chosen: Sequence[Item]) -> tuple[list[Item], list[str]]:
+    """The training images that were not chosen; all of a class's own where none is left, and the names of these."""
+    paths = {item.path for item in chosen}
+    left = {item.label for item in train if item.path not in paths}
+    reused = dict.fromkeys(item.name for item in train if item.label not in left)
+    return [item for item in train if item.path not in paths or item.label not in left], list(reused)
 
 
 def draw(items: Sequence[Item], shots: int, generator: random.Random) -> tuple[list[Item], list[tuple[str, int]]]:

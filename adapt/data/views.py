@@ -15,8 +15,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
-RATIO = (3 / 4, 4 / 3)
-TRIES = 10  # then the whole image is taken, as torchvision does
+RATIO = (3 / 4, 4 / 3)  # width by height
+TRIES = 10  # then the central crop is taken
 
 
 def to_tensor(image: Image.Image) -> UInt8[Tensor, "3 y x"]:
@@ -39,14 +39,19 @@ def view(
 
 
 def box(generator: np.random.Generator, height: int, width: int, scale: list[float]) -> tuple[int, int, int, int]:
-    """Top, left, height and width of a random crop whose area is a share in `scale` of the image's."""
+    """Top, left, height and width of a random crop whose area is a share in `scale` of the image's.
+
+    Where no try fits, as for most crops of a long image, the largest central crop whose ratio is in RATIO
+    (torchvision's RandomResizedCrop).
+    """
     for _ in range(TRIES):
         area = height * width * generator.uniform(scale[0], scale[1])
         ratio = math.exp(generator.uniform(math.log(RATIO[0]), math.log(RATIO[1])))
         h, w = round(math.sqrt(area / ratio)), round(math.sqrt(area * ratio))
         if 0 < h <= height and 0 < w <= width:
             return int(generator.integers(height - h + 1)), int(generator.integers(width - w + 1)), h, w
-    return 0, 0, height, width
+    h, w = min(height, round(width / RATIO[0])), min(width, round(height * RATIO[1]))
+    return (height - h) // 2, (width - w) // 2, h, w
 
 
 def stack(

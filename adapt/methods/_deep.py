@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from adapt.encoders import PLAIN, Stream, TextInput, split_shared
 from adapt.methods._towers import Towers
-from adapt.methods._words import embed_words, opening, random_tokens
+from adapt.methods._words import first_tokens, padded, random_tokens
 from adapt.task import Task
 
 
@@ -39,8 +39,9 @@ class Deep(Towers):
 
 
 def without_words(task: Task, words: str, tokens: int) -> TextInput:
-    """`WORDS {class}.` for every class, without the first `tokens` words, which a prompt replaces."""
-    texts = task.backbone.tokenize([f"{opening(task, words)} {name}." for name in task.classes])
+    """`WORDS {class}.` for every class, without its first `tokens` tokens, which a prompt replaces."""
+    before = padded(task, words, tokens)
+    texts = task.tokenize(lambda name: f"{before} {name}.")
     return split_shared(task.backbone.text, texts, context=tokens)
 
 
@@ -48,7 +49,7 @@ def text_parameters(task: Task, words: str, tokens: int, depth: int, std: float)
     """A prompt a layer, the first from the words, the deeper N(0, std²)."""
     shape = (tokens, task.backbone.widths["text"])
     deeper = [random_tokens(shape, std, task, salt=layer) for layer in range(1, depth)]
-    return nn.ParameterList([embed_words(task.backbone, opening(task, words))[:tokens], *deeper])
+    return nn.ParameterList([first_tokens(task, words, tokens, std), *deeper])
 
 
 def image_parameters(task: Task, tokens: int, depth: int, std: float) -> nn.ParameterList:

@@ -32,8 +32,16 @@ class Method(nn.Module):
         Raises: ValueError.
         """
 
+    @classmethod
+    def caution(cls, settings: Any, layers: Mapping[str, int]) -> str | None:
+        """What the user should know of knobs that are allowed, on a backbone of so many layers by branch."""
+        return None
+
     def prepare(self, train: Batches, val: Batches) -> None:
         """Look at the few-shot images before the first step."""
+
+    def plan(self, per_epoch: int, steps: int) -> None:
+        """Learn, before the first step, how many steps an epoch and the last phase have."""
 
     def losses(self, batch: Batch) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """The loss to descend and its terms by name (before weighting), `cross_entropy` first."""
@@ -70,6 +78,10 @@ class Method(nn.Module):
     def lengths(self) -> dict[str, list[int]]:
         """Learned tokens by branch and layer."""
         return {branch: [0] * layers for branch, layers in self.task.backbone.layers.items()}
+
+    def budget(self) -> int | None:
+        """How many learned tokens it is to end with; None where it has no such aim."""
+        return None
 
     def trainable(self) -> int:
         """How many numbers are learned."""

@@ -16,6 +16,21 @@ def opening(task: Task, words: str) -> str:
     return words if words != TEMPLATE else task.template.partition("{}")[0].strip() or FALLBACK
 
 
+def padded(task: Task, words: str, tokens: int) -> str:
+    """The opening as text, with an X in front for every context token that it has no token for.
+
+    So a context of any length stands before the class's name and never in its place.
+    """
+    words = opening(task, words)
+    return " ".join([*["X"] * (tokens - len(embed_words(task.backbone, words))), words])
+
+
+def first_tokens(task: Task, words: str, tokens: int, std: float) -> Float[Tensor, "t d"]:
+    """What a context of so many tokens starts from: the opening's first; where it has fewer, N(0, std²) in front."""
+    start = embed_words(task.backbone, opening(task, words))[:tokens]
+    return torch.cat([random_tokens((tokens - len(start), start.shape[1]), std, task), start])
+
+
 def random_tokens(shape: tuple[int, ...], std: float, task: Task, salt: int = 0) -> Tensor:
     """Tokens drawn from N(0, std²); `salt` tells the draws of one method apart."""
     generator = torch.Generator().manual_seed(task.seed * 1000 + salt)

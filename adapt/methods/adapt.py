@@ -1,6 +1,7 @@
 """ADAPT: heterogeneous prompts whose lengths are found by pruning tokens while tuning (TMLR 2026)."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,9 +28,29 @@ class Adapt(Prompted):
         self.saliency = Saliency(self.prompts, prune.criterion, task.seed)
         self.by_val = prune.data == "val"
 
+    @classmethod
+    def caution(cls, settings: Any, layers: Mapping[str, int]) -> str | None:
+        """That nothing will be pruned, where the epochs are known to end with the warm-up."""
+        prune, epochs = settings.prune, settings.optimiser.epochs
+        start = settings.context.length * sum(layers.values())
+        if epochs is None or epochs > prune.warmup or start <= prune.target:
+            return None
+        return (
+            f"nothing will be pruned, since prune.warmup: {prune.warmup} leaves none of {epochs} epochs: it ends with "
+            f"{start} tokens, not with the {prune.target} of prune.target"
+        )
+
     def prepare(self, train: Batches, val: Batches) -> None:
         """Keep the val images, where saliency is measured on them."""
         self.val = val
+
+    def plan(self, per_epoch: int, steps: int) -> None:
+        """Fit the schedule to the steps that there are."""
+        self.schedule = self.schedule.reaching(self.prompts.count(), per_epoch=per_epoch, steps=steps)
+
+    def budget(self) -> int:
+        """The target of pruning."""
+        return self.schedule.target
 
     def gates(self, branch: str) -> Tensor | None:
         """Open gates where the criterion looks at their gradients."""

@@ -34,7 +34,7 @@ class CoCoop(Towers):
                 nn.ReLU(),
                 nn.Linear(max(1, features // narrowing), width),
             ).to(backbone.device)
-        tokens = backbone.tokenize([f"{words} {name}." for name in task.classes])
+        tokens = task.tokenize(lambda name: f"{words} {name}.")
         self.words = split_shared(backbone.text, tokens, context=len(self.context))
 
     def logits(self, seen: Float[Tensor, "b f"]) -> Float[Tensor, "b c"]:

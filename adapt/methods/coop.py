@@ -45,7 +45,7 @@ class Coop(Towers):
         context[..., tokens - len(start) :, :] = start
         self.context = nn.Parameter(context)
         self.shared = class_place == "end" and not class_specific
-        texts = backbone.tokenize([written(name, tokens, class_place) for name in task.classes])
+        texts = task.tokenize(lambda name: written(name, tokens, class_place))
         names = backbone.tokenize(task.classes).argmax(dim=1) - 1  # tokens of each name
         self.slots = slots(names, tokens, class_place)
         if self.shared:

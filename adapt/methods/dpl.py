@@ -19,15 +19,18 @@ class Dpl(Prompted):
     """Searches the lengths of key/value prompts, then tunes prompts of these lengths.
 
     While searching, every layer's attention is a mean over prompts of 0 … `longest` tokens, weighted by the softmax of
-    its α; val batches teach α (Adam at `alpha_lr`), train batches the prompts, in turn.
+    its α; val batches teach α (Adam at `alpha_lr`; `alpha_batch` images as evaluation sees them), train batches the
+    prompts, in turn.
     """
 
-    def __init__(self, task: Task, *, longest: Count, search_epochs: Count, alpha_lr: Positive, std: Std):
+    def __init__(
+        self, task: Task, *, longest: Count, search_epochs: Count, alpha_lr: Positive, alpha_batch: Count, std: Std
+    ):
         layers, widths, device = task.backbone.layers, task.backbone.widths, task.backbone.device
         super().__init__(
             task, Prompts.initialise(spread(0, layers), widths, std=std, seed=task.seed), distill=None
         )  # the authors' code weighs its distillation with 0
-        self.longest, self.search_epochs, self.std = longest, search_epochs, std
+        self.longest, self.search_epochs, self.alpha_batch, self.std = longest, search_epochs, alpha_batch, std
         generator = torch.Generator().manual_seed(task.seed)
         tokens = longest * (longest + 1) // 2  # one prompt of every length, as the authors have it
         start = {"text": torch.rand, "image": torch.randn}  # theirs too; the prompts that count start as N(0, std²)
@@ -66,7 +69,7 @@ class Dpl(Prompted):
     def losses(self, batch: Batch) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Cross-entropy; while searching, after a step of α on the next val batch."""
         if self.search is not None and torch.is_grad_enabled():
-            loss = super().losses(self.val.batch(*divmod(self.taught, len(self.val))))[0]
+            loss = super().losses(self.val.centred(self.taught, self.alpha_batch))[0]
             self.taught += 1
             for alpha, gradient in zip(
                 self.alphas.values(), torch.autograd.grad(loss, list(self.alphas.values())), strict=True

@@ -1,22 +1,34 @@
 """KgCoOp (Yao et al. 2023): CoOp held near the hand-crafted class embeddings."""
 
+from functools import cached_property
 from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
 
 from adapt.data.batches import Batch
 from adapt.distill import Features
 from adapt.methods._towers import Term
 from adapt.methods.coop import Coop
-from adapt.params import Weight
+from adapt.params import Templates, Weight
 from adapt.task import Task
 
 
 class KgCoop(Coop):
-    """CoOp's loss + weight · (1 - mean over classes of the cosine to the dataset's own template)."""
+    """CoOp's loss + weight · (1 - mean over classes of the cosine to the frozen text).
 
-    def __init__(self, task: Task, *, weight: Weight, **coop: Any):
+    templates: of the frozen text; None: the dataset's own.
+    """
+
+    def __init__(self, task: Task, *, weight: Weight, templates: Templates | None, **coop: Any):
         super().__init__(task, **coop)
-        self.weight = weight
+        self.weight, self.templates = weight, templates
+
+    @cached_property
+    def frozen_text(self) -> Float[Tensor, "c f"]:
+        """The class embeddings that the learned ones are held near."""
+        return self.task.frozen(self.templates)
 
     def terms(self, student: Features, batch: Batch) -> list[Term]:
         """How far the class embeddings have moved."""
-        return [Term("distill_text", self.weight, 1 - (student.text * self.task.handcrafted).sum(dim=-1).mean())]
+        return [Term("distill_text", self.weight, 1 - (student.text * self.frozen_text).sum(dim=-1).mean())]

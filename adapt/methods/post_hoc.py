@@ -1,10 +1,10 @@
 """The control for pruning while tuning: tuned at full length, pruned once at the end, not tuned any further."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 
-from adapt.data.batches import Batches
 from adapt.methods.adapt import Adapt
 from adapt.pruning import Removal
 
@@ -12,10 +12,14 @@ from adapt.pruning import Removal
 class PostHoc(Adapt):
     """`adapt` with one pruning after the last step, by the saliency summed over the last epoch (ours)."""
 
-    def prepare(self, train: Batches, val: Batches) -> None:
+    @classmethod
+    def caution(cls, settings: Any, layers: Mapping[str, int]) -> str | None:
+        """Nothing: it prunes at the end, whatever the warm-up."""
+        return None
+
+    def plan(self, per_epoch: int, steps: int) -> None:
         """Learn how many steps an epoch has."""
-        super().prepare(train, val)
-        self.per_epoch = len(train)
+        self.per_epoch = per_epoch
 
     def observe(self, step: int) -> None:
         """Scores begin anew with every epoch, so that those of the last are left."""

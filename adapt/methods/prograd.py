@@ -1,5 +1,6 @@
 """ProGrad (Zhu et al. 2023): CoOp, with steps that would contradict zero-shot CLIP projected."""
 
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 from adapt.data.batches import Batch
 from adapt.distill import Features, logits
 from adapt.methods.coop import Coop
-from adapt.params import Weight
+from adapt.params import Templates, Weight
 from adapt.task import Task
 
 
@@ -18,17 +19,23 @@ class ProGrad(Coop):
     """Let a be the gradient of the cross-entropy, b that of the distance to zero-shot CLIP's predictions.
 
     Where a·b < 0 the step is a - strength · (a·b/‖b‖²) b, else a. The distance itself is not descended.
+    templates: of zero-shot CLIP's text; None: the dataset's own.
     """
 
-    def __init__(self, task: Task, *, strength: Weight, **coop: Any):
+    def __init__(self, task: Task, *, strength: Weight, templates: Templates | None, **coop: Any):
         super().__init__(task, **coop)
-        self.strength = strength
+        self.strength, self.templates = strength, templates
+
+    @cached_property
+    def frozen_text(self) -> Float[Tensor, "c f"]:
+        """Zero-shot CLIP's class embeddings."""
+        return self.task.frozen(self.templates)
 
     def losses(self, batch: Batch) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Cross-entropy alone; the general direction b is kept for `observe`."""
         scale = self.task.backbone.scale
         student = logits(Features(self.text_features(), batch.teacher), scale)
-        teacher = logits(Features(self.task.handcrafted, batch.teacher), scale)
+        teacher = logits(Features(self.frozen_text, batch.teacher), scale)
         distance = F.cross_entropy(student, teacher.softmax(dim=-1))
         (self.general,) = torch.autograd.grad(distance, self.context, retain_graph=True)
         cross_entropy = F.cross_entropy(student, batch.labels)

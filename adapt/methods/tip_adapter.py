@@ -1,6 +1,7 @@
 """Tip-Adapter (Zhang et al. 2022): zero-shot CLIP and a cache of the few-shot images' features, nothing tuned."""
 
 from collections.abc import Mapping
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 from adapt.data.batches import Batches
 from adapt.methods._method import Classifier
 from adapt.methods._towers import Towers
-from adapt.params import Count, Weight
+from adapt.params import Count, Templates, Weight
 from adapt.task import Task
 
 
@@ -20,6 +21,7 @@ class TipAdapter(Towers):
     keys: each training image's frozen feature, the mean over its views; values: one-hot labels. alpha and beta are
     searched on the val images, from 0.1 up to but without `alpha_to` and `beta_to`, in so many steps; ties go to the
     smallest beta, then to the smallest alpha.
+    templates: of the text W; None: the dataset's own, several: the mean.
     """
 
     tuned = False
@@ -37,14 +39,25 @@ class TipAdapter(Towers):
         beta_to: Weight,
         alpha_steps: Count,
         beta_steps: Count,
+        templates: Templates | None,
     ):
         super().__init__(task)
+        self.templates = templates
         self.grid = [
             torch.arange(n) * (to - 0.1) / n + 0.1 for to, n in ((alpha_to, alpha_steps), (beta_to, beta_steps))
         ]
         self.register_buffer("keys", torch.zeros(0, task.teacher.shape[1]))
         self.register_buffer("labels", torch.zeros(0, dtype=torch.long))
         self.register_buffer("mix", torch.tensor([alpha, beta]))
+
+    @cached_property
+    def frozen_text(self) -> Float[Tensor, "c f"]:
+        """The class embeddings."""
+        return self.task.frozen(self.templates)
+
+    def text_features(self) -> Float[Tensor, "c f"]:
+        """Embeddings that nothing learned enters."""
+        return self.frozen_text
 
     def prepare(self, train: Batches, val: Batches) -> None:
         """Fill the cache, then look for alpha and beta."""
@@ -53,7 +66,6 @@ class TipAdapter(Towers):
         self.put("labels", train.labels.to(device))
         self.mix = self.mix.to(device)
         self.seen = (F.normalize(val.frozen, dim=-1).to(device), val.labels.to(device))
-        self.text_embeddings = self.text_features()
         self.search()
 
     def put(self, name: str, value: Tensor) -> None:
@@ -62,10 +74,10 @@ class TipAdapter(Towers):
 
     @torch.no_grad()
     def search(self) -> None:
-        """Set alpha and beta to the first best on the val images."""
+        """Set alpha and beta to the first best on the val images; they stay as they are where none is told right."""
         features, labels = self.seen
-        plain, likeness = self.task.backbone.scale * features @ self.text_embeddings.T, features @ self.keys.T
-        best = -1
+        plain, likeness = self.task.backbone.scale * features @ self.frozen_text.T, features @ self.keys.T
+        best = 0
         for beta in self.grid[1].tolist():
             cached = torch.exp(-beta * (1 - likeness)) @ self.values()
             for alpha in self.grid[0].tolist():
@@ -85,11 +97,9 @@ class TipAdapter(Towers):
 
     def classifier(self) -> Classifier:
         """From frozen features."""
-        text = self.text_features()
-        return lambda images: self.logits(self.image_features(images), text)
+        return lambda images: self.logits(self.image_features(images), self.frozen_text)
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """A cache of any size."""
         for name, value in tensors.items():
             self.put(name, value.to(self.task.backbone.device))
-        self.text_embeddings = self.text_features().detach()

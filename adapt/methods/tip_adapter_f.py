@@ -33,7 +33,7 @@ class TipAdapterF(TipAdapter):
 
     def losses(self, batch: Batch) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Cross-entropy, from the frozen features of the views: no image is encoded."""
-        cross_entropy = F.cross_entropy(self.logits(batch.teacher, self.text_embeddings), batch.labels)
+        cross_entropy = F.cross_entropy(self.logits(batch.teacher, self.frozen_text), batch.labels)
         return cross_entropy, {"cross_entropy": cross_entropy}
 
     def finish(self, optimiser: torch.optim.Optimizer) -> list[Removal]:

@@ -14,3 +14,8 @@ class Uniform(Prompted):
         lengths = spread(prune.target, backbone.layers)
         prompts = Prompts.initialise(lengths, backbone.widths, std=context.std, seed=task.seed)
         super().__init__(task, prompts, distill)
+        self.target = prune.target
+
+    def budget(self) -> int:
+        """The tokens that it has from the start."""
+        return self.target

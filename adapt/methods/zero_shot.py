@@ -19,5 +19,8 @@ class ZeroShot(Towers):
         self.ensemble = text == "ensemble"
 
     def text_features(self) -> Float[Tensor, "c f"]:
-        """Embeddings of the classes in one template or as the mean over `teacher.templates`."""
-        return self.task.teacher if self.ensemble else super().text_features()
+        """Embeddings of the classes in one template or as the mean over `teacher.templates`, normalised before it."""
+        if not self.ensemble:
+            return super().text_features()
+        assert self.task.zero_shot is not None, "the task was made without the ensemble"
+        return self.task.zero_shot

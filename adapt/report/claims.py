@@ -15,7 +15,7 @@ import pandas as pd
 from adapt import stats
 from adapt.report import studies, tables
 from adapt.report.reading import many, within
-from adapt.report.runs import Runs
+from adapt.report.runs import Runs, missed_budgets
 from adapt.report.studies import Gathered
 from adapt.report.table import p_value
 from adapt.report.tables import OURS
@@ -134,6 +134,8 @@ def few_shots(evidence: Evidence, _: Mapping[str, float]) -> Finding:
         return Finding("runs of adapt or its rivals are missing", UNTESTED)
     value, low, high = _gain(few, rival)
     text = f"shots={rows['shots'].min()}, over {rival}, the best other method: {interval(value, low, high)}"
+    if missed := missed_budgets(few[few["method"] == OURS], "shots"):
+        return Finding(f"{text}; not as claimed, since {missed[0]}", UNTESTED)
     return Finding(text, verdict(-high, -low))
 
 

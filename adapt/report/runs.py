@@ -22,7 +22,7 @@ COLUMNS = {
     "history": ["epoch", "loss", "cross_entropy", "tokens"],
     "trace": ["step", "tokens_left", "branch"],
 }
-COSTS = {"trainable": "metrics.json"} | dict.fromkeys(["seconds", "step_gflop", "memory_mb"], "cost.json")  # or NaN
+COSTS = {"trainable": "metrics.json"} | dict.fromkeys(["seconds", "step_gflop", "memory_mb", "budget"], "cost.json")
 
 
 class ForeignRun(UserError):
@@ -34,7 +34,7 @@ class Runs:
     """The runs named by params that there are. Each frame starts with `dataset, method, seed`, in the order of params.
 
     results: shots, accuracy (fraction), tokens, steps, epochs, at_chance (a tuned run that is no better than guessing),
-        trainable, seconds, step_gflop, memory_mb; one row per run
+        trainable, seconds, step_gflop, memory_mb, budget (tokens asked for): NaN where there is none; a row per run
     lengths: branch, layer, length; history: epoch, loss, cross_entropy, tokens; trace: step, tokens_left, branch
     missing: a sentence for each run that is not among them, with the command that makes it
     """
@@ -67,17 +67,25 @@ class Runs:
         return f"{made}, {self.shots} shots, {seeds}, {self.split} split"
 
     @property
-    def warnings(self) -> list[str]:
-        """What these numbers must not be taken for."""
+    def cautions(self) -> list[str]:
+        """What no number made in this way must be taken for."""
         found = []
         if self.preset != "paper":
             found.append(f"{self.preset} preset: not the paper's numbers")
         if self.split != "test":
             found.append(f"measured on the {self.split} split (evaluate.split): not test accuracy")
+        return found
+
+    @property
+    def warnings(self) -> list[str]:
+        """What these numbers must not be taken for."""
+        found = self.cautions
         if self.missing:
             found.append(f"{len(self.missing)} of {self.asked} runs are missing: what needs them is empty")
         if self.at_chance:
             found.append(f"no better than guessing, so that nothing was learned: {'; '.join(self.at_chance)}")
+        if missed := missed_budgets(self.results, "dataset"):
+            found.append(f"ended with other than the tokens asked for: {'; '.join(missed)}")
         return found
 
     @property
@@ -90,6 +98,20 @@ class Runs:
     def pruned(self) -> list[str]:
         """The methods that removed tokens in some run."""
         return [method for method in self.methods if (self.trace["method"] == method).any()]
+
+
+def missed_budgets(table: pd.DataFrame, by: str) -> list[str]:
+    """The methods that ended with other than the tokens asked for, a phrase per method and value of the column `by`."""
+    missed = table[table["budget"].notna() & (table["tokens"] != table["budget"])]
+    return [
+        f"{method}, {by} {value}: {_span(part['tokens'])} tokens for {_span(part['budget'])}"
+        for (method, value), part in missed.groupby(["method", by], sort=False)  # pyright: ignore
+    ]
+
+
+def _span(values: pd.Series) -> str:
+    low, high = int(values.min()), int(values.max())
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def read(

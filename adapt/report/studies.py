@@ -8,11 +8,12 @@ from typing import Any
 import pandas as pd
 
 from adapt import artefacts, study
-from adapt.report.runs import Runs
+from adapt.report.runs import Runs, missed_budgets
 from adapt.report.table import Cell, Table, percent
 from adapt.report.tables import AVERAGE, OURS, with_average
 
-CURVE = ["method", "series", "x", "accuracy", "std", "low", "high", "tokens", "step_ms"]
+CURVE = ["method", "series", "x", "accuracy", "std", "low", "high", "tokens", "step_ms", "missed"]
+MISSED = "†"  # marks a point whose runs ended with other than the tokens asked for
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,15 @@ def read(runs: Runs, folder: Path = study.FOLDER) -> tuple[dict[str, Gathered], 
             continue
         record = artefacts.read_json(folder / f"{name}.json", f"make study-{name}")
         rows = pd.read_csv(table, keep_default_na=False, na_values=[""])  # `none` is a value, not a gap
+        rows = rows.assign(budget=rows.get("budget"))  # which tables of old do not have
         if others := differing(runs, record, rows):
             absent[name] = f"{table} was made with other {others}: `make study-{name}`"
             continue
         open_ = sum(entry["state"] != "finished" for entry in record["experiments"])
-        warnings = [warning for warning in runs.warnings if "runs are missing" not in warning]
+        warnings = [*runs.cautions]
         warnings += [f"{open_} of {len(record['experiments'])} experiments are missing"] if open_ else []
+        missed = missed_budgets(rows, next(iter(declared.grid)))
+        warnings += [f"{MISSED} ended with other than the tokens asked for: {'; '.join(missed)}"] if missed else []
         found[name] = Gathered(name, declared, rows, record, warnings)
     return found, absent
 
@@ -102,7 +106,7 @@ def curve(gathered: Gathered) -> pd.DataFrame:
     """A row per method and point of the grid: `method, series, x` and the mean ± standard deviation over seeds.
 
     accuracy is each seed's mean over all datasets, then over seeds; NaN where a run of the point is missing. tokens and
-    step_ms are means over all runs.
+    step_ms are means over all runs; missed: whether some of them ended with other than the tokens asked for.
     """
     rows = []
     keys = ["method", *gathered.others, gathered.axis]
@@ -115,7 +119,8 @@ def curve(gathered: Gathered) -> pd.DataFrame:
         mean, std = seeds.mean(skipna=False), seeds.std(skipna=False)
         spread = 0 if len(seeds) == 1 else std
         means = {name: part[name].mean(skipna=False) for name in ("tokens", "step_ms")}
-        row = {"method": method, "series": label, "x": x, "accuracy": mean, "std": std}
+        missed = bool((part["budget"].notna() & (part["tokens"] != part["budget"])).any())
+        row = {"method": method, "series": label, "x": x, "accuracy": mean, "std": std, "missed": missed}
         rows.append({**row, "low": mean - spread, "high": mean + spread, **means})
     return pd.DataFrame(rows, columns=pd.Index(CURVE))
 
@@ -161,4 +166,5 @@ def _cell(means: pd.DataFrame, series: Any, value: Any) -> Cell:
     if (series, value) not in means.index:
         return Cell("")
     row = means.loc[(series, value)]
-    return percent(float(row["accuracy"]), float(row["std"]))
+    shown = percent(float(row["accuracy"]), float(row["std"]))
+    return shown._replace(text=f"{shown.text} {MISSED}") if row["missed"] else shown

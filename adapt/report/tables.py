@@ -23,10 +23,13 @@ def accuracy(runs: Runs) -> pd.DataFrame:
 
 
 def cost(runs: Runs) -> pd.DataFrame:
-    """One row per run that params name: `dataset, method, seed` and COSTS; empty where a run did not measure it."""
-    table = _all_asked(runs)
+    """One row per run that params name: `dataset, method, seed`, COSTS, `budget`; empty where a run has none of it.
+
+    budget: the tokens that a method was to end with.
+    """
+    table = _all_asked(runs).astype({"budget": "Int64"})
     steps = table["steps"].where(table["steps"] > 0).astype(float)
-    return table.assign(step_ms=1000 * table["seconds"] / steps)[["dataset", "method", "seed", *COSTS]]
+    return table.assign(step_ms=1000 * table["seconds"] / steps)[["dataset", "method", "seed", *COSTS, "budget"]]
 
 
 def with_average(table: pd.DataFrame) -> pd.DataFrame:
