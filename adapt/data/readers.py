@@ -44,6 +44,18 @@ def read(name: str, entry: Entry, root: Path) -> Dataset:
     return dataset(name, entry.template, names, found, home, labels=tuple(names), twins=tuple(entry.twins))
 
 
+def files(entry: Entry, root: Path) -> list[tuple[str, Path]]:
+    """The files that hold a dataset's split, there or not; ImageNet has none, its split is its folders."""
+    match entry.split:
+        case Json() as split:
+            return [(split.file, root / split.file)]
+        case Lists() as split:
+            home = entry.home(root) or root / entry.images[0]
+            return [(file, home / file) for file in split.sha256]
+        case Folders():
+            return []
+
+
 def get(name: str) -> str:
     """The end of a message: how to get a dataset."""
     return f"get it with `python -m adapt data fetch {name}`"

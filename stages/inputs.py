@@ -1,0 +1,22 @@
+"""Look at what lies outside the repository and decides numbers: the backbone's weights, and the datasets.
+
+It runs at every `dvc repro`, and nothing after it does unless something has changed.
+"""
+
+from adapt import artefacts, inputs, stage
+from adapt.params import Backbone, Data
+
+
+def main(datasets: list[str], data: Data, backbone: Backbone) -> None:
+    """Write data/inputs/."""
+    memory = inputs.Memory()
+    with artefacts.folder(inputs.ROOT) as root:
+        artefacts.write_json(root / "backbone.json", inputs.of_backbone(backbone.name, backbone.pretrained, memory))
+        for dataset in datasets:
+            artefacts.write_json(root / "datasets" / f"{dataset}.json", inputs.of_dataset(dataset, data.home, memory))
+    memory.save()
+    stage.say(f"inputs: looked at the weights and {len(datasets)} datasets")
+
+
+if __name__ == "__main__":
+    stage.run(main)
