@@ -92,8 +92,8 @@ def read_to_score(dataset: str, seed: int, split: str) -> list[Item]:
         seen := {item.path for item in read(dataset, seed, "train")} & {item.path for item in items}
     ):
         raise UserError(
-            f"params.yaml: evaluate.split: {len(seen)} of {len(items)} val images of {dataset} are training images, the "
-            f"first {min(seen)}, since it has no others: give the dataset a val split, lower shots, or set test"
+            f"params.yaml: evaluate.split: {len(seen)} of {len(items)} val images of {dataset} are training images, "
+            f"the first {min(seen)}, since it has no others: give the dataset a val split, lower shots, or set test"
         )
     return items
 

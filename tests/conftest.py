@@ -14,7 +14,7 @@ from adapt.checkpoint import Checkpoint
 from adapt.clip import Backbone, freeze
 from adapt.data.batches import Batches
 from adapt.task import Task
-from adapt.teacher import embed_classes, embed_images, embed_views
+from adapt.teacher import embed_classes, embed_images, embed_templates, embed_views, ensemble, zero_shot
 
 GOLDENS = Path(__file__).parent / "goldens"
 CLASSES = ["annual crop land", "forest", "brushland or shrubland", "river", "sea or lake"]
@@ -80,7 +80,8 @@ def backbone() -> Backbone:
 @pytest.fixture
 def task(backbone) -> Task:
     """Five classes on the small CLIP, with its own class embeddings as the teacher."""
-    return Task(backbone, "a photo of a {}.", CLASSES, embed_classes(backbone, CLASSES, ["a photo of a {}."]), seed=1)
+    features = embed_templates(backbone, CLASSES, ["a photo of a {}."])
+    return Task(backbone, "a photo of a {}.", CLASSES, ensemble(features), seed=1, zero_shot=zero_shot(features))
 
 
 @pytest.fixture

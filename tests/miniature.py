@@ -49,9 +49,13 @@ def put(path: Path, content: bytes = JPEG) -> None:
     path.write_bytes(content)
 
 
-def make(name: str, root: Path, layout: int = 0) -> Entry:
-    """Build a dataset under `root` in one of its layouts; its entry with the miniature's sizes and checksums."""
+def make(name: str, root: Path, layout: int = 0, *, classes: int | None = None, each: int = 1) -> Entry:
+    """Build a dataset under `root` in one of its layouts; its entry with the miniature's sizes and checksums.
+
+    classes: of so many of its classes; each: training images of each of ImageNet's classes
+    """
     entry = entries()[name]
+    entry = entry.model_copy(update={"classes": classes or entry.classes})
     home = root / entry.images[layout]
     match entry.split:
         case Json() as split:
@@ -60,15 +64,17 @@ def make(name: str, root: Path, layout: int = 0) -> Entry:
                 put(home / item.path)
             if name == "caltech101":
                 put(home / "BACKGROUND_Google/image_0001.jpg")
+            for held in entry.holds:  # also where it is of a class left out
+                (home / held).exists() or (home / held).mkdir(parents=True)
             content = json.dumps(found._asdict()).encode()
             put(root / split.file, content)
             changed = {"split": split.model_copy(update={"sha256": hashlib.sha256(content).hexdigest()})}
         case Lists():
             changed = {"split": lists(home, entry.classes)}
         case Folders() as split:
-            folders(split, home, entry.classes, first=entry.holds[0].rpartition("/")[2])
-            each = Sizes(train=bool(split.train) * entry.classes, val=0, test=entry.classes)
-            return entry.model_copy(update={"sizes": each})
+            folders(split, home, entry.classes, entry.holds[0].rpartition("/")[2], each)
+            sizes = Sizes(train=bool(split.train) * each * entry.classes, val=0, test=entry.classes)
+            return entry.model_copy(update={"sizes": sizes})
     sizes = Sizes(**{part: count * entry.classes for part, count in EACH.model_dump().items()})
     return entry.model_copy(update={"sizes": sizes, **changed})
 
@@ -98,11 +104,12 @@ def lists(home: Path, classes: int) -> Lists:
     return Lists(kind="lists", sha256={file: hashlib.sha256(text.encode()).hexdigest() for file, text in texts.items()})
 
 
-def folders(split: Folders, home: Path, classes: int, first: str) -> None:
-    """ImageNet and its shifts: one image per class and split, and what else the archives hold."""
+def folders(split: Folders, home: Path, classes: int, first: str, each: int) -> None:
+    """ImageNet and its shifts: one test image per class, `each` for training, and what else the archives hold."""
     known = list(imagenet_names())
     chosen = known[known.index(first) :][:classes] if split.named == "wnid" else [str(c) for c in range(classes)]
     for part in filter(None, (split.train, split.test)):
         for name in chosen:
-            put(home / part / name / f"{name}_1.JPEG")
+            for number in range(each if part == split.train else 1):
+                put(home / part / name / f"{name}_{number + 1}.JPEG")
         put(home / part / "README.txt", b"read me")

@@ -60,9 +60,9 @@ def test_golden_zero_shot(golden_task, golden_images, golden, relative_error):
     assert relative_error(logits, golden("zeroshot.safetensors")["logits"]) < 1e-5
 
 
-def test_golden_ensemble(golden_task, golden, relative_error):
+def test_golden_teacher(golden_task, golden, relative_error):
     known = F.normalize(golden("zeroshot.safetensors")["ensemble_text_features"], dim=-1)
-    assert relative_error(ZeroShot(golden_task, text="ensemble").text_features(), known) < 1e-5
+    assert relative_error(golden_task.teacher, known) < 1e-5
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ from adapt import methods, optimiser, settings
 from adapt.distill import Features, logits
 from adapt.encoders import encode_image
 from adapt.fit import fit
+from adapt.methods._towers import Towers
+from adapt.methods._words import written
 from adapt.methods.prograd import project
 from adapt.params import Params
 from tests import plain
@@ -244,7 +246,77 @@ def test_prograd_steps_by_its_projected_gradient(task, batches):
     torch.testing.assert_close(method.context.grad, expected)
 
 
+def test_context_takes_all_tokens_of_its_words(task):
+    """Differs from CoOp's code, which takes as many tokens as there are words and leaves the rest as text behind them."""
+    words = "a photomicrograph of a"
+    count = int(task.backbone.tokenize([words]).argmax()) - 1
+    context = build("coop", task, tokens=None, words=words, class_specific=False).context
+    assert len(context) == count > len(words.split())
+
+
+@pytest.mark.parametrize("place", ["front", "middle"])
+def test_name_that_ends_in_punctuation_keeps_its_tokens(place, task):
+    """Differs from CoOp's code, which cuts "kite (bird of prey)." after as many tokens as the name alone has.
+
+    There the bracket and the full stop are one token, so that the context stands behind the sentence's end; here the
+    name, the context and the full stop follow each other, as the words are written.
+    """
+    name = "kite (bird of prey)"
+    method = build("coop", replace(task, classes=[name, *task.classes[1:]]), tokens=4, words=None, class_place=place)
+    words = task.backbone.tokenizer([written(name, 4, place)])[0]
+    own, full = task.backbone.tokenize([name])[0], task.backbone.tokenize([f"{name}."])[0]
+    alone, whole = (row[1 : int(row.argmax())].tolist() for row in (own, full))
+    assert whole[: len(alone)] != alone, "the tokenizer joins the bracket and the full stop"
+    kept = [token for slot, token in enumerate(words.tolist()) if slot not in method.slots[0].tolist()]
+    assert kept[1 : len(alone) + 1] == alone
+
+
+@pytest.mark.parametrize("method", ["kgcoop", "prograd", "tip_adapter", "tip_adapter_f"])
+def test_frozen_text_stands_in_the_methods_own_template(method, task):
+    templates = ["a texture of {}."]
+    expected = F.normalize(task.backbone.encode_text(task.words(templates[0])), dim=-1)
+    torch.testing.assert_close(build(method, task, templates=templates).frozen_text, expected)
+    torch.testing.assert_close(build(method, task, templates=None).frozen_text, task.handcrafted)
+
+
+def test_tip_adapters_text_is_the_mean_over_its_templates(task):
+    templates = ["itap of a {}.", "a origami {}."]
+    each = [F.normalize(task.backbone.encode_text(task.words(template)), dim=-1) for template in templates]
+    expected = F.normalize(sum(each) / 2, dim=-1)
+    torch.testing.assert_close(build("tip_adapter", task, templates=templates).frozen_text, expected)
+
+
 # --- deep prompts ----------------------------------------------------------------------------------------------------
+
+
+TEMPLATES = [
+    "a {}.",
+    "icon of {}.",
+    "a photo of {}, a type of food.",
+    "{} texture.",
+    "a centered satellite photo of {}.",
+]
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("name", ["ivlp", "maple", "promptsrc"])
+def test_prompt_of_any_length_leaves_the_class_names(name, template, task):
+    """Also where the template has fewer tokens before the name than the prompt: the rest is filled up in front."""
+    method = build(name, replace(task, template=template), words="template", text_tokens=4)
+    assert method.lengths()["text"][:2] == [4, 4]
+    features = method.text_features().detach()
+    assert all(not torch.allclose(a, b, atol=1e-3) for i, a in enumerate(features) for b in features[:i])
+    names = [int(row.argmax()) for row in task.backbone.tokenize(task.classes)]  # tokens and the start
+    ends = method.input.lengths
+    assert [a - b for a, b in zip(ends, names, strict=True)] == [ends[0] - names[0]] * len(names)
+
+
+@pytest.mark.parametrize("name", ["ivlp", "maple", "promptsrc"])
+def test_prompt_that_is_filled_up_still_starts_from_the_words(name, task):
+    first = build(name, replace(task, template="icon of {}."), words="template", text_tokens=4).text_list[0]
+    tokens = task.backbone.tokenize(["icon of"])[0, 1:3]
+    assert torch.equal(first[2:], task.backbone.model.token_embedding(tokens))
+    assert 0 < float(first[:2].detach().std()) < 0.04, "N(0, 0.02²)"
 
 
 def test_vpt_encodes_the_classes_once(task, batches):
@@ -354,6 +426,36 @@ def test_dpl_teaches_alpha_while_it_searches(task, batches):
     before = {branch: alpha.detach().clone() for branch, alpha in method.alphas.items()}
     tune("dpl", task, batches, method)
     assert all((alpha != before[branch]).any() for branch, alpha in method.alphas.items())
+
+
+def test_dpl_teaches_alpha_on_val_images_as_evaluation_sees_them(task, batches):
+    """Batches of its own size, in centre crops: the gradient of α is that of such a batch."""
+    val = replace(batches, seed=7)
+    method = build("dpl", task, alpha_batch=5)
+    method.prepare(batches, val)
+    expected, seen = val.centred(0, 5), []
+    losses = Towers.losses
+
+    def remember(self, batch):
+        seen.append(batch)
+        return losses(self, batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Towers, "losses", remember)
+        method.losses(batches.batch(0, 0))
+    assert torch.equal(seen[0].images, expected.images) and torch.equal(seen[0].labels, expected.labels)
+    assert torch.equal(seen[1].images, batches.batch(0, 0).images)
+
+
+def test_adapt_reaches_its_budget_in_the_steps_there_are(task, batches):
+    """One token every three steps would take 18 steps; there are ten."""
+    slow = {"warmup": 1, "every": 3, "count": 1, "target": 4}
+    settled = settle("adapt")
+    settled = settled.model_copy(update={"prune": settled.prune.model_copy(update=slow)})
+    method = methods.build("adapt", task, dict(settled))
+    method, record = tune("adapt", task, batches, method)
+    assert method.prompts.count() == method.budget() == 4
+    assert {row["step"] % 3 for row in record.trace} == {0}
 
 
 def test_random_prune_draws_whatever_the_criterion(task):

@@ -109,3 +109,44 @@ def test_pruning_takes_the_lowest_and_keeps_the_order(data):
     for branch in ("text", "image"):
         assert prompts.slots[branch].tolist() == sorted(prompts.slots[branch].tolist())
         assert sum(prompts.lengths(branch)) == len(prompts.tokens[branch])
+
+
+def simulate(schedule: Schedule, left: int, per_epoch: int, steps: int) -> list[tuple[int, int]]:
+    """What is removed after which step."""
+    gone = []
+    for step in range(1, steps + 1):
+        if count := schedule.due(step, (step - 1) // per_epoch, left):
+            gone.append((step, count))
+            left -= count
+    return gone
+
+
+@given(
+    warmup=st.integers(0, 6), every=st.integers(1, 30), count=st.integers(1, 5), target=st.integers(0, 20),
+    left=st.integers(0, 200), per_epoch=st.integers(1, 40), epochs=st.integers(1, 12),
+)  # fmt: skip
+def test_budget_is_reached_by_the_last_step_whatever_their_number(
+    warmup, every, count, target, left, per_epoch, epochs
+):
+    steps = per_epoch * epochs
+    schedule = Schedule(warmup, every, count, target).reaching(left, per_epoch=per_epoch, steps=steps)
+    gone = simulate(schedule, left, per_epoch, steps)
+    assert sum(amount for _, amount in gone) == (max(0, left - target) if epochs > warmup else 0)
+    assert all(step > warmup * per_epoch for step, _ in gone)
+
+
+def test_schedule_that_reaches_its_budget_stays_as_it_is():
+    """The paper's: 192 to 128 tokens, two every twenty steps, on EuroSAT's 40 steps an epoch."""
+    schedule = Schedule(warmup=5, every=20, count=2, target=128)
+    assert schedule.reaching(192, per_epoch=40, steps=1600) == schedule
+
+
+def test_prunings_take_more_before_they_come_more_often():
+    """The pocket at one shot of ten classes: one step an epoch, so two prunings where three were needed."""
+    schedule = Schedule(warmup=5, every=5, count=2, target=18).reaching(24, per_epoch=1, steps=15)
+    assert simulate(schedule, 24, 1, 15) == [(10, 3), (15, 3)]
+
+
+def test_interval_is_shortened_where_no_pruning_would_come():
+    schedule = Schedule(warmup=1, every=50, count=2, target=18).reaching(24, per_epoch=4, steps=12)
+    assert [amount for _, amount in simulate(schedule, 24, 4, 12)] == [6]

@@ -36,7 +36,8 @@ def test_scores_are_those_that_the_method_prunes_by(criterion, task, batches, op
     foretold = removal.foretell(task, knobs(), {"train": batches, "val": batches}, optimiser, STEPS)
     record = fit(Adapt(task, **knobs(criterion)), batches, optimiser, steps=STEPS)
     first = [row["score"] for row in record.trace if row["step"] == record.trace[0]["step"]]
-    assert first == pytest.approx(foretold.scores[criterion].sort().values[:2].tolist(), rel=1e-3)
+    lowest = foretold.scores[criterion].sort().values
+    assert first == pytest.approx(lowest[: len(first)].tolist(), rel=1e-3) and len(first) >= 2
 
 
 def test_effect_is_the_loss_without_the_token(task, batches):

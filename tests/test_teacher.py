@@ -1,5 +1,7 @@
 """The teacher: its class embeddings, its cache, and what it refuses."""
 
+from dataclasses import replace
+
 import open_clip
 import pytest
 import torch
@@ -7,7 +9,8 @@ import torch
 from adapt import artefacts, teacher
 from adapt.encoders import encode_text, split_shared
 from adapt.errors import UserError
-from adapt.teacher import embed_classes, ensemble
+from adapt.methods.zero_shot import ZeroShot
+from adapt.teacher import embed_classes, ensemble, zero_shot
 from tests.conftest import CLASSES
 
 
@@ -79,3 +82,18 @@ def test_truncated_cache_is_refused(cached, backbone, tmp_path):
     path.write_bytes(path.read_bytes()[:-5])
     with pytest.raises(UserError, match="is not a whole safetensors file"):
         teacher.read("digits", None, backbone)
+
+
+def test_zero_shots_ensemble_normalises_each_template_first():
+    """As CLIP's notebook and CoOp's ZeroshotCLIP2 do: a template of long features counts no more than another."""
+    features = (
+        torch.randn(3, 5, 8, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 5.0, 9.0])[:, None, None]
+    )
+    expected = torch.stack([part / part.norm(dim=-1, keepdim=True) for part in features]).mean(dim=0)
+    torch.testing.assert_close(zero_shot(features), expected / expected.norm(dim=-1, keepdim=True))
+    assert not torch.allclose(zero_shot(features), ensemble(features), atol=1e-2)
+
+
+def test_zero_shot_classifies_by_its_own_ensemble(task):
+    other = replace(task, zero_shot=torch.eye(5, task.teacher.shape[1]))
+    assert ZeroShot(other, text="ensemble").text_features() is other.zero_shot
