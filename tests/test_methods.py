@@ -247,7 +247,7 @@ def test_prograd_steps_by_its_projected_gradient(task, batches):
 
 
 def test_context_takes_all_tokens_of_its_words(task):
-    """Differs from CoOp's code, which takes as many tokens as there are words and leaves the rest as text behind them."""
+    """Differs from CoOp's code, which takes as many tokens as there are words and leaves the rest as text behind."""
     words = "a photomicrograph of a"
     count = int(task.backbone.tokenize([words]).argmax()) - 1
     context = build("coop", task, tokens=None, words=words, class_specific=False).context
