@@ -23,7 +23,7 @@ class Memory:
     """The hashes of files that have been read, which are not read again unless their size or times differ."""
 
     def __init__(self) -> None:
-        self.path = Path(os.environ.get("DVC_ROOT", ".")) / ".scratch" / "inputs.json"
+        self.path = Path(os.environ.get("DVC_ROOT", ".")) / ".dvc/tmp/inputs.json"  # beside DVC's own of this kind
         try:
             self.known: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
         except (OSError, ValueError):  # it only saves time

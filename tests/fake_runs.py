@@ -92,7 +92,7 @@ def write_study(folder: Path, name: str, methods: list[str] | None = None, **cha
         {
             "experiment": f"{name}-{at}", **point, "dataset": dataset, "method": method, "seed": seed,
             "accuracy": 0.5 + 0.03 * at + 0.02 * place + 0.02 * rng.random(), "tokens": 18,
-            "trainable": 100, "seconds": 10.0, "step_ms": 60 + 3 * at + rng.random(), "memory_mb": 500.0,
+            "trainable": 100, "seconds": 10.0, "step_ms": 60 + 3 * at + rng.random(), "memory_mb": 500.0, "budget": 18,
         }
         for at, point in enumerate(points)
         for dataset in asked["datasets"]

@@ -128,6 +128,15 @@ def test_pruning_has_to_be_better_and_cheaper(tmp_path: Path):
     assert claims.pruning_helps(worse, {})[1] == FAILS
 
 
+def test_few_shots_are_not_judged_by_runs_that_missed_their_budget(tmp_path: Path):
+    found = with_study(tmp_path, "shots", v1=0.1)
+    assert claims.few_shots(found, {})[1] == HOLDS
+    table = found.studies["shots"].runs
+    table.loc[table["shots"].eq(1) & table["method"].eq("adapt"), "tokens"] = 20
+    told, verdict = claims.few_shots(found, {})
+    assert verdict == UNTESTED and told.endswith("not as claimed, since adapt, shots 1: 20 tokens for 18")
+
+
 def test_half_a_budget_is_judged_by_the_published_loss(tmp_path: Path):
     found = with_study(tmp_path, "budget", v9=0.590, v18=0.592)
     assert "9 against 18 tokens: -0.20 points" in claims.budget(found, {"loss": 0.6})[0]

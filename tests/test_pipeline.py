@@ -22,6 +22,7 @@ SMALL = [
     "prune.target=10",
 ]
 METHODS = {"zero_shot": "0", "coop": "5", "uniform": "10", "adapt": "10"}  # and their tokens
+ALWAYS = "inputs"  # looks at what lies outside the repository
 RUN_FILES = {
     "prompts.safetensors",
     "lengths.csv",
@@ -50,7 +51,8 @@ def fail(folder: Path, *command: str) -> str:
 
 
 def stages_run(output: str) -> set[str]:
-    return {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
+    """The stages that ran, but for the one that always does."""
+    return {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")} - {ALWAYS}
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +101,9 @@ def test_no_checkpoint_is_left(project):
     assert not [path for path in (project / ".scratch").rglob("*") if path.is_file()]
 
 
-def test_second_repro_runs_nothing(project):
-    assert stages_run(call(project, "dvc", "repro")) == set()
+def test_second_repro_runs_nothing_but_the_look_outside(project):
+    said = call(project, "dvc", "repro")
+    assert stages_run(said) == set() and f"Running stage '{ALWAYS}'" in said
 
 
 def test_changed_distillation_runs_only_what_distils_and_coming_back_runs_nothing(project):
@@ -142,6 +145,18 @@ def test_changed_shots_run_everything_anew(project):
     call(project, "python", "-m", "stages.compose", *SMALL, "shots=1")
     ran = stages_run(call(project, "dvc", "repro"))
     assert {name.split("@")[0] for name in ran} == {"configure", "sample", "teacher", "train", "evaluate", "report"}
+
+
+def test_budget_that_cannot_be_reached_is_told_of_by_configure_train_and_report(project):
+    call(project, "python", "-m", "stages.compose", *SMALL, "prune.warmup=7")
+    said = call(project, "dvc", "repro")
+    told = "configure: adapt on digits: nothing will be pruned, since prune.warmup: 7 leaves none of 7 epochs"
+    assert told in said
+    assert (
+        "train digits adapt: not the budget, prune.target: 10, since prune.warmup leaves no step to prune after" in said
+    )
+    warning = "ended with other than the tokens asked for: adapt, dataset digits: 24 tokens for 10"
+    assert warning in (project / "reports/tables/accuracy.md").read_text().replace("Ended", "ended")
 
 
 def test_wrong_knob_is_refused_before_any_work(project):

@@ -147,6 +147,12 @@ def test_prunings_take_more_before_they_come_more_often():
     assert simulate(schedule, 24, 1, 15) == [(10, 3), (15, 3)]
 
 
+def test_papers_prunings_at_one_shot_of_ten_classes():
+    """As docs/method.md has it: EuroSAT, two steps an epoch."""
+    schedule = Schedule(warmup=5, every=20, count=2, target=128).reaching(192, per_epoch=2, steps=80)
+    assert simulate(schedule, 192, 2, 80) == [(step, 16) for step in (20, 40, 60, 80)]
+
+
 def test_interval_is_shortened_where_no_pruning_would_come():
     schedule = Schedule(warmup=1, every=50, count=2, target=18).reaching(24, per_epoch=4, steps=12)
     assert [amount for _, amount in simulate(schedule, 24, 4, 12)] == [6]

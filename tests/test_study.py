@@ -20,9 +20,9 @@ ACCURACY = """preset,dataset,method,seed,shots,accuracy,tokens
 pocket,digits,uniform,1,1,0.68,18
 pocket,digits,adapt,1,1,,
 """
-COST = """dataset,method,seed,trainable,tokens,steps,seconds,step_ms,memory_mb
-digits,uniform,1,2304.0,18,2,0.106,53.0,612.5
-digits,adapt,1,,,,,,
+COST = """dataset,method,seed,trainable,tokens,steps,seconds,step_ms,memory_mb,budget
+digits,uniform,1,2304.0,18,2,0.106,53.0,612.5,18
+digits,adapt,1,,,,,,,
 """
 NAMES = list(study.load(ROOT / "conf/studies.yaml"))
 
@@ -112,9 +112,9 @@ def test_an_experiment_without_a_report_is_not_finished():
 
 def test_rows_hold_the_point_of_the_grid_and_every_run():
     table = study.rows({"name": "shots-1", "point": {"shots": 1}}, {"accuracy": ACCURACY, "cost": COST})
-    costs = ["trainable", "seconds", "step_ms", "memory_mb"]
+    costs = ["trainable", "seconds", "step_ms", "memory_mb", "budget"]
     assert list(table) == ["experiment", "shots", "dataset", "method", "seed", "accuracy", "tokens", *costs]
-    assert table.iloc[0].tolist() == ["shots-1", 1, "digits", "uniform", 1, 0.68, 18, 2304.0, 0.106, 53.0, 612.5]
+    assert table.iloc[0].tolist() == ["shots-1", 1, "digits", "uniform", 1, 0.68, 18, 2304.0, 0.106, 53.0, 612.5, 18]
     assert table.iloc[1][["accuracy", "step_ms"]].isna().all()
 
 
@@ -203,3 +203,24 @@ def test_pruning_is_shown_where_both_budgets_are_there(folder: Path, tmp_path: P
     assert table["x"].tolist() == ["with pruning, 18 tokens", "without, 24 tokens"]
     assert "pruning" in study_figures.by_name(found)
     assert "pruning" not in study_figures.by_name({"shots": found["shots"]})
+
+
+def test_points_that_missed_their_budget_are_marked_in_table_and_curve(folder: Path, tmp_path: Path):
+    table = write_study(tmp_path / "studies", "shots")
+    table.loc[table["shots"].eq(1) & table["method"].eq("adapt"), "tokens"] = 20
+    table.to_csv(tmp_path / "studies/shots.csv", index=False)
+    found = studies.read(read(tmp_path / "runs"), tmp_path / "studies")[0]["shots"]
+    assert found.warnings[-1] == "† ended with other than the tokens asked for: adapt, shots 1: 20 tokens for 18"
+    marked = {(row.method, row.x) for row in studies.curve(found).itertuples() if row.missed}
+    assert marked == {("adapt", 1)}
+    rows = {cells[0].text: [cell.text for cell in cells[1:]] for cells in studies.show(found).rows}
+    assert [text.endswith("†") for text in rows["adapt"]] == [True, False, False, False, False]
+    assert not any(text.endswith("†") for text in rows["uniform"])
+
+
+def test_study_of_old_without_budgets_has_nothing_to_mark(folder: Path, tmp_path: Path):
+    write_study(tmp_path / "studies", "shots").drop(columns="budget").to_csv(
+        tmp_path / "studies/shots.csv", index=False
+    )
+    found = studies.read(read(tmp_path / "runs"), tmp_path / "studies")[0]["shots"]
+    assert not studies.curve(found)["missed"].any()
