@@ -8,6 +8,7 @@ and FLOPs are computed for `adapt` alone: steps times what a step costs, linear 
 measured, plus test images. Other methods take the steps that are listed, each at a cost of its own.
 """
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -56,7 +57,8 @@ def steps(paper: params.Params, method: str, dataset: str) -> int:
     section = getattr(settle(paper, method, dataset), "optimiser", None)
     if section is None:
         return 0
-    per_epoch = max(1, entries()[dataset].classes * paper.shots // section.batch)
+    batches = entries()[dataset].classes * paper.shots / section.batch
+    per_epoch = max(1, math.floor(batches)) if section.drop_last else math.ceil(batches)
     return optimiser.steps(section, per_epoch, paper.shots)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from ruamel.yaml import YAML
 
-from adapt import artefacts, clip, fewshot, params, settings, stage, teacher, tuning
+from adapt import artefacts, clip, fewshot, names, params, settings, stage, teacher, tuning
 from adapt.data import catalogue, pocket, splits
 from adapt.data.sampling import sample
 from tests.miniature import put
@@ -180,6 +180,18 @@ def with_weights(folder: Path, given: tuple[str, bytes | None]) -> None:
     clip.load("pocket", name, "cpu")
 
 
+def with_names(folder: Path, given: dict[str, Any]) -> None:
+    """One's own dataset, whose classes are called thus."""
+    home = birds(folder)
+    put(
+        home / "dataset.yaml",
+        TEMPLATE.encode() + json.dumps({"classes": given}).encode()[1:-1].replace(b'"classes"', b"classes"),
+    )
+    source = catalogue.load("birds", Path("datasets"))
+    names.check(backbone().tokenize, source)
+    teacher.embed_classes(backbone(), list(source.classes), [source.template])
+
+
 REFUSE: dict[str, Callable[[Path, Any], None]] = {
     "params": with_params,
     "params.yaml": with_text,
@@ -188,6 +200,7 @@ REFUSE: dict[str, Callable[[Path, Any], None]] = {
     "arguments": with_arguments,
     "dataset": with_dataset,
     "dataset.yaml": with_own_file("dataset.yaml"),
+    "names": with_names,
     "images.csv": with_own_file("images.csv"),
     "split.json": with_own_file("split.json"),
     "image": with_image,

@@ -29,6 +29,15 @@ def test_whole_dataset_has_all_its_images_and_no_problems(eurosat):
     assert found.classes == [(f"the class {label}", (3, 1, 2)) for label in range(10)]
 
 
+def test_classes_of_the_same_words_are_named(tmp_path):
+    for folder in ("no_1", "no 1"):
+        for number in range(3):
+            put(tmp_path / "signs" / folder / f"{number}.jpg")
+    put(tmp_path / "signs/dataset.yaml", b"template: a {}.\n")
+    (problem,) = verify("signs", tmp_path, BAR).problems
+    assert problem.startswith("dataset signs: 'no 1' (class 0) and 'no_1' (class 1) are the same words to CLIP, 'no 1'")
+
+
 def test_missing_and_broken_images_are_named_and_not_counted(eurosat, tmp_path):
     entry, look = eurosat
     dataset = readers.read("eurosat", entry, tmp_path)

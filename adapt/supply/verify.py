@@ -34,6 +34,7 @@ def verify(name: str, root: Path, bar: Bar) -> Verified:
         expected = {part: len(getattr(dataset, part)) for part in Splits._fields}
     found = inspect(dataset, expected, bar)
     if name in own.names(root):
+        found.problems.extend(same_words(dataset))
         listed = {item.path for part in (dataset.train, dataset.val, dataset.test) for item in part}
         extra = [path for path, _ in own.find(root / name) if path not in listed]
         if extra:
@@ -42,6 +43,18 @@ def verify(name: str, root: Path, bar: Bar) -> Verified:
                 "delete that to draw the split anew"
             )
     return found
+
+
+def same_words(dataset: Dataset) -> list[str]:
+    """Which classes are one to CLIP, whose tokenizer takes a second to import."""
+    import open_clip
+
+    from adapt import names
+
+    try:
+        return names.check(open_clip.tokenize, dataset)
+    except UserError as error:
+        return [str(error)]
 
 
 def inspect(dataset: Dataset, expected: dict[str, int], bar: Bar) -> Verified:
