@@ -58,8 +58,9 @@ def check(tokenize: Callable[[list[str]], Tensor], dataset: Dataset) -> list[str
     if unknown := [labels for labels in found if dataset.classes[labels[0]] not in dataset.twins]:
         one, other = (f"{dataset.own_labels[label]!r} (class {label})" for label in unknown[0][:2])
         raise UserError(
-            f"dataset {dataset.name}: {one} and {other} are the same words to CLIP, {dataset.classes[unknown[0][0]]!r}; "
-            "give one of them another name, by classes: in dataset.yaml or where it stands"
+            f"dataset {dataset.name}: {one} and {other} are the same words to CLIP, "
+            f"{dataset.classes[unknown[0][0]]!r}; give one of them another name, by classes: in dataset.yaml or where it "
+            "stands"
         )
     return [
         f"classes {' and '.join(map(str, labels))} are both called {dataset.classes[labels[0]]!r}: to CLIP they are "
