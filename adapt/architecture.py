@@ -56,7 +56,7 @@ def spelled(name: str) -> str:
 
 def config(name: str) -> dict[str, Any]:
     """The architecture of a model."""
-    return json.loads(files()[name].read_text())
+    return json.loads(files()[name].read_text(encoding="utf-8"))
 
 
 def layers(name: str) -> dict[str, int]:

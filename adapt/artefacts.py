@@ -55,7 +55,7 @@ def sync(path: Path) -> None:
 
 def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """Rows under a header; numbers as Python prints them, so that they are read back bit-equal."""
-    with whole(path) as temporary, temporary.open("w", newline="") as file:
+    with whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(columns), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
@@ -64,7 +64,7 @@ def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, An
 def read_csv(path: Path, made_by: str) -> list[dict[str, str]]:
     """All rows. `made_by` is the command that makes the file, for the message when it is missing or broken."""
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file, strict=True))
     except FileNotFoundError:
         raise UserError(f"{path} is missing; make it with `{made_by}`") from None
@@ -75,13 +75,13 @@ def read_csv(path: Path, made_by: str) -> list[dict[str, str]]:
 def write_json(path: Path, content: Any) -> None:
     """JSON for people and for `dvc metrics`."""
     with whole(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path, made_by: str) -> Any:
     """The content of a JSON file; messages as `read_csv`."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is missing; make it with `{made_by}`") from None
     except ValueError as error:

@@ -17,7 +17,7 @@ def take(path: Path) -> TextIO | None:
     """The lock at `path`, held until it is closed (by forks of this process too); None where another has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        file = path.open("a+")
+        file = path.open("a+", encoding="utf-8")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -50,9 +50,9 @@ def alone(path: Path, what: str) -> Iterator[None]:
     while (lock := take(path)) is None and time.monotonic() < deadline:
         time.sleep(0.1)
     if lock is None:
+        owner = path.read_text(encoding="utf-8").strip() or "unknown"
         raise UserError(
-            f"{what} is running here already, as process {path.read_text().strip() or 'unknown'}; wait for its end or "
-            "stop it, then run again"
+            f"{what} is running here already, as process {owner}; wait for its end or stop it, then run again"
         )
     try:
         yield

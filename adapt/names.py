@@ -59,8 +59,8 @@ def check(tokenize: Callable[[list[str]], Tensor], dataset: Dataset) -> list[str
         one, other = (f"{dataset.own_labels[label]!r} (class {label})" for label in unknown[0][:2])
         raise UserError(
             f"dataset {dataset.name}: {one} and {other} are the same words to CLIP, "
-            f"{dataset.classes[unknown[0][0]]!r}; give one of them another name, by classes: in dataset.yaml or where it "
-            "stands"
+            f"{dataset.classes[unknown[0][0]]!r}; give one of them another name, by classes: in dataset.yaml or where "
+            "it stands"
         )
     return [
         f"classes {' and '.join(map(str, labels))} are both called {dataset.classes[labels[0]]!r}: to CLIP they are "

@@ -293,7 +293,7 @@ def load(path: Path) -> Params:
     from ruamel.yaml.error import YAMLError
 
     try:
-        values = YAML(typ="safe").load(path.read_text())
+        values = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is missing; write it with `make params`") from None
     except (YAMLError, UnicodeDecodeError) as error:

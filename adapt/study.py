@@ -54,7 +54,7 @@ def load(path: Path = DECLARED) -> dict[str, Study]:
     Raises: UserError for an entry that is no study.
     """
     try:
-        return {name: Study(**entry) for name, entry in YAML(typ="safe").load(path.read_text()).items()}
+        return {name: Study(**entry) for name, entry in YAML(typ="safe").load(path.read_text(encoding="utf-8")).items()}
     except ValidationError as error:
         raise UserError(f"{path}: {params.explain(error.errors()[0])}") from None
 
@@ -201,7 +201,7 @@ def show() -> list[dict[str, Any]]:
 
 def output(*command: str) -> str:
     """What a command prints."""
-    return subprocess.run(command, env=environment(), check=True, capture_output=True, text=True).stdout
+    return subprocess.run(command, env=environment(), check=True, capture_output=True, encoding="utf-8").stdout
 
 
 def environment() -> dict[str, str]:

@@ -50,7 +50,10 @@ def main() -> None:
         kinds = Counter[str]()
         for name, taken in run.own.items():
             kinds[name.split("@")[0]] += taken
-        costs = [json.loads(path.read_text())["seconds"] for path in folder.glob("data/tuned/*/*/*/cost.json")]
+        costs = [
+            json.loads(path.read_text(encoding="utf-8"))["seconds"]
+            for path in folder.glob("data/tuned/*/*/*/cost.json")
+        ]
         rows = [{"part": "whole", "seconds": whole, "stages": len(run.own)}]
         rows += [{"part": kind, "seconds": taken} for kind, taken in kinds.items()]
         given = params.load(folder / stage.PARAMS)

@@ -127,7 +127,7 @@ def device() -> str:
 
 def machine() -> dict[str, Any]:
     """On what was measured."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
     return {
         "cpu": model, "cores": os.cpu_count(), "threads": torch.get_num_threads(), "python": platform.python_version(),
@@ -147,7 +147,7 @@ def commit() -> str:
 
 def record(name: str, rows: Sequence[dict[str, Any]]) -> None:
     """Replace a benchmark's entry."""
-    kept = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    kept = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
     kept[name] = {
         "command": f"python -m benchmarks.{name}",
         "commit": commit(),

@@ -79,7 +79,7 @@ def accuracy(job: Job) -> float:
 def main() -> None:
     global base, backbone, pixels, sources, splits
     torch.set_num_threads(1)
-    base = YAML(typ="safe").load(Path("params.yaml").read_text())
+    base = YAML(typ="safe").load(Path("params.yaml").read_text(encoding="utf-8"))
     plain = params.Params(**base)
     backbone = clip.load(plain.backbone.name, plain.backbone.pretrained, "cpu")
     sources = {name: catalogue.load(name, plain.data.home) for name in plain.datasets}
@@ -113,7 +113,7 @@ def write(table: Path, row: dict[str, Any], seconds: int) -> None:
     rounded = {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}
     table.parent.mkdir(parents=True, exist_ok=True)
     new = not table.exists()
-    with table.open("a", newline="") as file:
+    with table.open("a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [*rounded, "seconds"], lineterminator="\n")
         if new:
             writer.writeheader()

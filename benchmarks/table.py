@@ -67,7 +67,7 @@ def of_pipeline(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 def main() -> None:
-    print("\n".join(table(json.loads(RECORD.read_text()))))
+    print("\n".join(table(json.loads(RECORD.read_text(encoding="utf-8")))))
 
 
 if __name__ == "__main__":

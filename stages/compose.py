@@ -6,7 +6,7 @@ from adapt import artefacts, params, stage
 def main(overrides: list[str]) -> None:
     """Replace params.yaml by the composition, if it is valid."""
     with artefacts.whole(stage.PARAMS) as temporary:
-        temporary.write_text(params.compose(overrides))
+        temporary.write_text(params.compose(overrides), encoding="utf-8")
         params.load(temporary)
     stage.say(f"wrote {stage.PARAMS}")
 

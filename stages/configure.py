@@ -32,7 +32,7 @@ def main(
                 cautions.setdefault((method, caution), []).append(dataset) if caution else None
     for (method, caution), found in cautions.items():
         stage.say(f"configure: {method} on {', '.join(found)}: {caution}")
-    settings.CHECKED.write_text("params.yaml has been checked: see data/settings\n")
+    settings.CHECKED.write_text("params.yaml has been checked: see data/settings\n", encoding="utf-8")
     stage.say(f"configure: {', '.join(methods)} on {len(datasets)} datasets")
 
 

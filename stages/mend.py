@@ -44,7 +44,7 @@ def whole() -> bool:
 def held() -> bool:
     """Whether a running DVC stands in the file of busy paths."""
     try:
-        content = json.loads(BUSY.read_text())
+        content = json.loads(BUSY.read_text(encoding="utf-8"))
         entries = [*content.get("write", {}).values(), *chain(*content.get("read", {}).values())]
         return any(runs(entry["pid"], entry["cmd"]) for entry in entries)
     except (ValueError, AttributeError, KeyError, TypeError):

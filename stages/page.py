@@ -42,8 +42,8 @@ BUNDLE
 
 def main() -> None:
     bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE)
-    page = FRAME.replace("LICENCES", (FOLDER / "licences.txt").read_text()).replace("BUNDLE", bundle)
-    (FOLDER / "page.html").write_text(page)
+    page = FRAME.replace("LICENCES", (FOLDER / "licences.txt").read_text(encoding="utf-8")).replace("BUNDLE", bundle)
+    (FOLDER / "page.html").write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

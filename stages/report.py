@@ -44,7 +44,7 @@ def main(
         for name, (frame, table) in numbers.items():
             frame.to_csv(table_folder / f"{name}.csv", index=False)
             for form in ("md", "tex"):
-                (table_folder / f"{name}.{form}").write_text(table.render(form))
+                (table_folder / f"{name}.{form}").write_text(table.render(form), encoding="utf-8")
         for name, frame in {**series.by_name(found), "studies": studies.all_curves(gathered)}.items():
             frame.to_csv(plot_folder / f"{name}.csv", index=False, float_format="%.6g")
         drawn = {name: spec.draw(found) for name, spec in figures.FIGURES.items()}
@@ -58,7 +58,7 @@ def main(
             {name: figure.get_size_inches()[0] for name, figure in drawn.items()}, absent,
             {name: table for name, (_, table) in numbers.items()}, published.why_not(found),
         )  # fmt: skip
-        index.write_text(text)
+        index.write_text(text, encoding="utf-8")
     artefacts.write_json(OUT / "metrics.json", tables.metrics(found))
     for line in runs.shorten(found.missing):
         stage.say(f"report: left empty: {line}")

@@ -167,7 +167,7 @@ def golden():
 
     def read(name: str):
         path = GOLDENS / name
-        return json.loads(path.read_text()) if path.suffix == ".json" else load_file(path)
+        return json.loads(path.read_text(encoding="utf-8")) if path.suffix == ".json" else load_file(path)
 
     return read
 

@@ -47,10 +47,10 @@ def write_run(folder: Path, layers: int = 6, **made: Any) -> None:
     }).to_csv(folder / "history.csv", index=False)  # fmt: skip
     accuracy = {"zero_shot": 0.4, "uniform": 0.7, "adapt": 0.72}.get(made["method"], 0.6) + 0.1 * rng.random() * trained
     metrics = {**made, "weights": "0123456789abcdef" * 4, "accuracy": accuracy, "images": 500, "trainable": 0}
-    (folder / "metrics.json").write_text(json.dumps({**metrics, "tokens": tokens * trained}))
+    (folder / "metrics.json").write_text(json.dumps({**metrics, "tokens": tokens * trained}), encoding="utf-8")
     cost = {"seconds": 1.0 + rng.random(), "steps": steps * trained}
     cost |= {"step_gflop": 42.0 + made["seed"]} if trained else {}
-    (folder / "cost.json").write_text(json.dumps(cost))
+    (folder / "cost.json").write_text(json.dumps(cost), encoding="utf-8")
     labels = np.repeat(np.arange(CLASSES), 20)
     right = rng.random(len(labels)) < accuracy
     guesses = np.where(right, labels, rng.integers(0, CLASSES, len(labels)))
@@ -73,7 +73,7 @@ def read(root: Path, **changed: Any) -> runs.Runs:
 
 
 def edit_json(path: Path, **changed: Any) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changed}), encoding="utf-8")
 
 
 def edit_csv(path: Path, row: int, column: str, value: Any) -> None:
@@ -105,7 +105,7 @@ def write_study(folder: Path, name: str, methods: list[str] | None = None, **cha
     own = points[min(2, len(points) - 1)]
     record = {"study": name, "command": f"python -m stages.study {name}", "commit": "c" * 40, "own": own}
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps({**record, "experiments": entries}))
+    (folder / f"{name}.json").write_text(json.dumps({**record, "experiments": entries}), encoding="utf-8")
     table = pd.DataFrame(rows)
     table.to_csv(folder / f"{name}.csv", index=False)
     return table

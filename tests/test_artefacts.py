@@ -11,9 +11,9 @@ from adapt.errors import UserError
 
 def test_folder_takes_its_name_when_whole(tmp_path):
     with artefacts.folder(tmp_path / "a" / "out") as path:
-        (path / "x").write_text("1")
+        (path / "x").write_text("1", encoding="utf-8")
         assert not (tmp_path / "a" / "out").exists()
-    assert (tmp_path / "a" / "out" / "x").read_text() == "1"
+    assert (tmp_path / "a" / "out" / "x").read_text(encoding="utf-8") == "1"
 
 
 def test_folder_that_fails_leaves_the_old_one(tmp_path):
@@ -33,11 +33,11 @@ def test_folder_replaces_what_was_there(tmp_path):
 
 
 def test_file_that_fails_leaves_the_old_one(tmp_path):
-    (tmp_path / "x").write_text("old")
+    (tmp_path / "x").write_text("old", encoding="utf-8")
     with pytest.raises(RuntimeError), artefacts.whole(tmp_path / "x") as path:
-        path.write_text("half")
+        path.write_text("half", encoding="utf-8")
         raise RuntimeError
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("x", "old")]
+    assert [(path.name, path.read_text(encoding="utf-8")) for path in tmp_path.iterdir()] == [("x", "old")]
 
 
 def test_numbers_come_back_bit_equal(tmp_path):
@@ -73,16 +73,16 @@ def test_missing_file_says_what_makes_it(read, tmp_path):
 
 
 def test_broken_json_says_what_makes_it(tmp_path):
-    (tmp_path / "x").write_text("{")
+    (tmp_path / "x").write_text("{", encoding="utf-8")
     with pytest.raises(UserError, match=r"is not valid JSON .*make it again with `make`"):
         artefacts.read_json(tmp_path / "x", "make")
 
 
 def test_fingerprint_depends_on_every_part(tmp_path):
-    (tmp_path / "a").write_text("1")
+    (tmp_path / "a").write_text("1", encoding="utf-8")
     parts = [{"lr": 0.1, "kind": "l1"}, 1, tmp_path / "a"]
     first = artefacts.fingerprint(*parts)
-    (tmp_path / "a").write_text("2")
+    (tmp_path / "a").write_text("2", encoding="utf-8")
     assert (
         len({first, artefacts.fingerprint(*parts), artefacts.fingerprint({"lr": 0.2, "kind": "l1"}, *parts[1:])}) == 3
     )

@@ -12,7 +12,7 @@ from adapt import architecture, clip, methods, settings
 from adapt.encoders import split_shared
 from tests.test_methods import predictions, tune
 
-TINY = json.loads((Path(__file__).parent / "models/tiny.json").read_text())
+TINY = json.loads((Path(__file__).parent / "models/tiny.json").read_text(encoding="utf-8"))
 RESNET = {"layers": [1, 1, 1, 1], "width": 8, "image_size": 32, "patch_size": None}
 POOLED = {**TINY["vision_cfg"], "attentional_pool": True, "attn_pooler_heads": 2}
 KINDS = {  # a CLIP's architecture, and the methods that it cannot take
@@ -31,7 +31,7 @@ def backbone(request, tmp_path, monkeypatch) -> clip.Backbone:
     architecture.files.cache_clear()
     shutil.copy("models/pocket.json", tmp_path)  # the params name it
     for kind, config in KINDS.items():
-        (tmp_path / f"{kind}.json").write_text(json.dumps(config))
+        (tmp_path / f"{kind}.json").write_text(json.dumps(config), encoding="utf-8")
         open_clip.add_model_config(tmp_path / f"{kind}.json")
     torch.manual_seed(0)
     yield clip.freeze(request.param, open_clip.create_model(request.param), torch.device("cpu"))

@@ -147,7 +147,7 @@ def test_split_that_is_not_coops_is_refused(tmp_path):
 
 def test_changed_list_of_fgvc_is_refused(tmp_path):
     entry = miniature.make("fgvc_aircraft", tmp_path)
-    with (tmp_path / "fgvc_aircraft/variants.txt").open("a") as file:
+    with (tmp_path / "fgvc_aircraft/variants.txt").open("a", encoding="utf-8") as file:
         file.write("747\n")
     with pytest.raises(UserError, match=r"variants.txt is not the published file"):
         readers.read("fgvc_aircraft", entry, tmp_path)
@@ -181,7 +181,7 @@ def altered(entry: Entry, root: Path, change) -> Entry:
     """The entry and its split file after a change of the file's content, with the right checksum."""
     split = entry.split
     assert isinstance(split, Json)
-    rows = json.loads((root / split.file).read_text())
+    rows = json.loads((root / split.file).read_text(encoding="utf-8"))
     content = json.dumps(change(rows)).encode()
     (root / split.file).write_bytes(content)
     new = split.model_copy(update={"sha256": hashlib.sha256(content).hexdigest()})

@@ -122,6 +122,6 @@ def test_fingerprint_depends_on_the_code(tmp_path, monkeypatch):
     names = []
     for text in ("1", "2"):
         (tmp_path / "adapt").mkdir(exist_ok=True)
-        Path("adapt/x.py").write_text(text)
+        Path("adapt/x.py").write_text(text, encoding="utf-8")
         names.append(Checkpoint.of("train/run", 0, {"lr": 0.1}).fingerprint)
     assert names[0] != names[1]

@@ -22,7 +22,7 @@ def models(tmp_path, monkeypatch) -> Path:
     """A models/ folder with the tiny architecture and random weights for it."""
     monkeypatch.setattr(architecture, "MODELS", tmp_path)
     architecture.files.cache_clear()
-    (tmp_path / "tiny.json").write_text((TINY / "tiny.json").read_text())
+    (tmp_path / "tiny.json").write_text((TINY / "tiny.json").read_text(encoding="utf-8"), encoding="utf-8")
     open_clip.add_model_config(tmp_path / "tiny.json")
     torch.manual_seed(0)
     save_file(open_clip.create_model("tiny").state_dict(), tmp_path / "tiny.safetensors")
@@ -84,9 +84,9 @@ def test_unknown_tag_is_refused_with_the_nearest(models):
 
 
 def test_weights_of_another_architecture_are_refused(models):
-    config = json.loads((models / "tiny.json").read_text())
+    config = json.loads((models / "tiny.json").read_text(encoding="utf-8"))
     config["text_cfg"]["layers"] = 4
-    (models / "deeper.json").write_text(json.dumps(config))
+    (models / "deeper.json").write_text(json.dumps(config), encoding="utf-8")
     architecture.files.cache_clear()
     with pytest.raises(UserError, match=r"cannot load .*tiny.safetensors as weights of deeper .*give weights of that"):
         clip.load("deeper", str(models / "tiny.safetensors"), "cpu")
@@ -133,10 +133,10 @@ def test_other_weights_need_the_exact_gelu():
 
 def add(models: Path, name: str, **changes: Any) -> None:
     """The tiny architecture with some changes, under another name."""
-    config = json.loads((models / "tiny.json").read_text())
+    config = json.loads((models / "tiny.json").read_text(encoding="utf-8"))
     for key, value in changes.items():
         config[key] = {**config[key], **value} if isinstance(value, dict) else value
-    (models / f"{name}.json").write_text(json.dumps(config))
+    (models / f"{name}.json").write_text(json.dumps(config), encoding="utf-8")
     architecture.files.cache_clear()
     open_clip.add_model_config(models / f"{name}.json")
 

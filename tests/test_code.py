@@ -36,7 +36,7 @@ def write(tmp_path, monkeypatch, request):
     def make(**files: str) -> str:
         (tmp_path / package).mkdir(exist_ok=True)
         for name, text in {"__init__.py": "", **{f"{name}.py": text for name, text in files.items()}}.items():
-            (tmp_path / package / name).write_text(text.replace("HERE", package))
+            (tmp_path / package / name).write_text(text.replace("HERE", package), encoding="utf-8")
         return package
 
     return make

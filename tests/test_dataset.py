@@ -99,6 +99,6 @@ def test_truncated_image_is_named(dataset, tmp_path: Path):
 
 
 def test_file_that_is_no_image_is_named(dataset, tmp_path: Path):
-    (tmp_path / "x.jpg").write_text("<html>")
+    (tmp_path / "x.jpg").write_text("<html>", encoding="utf-8")
     with pytest.raises(UserError, match=r"image x.jpg of dataset mine cannot be read .*cannot identify"):
         dataset.image("x.jpg")

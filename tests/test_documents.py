@@ -37,7 +37,7 @@ def test_gain_in_the_readme_is_the_reports():
 
 def test_table_of_the_search_is_its_csv():
     document = (ROOT / "docs/pocket.md").read_text(encoding="utf-8")
-    with (ROOT / "reports/search/uniform-adapt.csv").open(newline="") as file:
+    with (ROOT / "reports/search/uniform-adapt.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert rows
     for row in rows:
@@ -52,7 +52,7 @@ def test_best_setting_of_each_rival_is_the_best_of_its_search():
     for path in sorted((ROOT / "reports/search").glob("*.csv")):
         if path.stem == "uniform-adapt":
             continue
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         best = max(rows, key=lambda row: float(row[path.stem]))
         accuracy = 100 * float(best[path.stem])
@@ -99,7 +99,7 @@ def test_table_of_the_methods_names_all():
 
 
 def test_counts_in_the_table_of_the_methods_are_the_csvs():
-    with (ROOT / "reports/methods.csv").open(newline="") as file:
+    with (ROOT / "reports/methods.csv").open(newline="", encoding="utf-8") as file:
         counted = {row["method"]: [row["trainable"], row["tokens"]] for row in csv.DictReader(file)}
     assert {name: row[2:4] for name, row in methods_table().items()} == counted
 
@@ -124,17 +124,17 @@ def test_every_tuned_method_is_above_zero_shot_on_the_pocket():
 
 
 def test_table_of_the_benchmarks_is_their_record():
-    recorded = json.loads((ROOT / "reports/benchmarks.json").read_text())
+    recorded = json.loads((ROOT / "reports/benchmarks.json").read_text(encoding="utf-8"))
     assert "\n".join(table(recorded)) in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_costs_of_the_paper_preset_are_their_record():
-    recorded = json.loads((ROOT / "reports/benchmarks.json").read_text())["paper"]
+    recorded = json.loads((ROOT / "reports/benchmarks.json").read_text(encoding="utf-8"))["paper"]
     assert "\n".join(paper.table(recorded)) in (ROOT / "docs/paper.md").read_text(encoding="utf-8")
 
 
 def test_ratios_of_the_switches_are_their_record():
-    recorded = json.loads((ROOT / "reports/benchmarks.json").read_text())["switches"]
+    recorded = json.loads((ROOT / "reports/benchmarks.json").read_text(encoding="utf-8"))["switches"]
     assert "\n".join(switches.table(recorded)) in (ROOT / "docs/speed.md").read_text(encoding="utf-8")
 
 

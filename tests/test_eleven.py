@@ -68,7 +68,7 @@ def write_datasets(folder: Path, names: list[str]) -> None:
 def write_backbone(folder: Path) -> None:
     """An architecture of two layers, and random weights of it."""
     (folder / "models").mkdir()
-    (folder / "models/two.json").write_text(json.dumps(MODEL))
+    (folder / "models/two.json").write_text(json.dumps(MODEL), encoding="utf-8")
     open_clip.add_model_config(folder / "models/two.json")
     torch.manual_seed(0)
     save_file(open_clip.create_model("two").state_dict(), folder / "two.safetensors")
@@ -116,14 +116,17 @@ def test_every_method_runs_on_every_dataset(ran):
 def test_every_budget_is_reached(ran):
     folder, params = ran
     for dataset in params["datasets"]:
-        metrics = {m: json.loads((folder / f"runs/{dataset}/{m}/seed_1/metrics.json").read_text()) for m in TOKENS}
+        metrics = {
+            m: json.loads((folder / f"runs/{dataset}/{m}/seed_1/metrics.json").read_text(encoding="utf-8"))
+            for m in TOKENS
+        }
         assert {method: found["tokens"] for method, found in metrics.items()} == TOKENS
 
 
 @pytest.mark.slow
 def test_imagenets_val_images_are_training_images_that_are_no_shots(ran):
     folder, _ = ran
-    with (folder / "data/fewshot/imagenet/seed_1.csv").open() as file:
+    with (folder / "data/fewshot/imagenet/seed_1.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     paths = {split: {row["path"] for row in rows if row["split"] == split} for split in ("train", "val")}
     assert {split: len(found) for split, found in paths.items()} == {"train": CLASSES, "val": CLASSES}

@@ -38,7 +38,7 @@ def test_train_and_val_are_apart_from_test(written):
 
 def test_broken_label_says_what_makes_the_file(written):
     path = fewshot.file("digits", 1)
-    path.write_text(path.read_text().replace(",0,zero", ",nought,zero"))
+    path.write_text(path.read_text(encoding="utf-8").replace(",0,zero", ",nought,zero"), encoding="utf-8")
     with pytest.raises(UserError, match=r"seed_1.csv is not as `sample` writes it .*`dvc repro sample@digits -f`"):
         fewshot.read("digits", 1, "train")
 

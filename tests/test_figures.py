@@ -169,7 +169,7 @@ def test_vega_template_draws(plots: dict[str, pd.DataFrame], name: str, revision
 def test_vega_template_uses_columns_that_exist(plots: dict[str, pd.DataFrame], name: str):
     table = plots[name]
     assert set(PLOTS[name]) <= set(table)
-    text = (ROOT / f".dvc/plots/{name}.json").read_text()
+    text = (ROOT / f".dvc/plots/{name}.json").read_text(encoding="utf-8")
     made_here = set(re.findall(r'"as": "(\w+)"', text))
     used = set(re.findall(r'"field": "(\w+)"', text)) | set(re.findall(r"datum\.(\w+)", text)) - {"value", "rev"}
     assert used <= set(table) | made_here
@@ -181,12 +181,12 @@ def test_vega_templates_share_the_figures_colours():
         "accuracy": [first, *rest], "studies": [first, *rest], "tokens": [*rest, first], "loss": [*rest, first],
     }  # fmt: skip
     for name, colours in expected.items():
-        text = (ROOT / f".dvc/plots/{name}.json").read_text()
+        text = (ROOT / f".dvc/plots/{name}.json").read_text(encoding="utf-8")
         assert re.findall(r"#[0-9a-f]{6}", text.partition('"range"')[2].partition("]")[0]) == colours
 
 
 def test_page_is_whole_and_needs_no_network():
-    text = (ROOT / ".dvc/plots/page.html").read_text()
+    text = (ROOT / ".dvc/plots/page.html").read_text(encoding="utf-8")
     assert not re.findall(r"<script[^>]*\bsrc\b", text)
     assert not re.findall(r"(?:src|href)\s*=\s*[\"']?(?:https?:)?//", text)
     assert "{plot_divs}" in text

@@ -44,7 +44,7 @@ def write(folder: Path, some: Runs, **changed) -> pd.DataFrame:
     record = {"preset": some.preset, "backbone": some.backbone, "weights": some.weights[:10], "shots": some.shots}
     record |= {"command": foretold.COMMAND, "commit": "c" * 40, "seconds": 90.0, **changed}
     folder.mkdir()
-    (folder / "removal.json").write_text(json.dumps(record))
+    (folder / "removal.json").write_text(json.dumps(record), encoding="utf-8")
     table = pd.DataFrame(rows)
     table.to_csv(folder / "removal.csv", index=False)
     return table

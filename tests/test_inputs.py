@@ -111,7 +111,7 @@ def project(tmp_path_factory) -> Path:
     for label, name in enumerate(("robin", "wren")):
         for number in range(6):
             picture(folder / "datasets/birds" / name / f"{number}.png", 10 * label + number)
-    (folder / "datasets/birds/dataset.yaml").write_text("template: a photo of a {}.\n")
+    (folder / "datasets/birds/dataset.yaml").write_text("template: a photo of a {}.\n", encoding="utf-8")
     (folder / "w.safetensors").write_bytes((ROOT / "models/pocket.safetensors").read_bytes())
     made = checkout(folder / "adapt")
     changes = ["datasets=[birds]", "methods=[zero_shot]", "seeds=[1]", "shots=1", "teacher.views=1"]
@@ -146,15 +146,15 @@ def test_touched_and_moved_files_are_the_same(project):
 def test_overwritten_weights_run_again_what_read_them(project):
     path = project.parent / "w.safetensors"
     metrics = project / "runs/birds/zero_shot/seed_1/metrics.json"
-    before = json.loads(metrics.read_text())["weights"]
+    before = json.loads(metrics.read_text(encoding="utf-8"))["weights"]
     save_file({key: value + 0.01 * torch.ones_like(value) for key, value in load_file(path).items()}, path)
     assert stages_run(call(project, "dvc", "repro")) >= ALL - {"sample@birds", "pack@birds"}
-    assert json.loads(metrics.read_text())["weights"] != before
+    assert json.loads(metrics.read_text(encoding="utf-8"))["weights"] != before
 
 
 @pytest.mark.slow
 def test_overwritten_image_runs_again_what_read_it(project):
-    split = json.loads((project.parent / "datasets/birds/split.json").read_text())
+    split = json.loads((project.parent / "datasets/birds/split.json").read_text(encoding="utf-8"))
     picture(project.parent / "datasets/birds" / split["test"][0][0], 99)
     assert stages_run(call(project, "dvc", "repro")) >= ALL - {"report"}
 
@@ -166,4 +166,4 @@ def test_split_drawn_anew_runs_again_what_follows_from_it(project):
     picture(home / "robin/new.png", 100)
     (home / "split.json").unlink()
     assert stages_run(call(project, "dvc", "repro")) >= ALL
-    assert "new.png" in (home / "split.json").read_text()
+    assert "new.png" in (home / "split.json").read_text(encoding="utf-8")

@@ -123,6 +123,26 @@ def test_nothing_happens_at_import(path: Path):
     assert not [ast.unparse(call) for call in calls]
 
 
+def opens_text(node: ast.AST) -> bool:
+    """Whether a call opens a file as text without saying in which encoding; a mode that is computed counts as binary."""
+    if not isinstance(node, ast.Call) or any(word.arg in ("encoding", None) for word in node.keywords):
+        return False
+    name = ast.unparse(node.func)
+    if name.endswith((".read_text", ".write_text")):
+        return True
+    if name != "open" and (not name.endswith(".open") or name.split(".")[0] in ("Image", "os", "tarfile")):
+        return False
+    places = node.args[1:2] if name == "open" else node.args[:1]
+    modes = [word.value for word in node.keywords if word.arg == "mode"] + places
+    return all(isinstance(mode, ast.Constant) and "b" not in str(mode.value) for mode in modes)
+
+
+@pytest.mark.parametrize("path", sources("adapt", "stages", "benchmarks", "tests"), ids=lambda path: path.stem)
+def test_text_is_utf8_whatever_the_locale(path: Path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert not [f"line {node.lineno}: {ast.unparse(node)}" for node in ast.walk(tree) if opens_text(node)]
+
+
 def test_no_path_of_one_machine_is_tracked():
     patterns = [word for text in FORBIDDEN for word in ("-e", text)]
     command = ["git", "grep", "-InE", *patterns, "--", ":!.dvc/plots/page.html"]  # which is Vega, minified

@@ -25,7 +25,7 @@ def birds(tmp_path) -> Path:
     for name in ("robin", "wren"):
         for number in range(4):
             put(tmp_path / "birds" / name / f"{number}.jpg")
-    (tmp_path / "birds/dataset.yaml").write_text("template: a photo of a {}.\n")
+    (tmp_path / "birds/dataset.yaml").write_text("template: a photo of a {}.\n", encoding="utf-8")
     miniature.make("fgvc_aircraft", tmp_path, layout=1)
     put(tmp_path / "food-101/images/apple_pie/1.jpg")
     return tmp_path

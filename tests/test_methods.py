@@ -83,7 +83,7 @@ def test_method_has_an_entry_in_the_params(name):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "adapt/methods").glob("*.py")), ids=lambda path: path.stem)
 def test_method_is_a_short_file(path):
-    assert len(path.read_text().splitlines()) <= 150
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 150
 
 
 @pytest.mark.parametrize("name", methods.names())
@@ -156,9 +156,9 @@ def test_step_equals_the_plain_one(name, task, batches, relative_error):
 @pytest.fixture
 def toy(tmp_path, monkeypatch) -> str:
     """The method that CONTRIBUTING.md shows, added the way it says."""
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
-    (entry,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
-    (tmp_path / "shift.py").write_text(code)
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.DOTALL)
+    (entry,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "shift.py").write_text(code, encoding="utf-8")
     monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
     monkeypatch.setitem(PARAMS["knobs"], "shift", YAML(typ="safe").load(entry)["shift"])
     return "shift"

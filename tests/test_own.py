@@ -21,7 +21,7 @@ def birds(tmp_path) -> Path:
     for name, amount in (("house_wren", 10), ("robin", 4)):
         for number in range(amount):
             put(home / name / f"{number}.jpg")
-    (home / "dataset.yaml").write_text(TEMPLATE)
+    (home / "dataset.yaml").write_text(TEMPLATE, encoding="utf-8")
     return home
 
 
@@ -30,7 +30,7 @@ def load(home: Path):
 
 
 def table(home: Path, text: str) -> None:
-    (home / "images.csv").write_text(text)
+    (home / "images.csv").write_text(text, encoding="utf-8")
 
 
 def test_folders_are_classes_cut_50_20_30(birds):
@@ -49,8 +49,8 @@ def test_params_accept_it_under_the_root_of_the_environment(birds, monkeypatch):
     from adapt.params import load as load_params
 
     path = birds.parent / "params.yaml"
-    text = Path("params.yaml").read_text()
-    path.write_text(text.replace("- digits\n", "- my_birds\n"))
+    text = Path("params.yaml").read_text(encoding="utf-8")
+    path.write_text(text.replace("- digits\n", "- my_birds\n"), encoding="utf-8")
     monkeypatch.setenv("ADAPT_DATA", str(birds.parent))
     assert load_params(path).datasets[0] == "my_birds"
     shutil.rmtree(birds)
@@ -62,10 +62,10 @@ def test_params_accept_it_under_their_own_root(birds):
     from adapt.params import load as load_params
 
     path = birds.parent / "params.yaml"
-    text = Path("params.yaml").read_text().replace("- digits\n", "- my_birds\n")
-    path.write_text(text.replace("root: null", f"root: {birds.parent}"))
+    text = Path("params.yaml").read_text(encoding="utf-8").replace("- digits\n", "- my_birds\n")
+    path.write_text(text.replace("root: null", f"root: {birds.parent}"), encoding="utf-8")
     assert load_params(path).datasets[0] == "my_birds" in catalogue.names(load_params(path).data.home)
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=r"datasets\[0\]: unknown dataset 'my_birds'"):
         load_params(path)
 
@@ -75,7 +75,7 @@ def test_split_is_drawn_once_and_outlives_new_images(birds):
     put(birds / "robin" / "new.jpg")
     again = load(birds)
     assert (again.train, again.val, again.test) == (first.train, first.val, first.test)
-    assert set(json.loads((birds / "split.json").read_text())) == {"train", "val", "test"}
+    assert set(json.loads((birds / "split.json").read_text(encoding="utf-8"))) == {"train", "val", "test"}
 
 
 def test_another_copy_draws_the_same_split(birds):
@@ -88,7 +88,7 @@ def test_another_copy_draws_the_same_split(birds):
 
 def test_class_names_can_be_given_and_changed_without_a_new_split(birds):
     first = load(birds)
-    (birds / "dataset.yaml").write_text(TEMPLATE + "classes: {robin: European robin}\n")
+    (birds / "dataset.yaml").write_text(TEMPLATE + "classes: {robin: European robin}\n", encoding="utf-8")
     dataset = load(birds)
     assert dataset.classes == ("house wren", "European robin")
     assert [item.path for item in dataset.train] == [item.path for item in first.train]
@@ -106,7 +106,7 @@ def test_table_of_numbers_takes_its_names_from_the_description(birds):
     table(birds, "path,label\n" + "\n".join(rows))
     with pytest.raises(UserError, match=r"classes: class 9 needs a name, since a number says nothing to CLIP"):
         load(birds)
-    (birds / "dataset.yaml").write_text(TEMPLATE + "classes: {9: wren, 10: robin}\n")
+    (birds / "dataset.yaml").write_text(TEMPLATE + "classes: {9: wren, 10: robin}\n", encoding="utf-8")
     assert load(birds).classes == ("wren", "robin"), "9 comes before 10"
 
 
@@ -125,8 +125,8 @@ def test_class_with_too_few_images_is_named(birds):
 
 def test_split_that_was_tampered_with_is_refused(birds):
     load(birds)
-    text = (birds / "split.json").read_text()
-    (birds / "split.json").write_text(text.replace("robin/", "../robin/"))
+    text = (birds / "split.json").read_text(encoding="utf-8")
+    (birds / "split.json").write_text(text.replace("robin/", "../robin/"), encoding="utf-8")
     with pytest.raises(UserError, match=r"split.json: the path '\.\./robin/.*' leads out of the dataset's folder"):
         load(birds)
 
@@ -144,7 +144,7 @@ def test_folder_without_a_description_is_no_dataset(birds):
 
 
 def test_files_beside_the_images_are_passed_over(birds):
-    (birds / "robin" / "notes.txt").write_text("seen in May")
+    (birds / "robin" / "notes.txt").write_text("seen in May", encoding="utf-8")
     put(birds / "robin" / "._1.jpg", b"from macOS")
     put(birds / ".cache" / "1.jpg")
     dataset = load(birds)

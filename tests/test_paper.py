@@ -85,7 +85,10 @@ def ran(tmp_path_factory) -> Path:
     entry = miniature.make("eurosat", folder / "datasets")
     project = checkout(folder / "adapt")
     catalogue = project / "adapt/data/datasets.yaml"
-    catalogue.write_text(catalogue.read_text().replace(entries()["eurosat"].split.sha256, entry.split.sha256))
+    catalogue.write_text(
+        catalogue.read_text(encoding="utf-8").replace(entries()["eurosat"].split.sha256, entry.split.sha256),
+        encoding="utf-8",
+    )
     torch.manual_seed(0)
     weights = folder / "random.safetensors"
     save_file(open_clip.create_model("ViT-B-16-quickgelu").state_dict(), weights)
@@ -98,10 +101,10 @@ def ran(tmp_path_factory) -> Path:
 
 @pytest.mark.slow
 def test_paper_runs_end_to_end(ran):
-    with (ran / "reports/tables/accuracy.csv").open() as file:
+    with (ran / "reports/tables/accuracy.csv").open(encoding="utf-8") as file:
         rows = {row["method"]: row for row in csv.DictReader(file)}
     assert {name: row["tokens"] for name, row in rows.items()} == {"zero_shot": "0", "adapt": "128"}
-    metrics = json.loads((ran / "runs/eurosat/adapt/seed_1/metrics.json").read_text())
+    metrics = json.loads((ran / "runs/eurosat/adapt/seed_1/metrics.json").read_text(encoding="utf-8"))
     facts = {"preset": "paper", "backbone": "ViT-B-16-quickgelu", "images": 20, "precision": "float32"}
     assert facts.items() <= metrics.items()
 

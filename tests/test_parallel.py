@@ -54,7 +54,7 @@ def start(tmp_path):
         )  # fmt: skip
         started.append(process)
         wait_for(lambda: len(list(tmp_path.glob("part_?_1"))) == processes)
-        return process, [int(path.read_text()) for path in tmp_path.glob("pid_*")]
+        return process, [int(path.read_text(encoding="utf-8")) for path in tmp_path.glob("pid_*")]
 
     yield make
     for process in started:

@@ -17,7 +17,7 @@ def test_committed_params_are_valid():
 
 def test_params_yaml_is_the_composition_of_conf(monkeypatch):
     monkeypatch.chdir(ROOT)
-    assert (ROOT / "params.yaml").read_text() == params.compose([])
+    assert (ROOT / "params.yaml").read_text(encoding="utf-8") == params.compose([])
 
 
 def test_all_problems_are_told_at_once(tmp_path):

@@ -71,7 +71,7 @@ def test_run_folder_is_complete(project):
 
 
 def test_accuracy_table_has_a_row_per_run(project):
-    with (project / "reports/tables/accuracy.csv").open() as file:
+    with (project / "reports/tables/accuracy.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["preset", "dataset", "method", "seed", "shots", "accuracy", "tokens"]
     assert {(row["method"], row["seed"], row["tokens"]) for row in rows} == {
@@ -81,9 +81,9 @@ def test_accuracy_table_has_a_row_per_run(project):
 
 def test_metrics_agree_with_predictions(project):
     folder = project / "runs/digits/adapt/seed_1"
-    with (folder / "predictions.csv").open() as file:
+    with (folder / "predictions.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["images"] == len(rows) == 540
     assert metrics["accuracy"] == sum(row["label"] == row["prediction"] for row in rows) / len(rows)
 
@@ -117,20 +117,20 @@ def test_changed_distillation_runs_only_what_distils_and_coming_back_runs_nothin
 
 def test_changed_code_of_a_method_runs_that_method_alone(project):
     path = project / "adapt/methods/coop.py"
-    text = path.read_text()
-    path.write_text(text + "\n\nUNUSED = None\n")
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text + "\n\nUNUSED = None\n", encoding="utf-8")
     ran = stages_run(call(project, "dvc", "repro"))
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     assert ran - {"report"} == {"code", "configure", "train@digits-coop", "evaluate@digits-coop"}
 
 
 def test_changed_comment_runs_nothing_but_the_look_at_the_code(project):
     call(project, "dvc", "repro")
     path = project / "adapt/fit.py"
-    text = path.read_text()
-    path.write_text(text + "# a comment\n")
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text + "# a comment\n", encoding="utf-8")
     ran = stages_run(call(project, "dvc", "repro"))
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     assert ran == {"code"}
 
 
@@ -156,14 +156,14 @@ def test_budget_that_cannot_be_reached_is_told_of_by_configure_train_and_report(
         "train digits adapt: not the budget, prune.target: 10, since prune.warmup leaves no step to prune after" in said
     )
     warning = "ended with other than the tokens asked for: adapt, dataset digits: 24 tokens for 10"
-    assert warning in (project / "reports/tables/accuracy.md").read_text().replace("Ended", "ended")
+    assert warning in (project / "reports/tables/accuracy.md").read_text(encoding="utf-8").replace("Ended", "ended")
 
 
 def test_wrong_knob_is_refused_before_any_work(project):
     path = project / "params.yaml"
-    text = path.read_text()
-    path.write_text(text.replace("    tokens: null", "    tokns: null", 1))
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("    tokens: null", "    tokns: null", 1), encoding="utf-8")
     said = fail(project, "dvc", "repro")
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     assert "params.yaml: knobs.coop.tokns: unknown key; did you mean 'tokens'?" in said
     assert stages_run(said) == {"configure"} and "Traceback" not in said

@@ -178,7 +178,7 @@ def test_the_kept_weights_load_strictly_and_score_as_the_card_says():
 
 
 def test_the_card_quotes_the_log_and_the_scores():
-    card = MODEL.with_suffix(".md").read_text()
+    card = MODEL.with_suffix(".md").read_text(encoding="utf-8")
     log = artefacts.read_csv(MODEL.with_suffix(".csv"), "make pretrain")
     assert f"{sum(float(row['seconds']) for row in log) / 60:.0f} minutes" in card
     assert f"last 50 steps is {float(log[-1]['loss']):.2f}" in card

@@ -135,7 +135,7 @@ METHODS = ["zero_shot", "coop", "maple", "uniform", "adapt"]
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -148,7 +148,7 @@ def show(values: list[str]) -> str:
 
 
 def test_accuracy_in_markdown_is_that_of_the_csv(written: Path):
-    rows, shown = rows_of(written / "accuracy.csv"), table_of((written / "accuracy.md").read_text())
+    rows, shown = rows_of(written / "accuracy.csv"), table_of((written / "accuracy.md").read_text(encoding="utf-8"))
     *datasets, average, rank = shown.pop("method")
     assert (datasets, average, rank, list(shown)) == (["digits", "mnist", "phosphor"], "average", "mean rank", METHODS)
     of = {(row["method"], row["dataset"], row["seed"]): row["accuracy"] for row in rows}
@@ -162,7 +162,7 @@ def test_accuracy_in_markdown_is_that_of_the_csv(written: Path):
 
 
 def test_rank_in_markdown_is_that_of_the_csv(written: Path):
-    rows, shown = rows_of(written / "accuracy.csv"), table_of((written / "accuracy.md").read_text())
+    rows, shown = rows_of(written / "accuracy.csv"), table_of((written / "accuracy.md").read_text(encoding="utf-8"))
     whole = [method for method in METHODS if method != "coop"]  # a method that is not whole has no rank and takes none
     ranks: dict[str, list[int]] = {method: [] for method in whole}
     for dataset in ("digits", "mnist", "phosphor"):
@@ -180,7 +180,7 @@ def test_rank_in_markdown_is_that_of_the_csv(written: Path):
 
 
 def test_differences_in_markdown_are_those_of_the_csv(written: Path):
-    rows, text = rows_of(written / "accuracy.csv"), (written / "accuracy.md").read_text()
+    rows, text = rows_of(written / "accuracy.csv"), (written / "accuracy.md").read_text(encoding="utf-8")
 
     def average(method: str, seed: str) -> float:
         return statistics.mean(float(r["accuracy"]) for r in rows if (r["method"], r["seed"]) == (method, seed))
@@ -197,7 +197,7 @@ def test_differences_in_markdown_are_those_of_the_csv(written: Path):
 
 
 def test_cost_in_markdown_is_that_of_the_csv(written: Path):
-    rows, shown = rows_of(written / "cost.csv"), table_of((written / "cost.md").read_text())
+    rows, shown = rows_of(written / "cost.csv"), table_of((written / "cost.md").read_text(encoding="utf-8"))
     shown.pop("method")
     for method, cells in shown.items():
         for column, cell in zip(tables.COSTS[:-1], cells[:-1], strict=True):
@@ -211,7 +211,10 @@ def test_cost_in_markdown_is_that_of_the_csv(written: Path):
 
 
 def test_significance_in_markdown_is_that_of_the_csv(written: Path):
-    rows, shown = rows_of(written / "significance.csv"), table_of((written / "significance.md").read_text())
+    rows, shown = (
+        rows_of(written / "significance.csv"),
+        table_of((written / "significance.md").read_text(encoding="utf-8")),
+    )
     assert [row["rival"] for row in rows] == [method for method in METHODS if method != "adapt"]
     for row in rows:
         pairs, gain, interval, effect, p, corrected = shown[row["rival"]]
@@ -229,7 +232,7 @@ def test_significance_in_markdown_is_that_of_the_csv(written: Path):
 
 
 def test_study_in_markdown_is_that_of_the_csv(written: Path):
-    rows, shown = rows_of(written / "distill.csv"), table_of((written / "distill.md").read_text())
+    rows, shown = rows_of(written / "distill.csv"), table_of((written / "distill.md").read_text(encoding="utf-8"))
     kinds = shown.pop("method")
     assert kinds == ["none", "l1", "kl", "angular", "pairwise"]
     for method, cells in shown.items():
@@ -246,8 +249,8 @@ def test_study_in_markdown_is_that_of_the_csv(written: Path):
 
 @pytest.mark.parametrize("name", ["accuracy", "cost", "significance", "distill"])
 def test_latex_shows_the_same_numbers_as_markdown(written: Path, name: str):
-    shown = table_of((written / f"{name}.md").read_text())
-    text = (written / f"{name}.tex").read_text()
+    shown = table_of((written / f"{name}.md").read_text(encoding="utf-8"))
+    text = (written / f"{name}.tex").read_text(encoding="utf-8")
     body = text[text.index("\\midrule") : text.index("\\bottomrule")].replace("$\\pm$", "±").replace("$<$", "<")
     lines = [line.removesuffix(" \\\\").split(" & ") for line in body.splitlines()[1:] if line.strip()]
     plain = {
@@ -263,7 +266,7 @@ def test_latex_shows_the_same_numbers_as_markdown(written: Path, name: str):
 
 
 def test_the_best_of_a_column_is_bold(written: Path):
-    shown = table_of((written / "accuracy.md").read_text())
+    shown = table_of((written / "accuracy.md").read_text(encoding="utf-8"))
     shown.pop("method")
     for column, best in ((0, max), (3, max), (4, min)):
         numbers = {
@@ -387,7 +390,7 @@ def test_classes_are_counted_over_all_seeds(tmp_path: Path):
         path = tmp_path / "runs" / "digits" / "uniform" / f"seed_{seed}" / "predictions.csv"
         pd.DataFrame([("p", 0, 0), ("p", 1, 0)], columns=["path", "label", "prediction"]).to_csv(path, index=False)
     (tmp_path / "names/digits").mkdir(parents=True)
-    (tmp_path / "names/digits/dataset.json").write_text(json.dumps({"classes": ["zero", "one"]}))
+    (tmp_path / "names/digits/dataset.json").write_text(json.dumps({"classes": ["zero", "one"]}), encoding="utf-8")
     by_class = classes.read(runs.read(tmp_path / "runs", **asked), tmp_path / "names")
     assert by_class is not None
     assert (by_class.dataset, by_class.rival, by_class.names) == ("digits", "uniform", ["zero", "one"])
@@ -455,7 +458,11 @@ def test_stage_reports_what_there_is(project: Path, changed: dict[str, Any], gon
     for path in Path("runs").glob(gone) if gone else ():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     report_on(asked)
-    texts = [path.read_text() for path in Path("reports").rglob("*") if path.suffix in (".md", ".tex", ".html")]
+    texts = [
+        path.read_text(encoding="utf-8")
+        for path in Path("reports").rglob("*")
+        if path.suffix in (".md", ".tex", ".html")
+    ]
     assert len(texts) >= 5
     assert not any(re.search(r"\bnan\b|None|0 of 0", text) for text in texts)
 
@@ -501,7 +508,7 @@ def test_page_links_only_to_what_lies_beside_it(project: Path):
     asked = write_runs(Path("runs"))
     write_study(Path("reports/studies"), "budget")
     report_on(asked)
-    found = Page(Path("reports/index.html").read_text())
+    found = Page(Path("reports/index.html").read_text(encoding="utf-8"))
     assert not found.open
     local = [link for link in found.links if not link.startswith("#")]
     assert "figures/overview.png" not in local  # it repeats others, for the README
@@ -515,7 +522,7 @@ def test_page_says_what_is_missing_and_what_was_not_run(project: Path):
     write_study(Path("reports/studies"), "budget")
     edit_json(Path("reports/studies/budget.json"), experiments=[{"name": "a", "state": "failed", "seconds": 1.0}])
     report_on(asked)
-    text = " ".join(Page(Path("reports/index.html").read_text()).texts)
+    text = " ".join(Page(Path("reports/index.html").read_text(encoding="utf-8")).texts)
     assert "3 of 18 runs are missing: what needs them is empty." in text
     assert "runs/digits/uniform/seed_1/metrics.json is missing; make it with" in text
     assert "not run yet:" in text and "make study-shots" in text

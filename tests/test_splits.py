@@ -49,7 +49,7 @@ def test_subsets_equal_the_published_index_files():
         shots, seed = map(int, numbers.groups())
         found, _ = known(file.parent.name, entries()[file.parent.name])
         drawn = sample(found.train, found.val, shots, seed)
-        expected = json.loads(file.read_text())
+        expected = json.loads(file.read_text(encoding="utf-8"))
         for part, items in (("train", drawn.train), ("val", drawn.val)):
             theirs = expected[part]["data"]
             assert [(item.label, item.name) for item in items] == [(row["label"], row["classname"]) for row in theirs]

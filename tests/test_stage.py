@@ -81,8 +81,8 @@ def copy(tmp_path) -> Path:
 
 
 def test_wrong_param_fails_the_script_without_a_traceback(copy):
-    text = (copy / "params.yaml").read_text()
-    (copy / "params.yaml").write_text(text.replace("criterion: snip", "criterion: snap"))
+    text = (copy / "params.yaml").read_text(encoding="utf-8")
+    (copy / "params.yaml").write_text(text.replace("criterion: snip", "criterion: snap"), encoding="utf-8")
     done = run_in(copy, "stages.sample", "dataset=digits")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert done.stderr.startswith("error: params.yaml: prune.criterion: expected 'snip'")
@@ -104,10 +104,10 @@ def test_dataset_that_was_not_fetched_says_what_gets_it(copy):
 
 
 def test_invalid_composition_leaves_params_as_they_were(copy):
-    before = (copy / "params.yaml").read_text()
+    before = (copy / "params.yaml").read_text(encoding="utf-8")
     done = run_in(copy, "stages.compose", "shots=0")
     assert done.returncode == 1 and "shots: expected greater than or equal to 1, got 0" in done.stderr
-    assert (copy / "params.yaml").read_text() == before
+    assert (copy / "params.yaml").read_text(encoding="utf-8") == before
 
 
 def test_second_process_at_one_item_is_refused(copy):

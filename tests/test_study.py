@@ -15,7 +15,9 @@ from adapt.report import studies, study_figures
 from tests.fake_runs import edit_json, read, write_study
 
 ROOT = Path(__file__).parents[1]
-SHOWN = json.loads((ROOT / "tests/goldens/exp_show.json").read_text())  # of `dvc exp show --json`, shortened
+SHOWN = json.loads(
+    (ROOT / "tests/goldens/exp_show.json").read_text(encoding="utf-8")
+)  # of `dvc exp show --json`, shortened
 ACCURACY = """preset,dataset,method,seed,shots,accuracy,tokens
 pocket,digits,uniform,1,1,0.68,18
 pocket,digits,adapt,1,1,,
@@ -120,7 +122,7 @@ def test_rows_hold_the_point_of_the_grid_and_every_run():
 
 def test_wall_times_are_kept_only_of_the_same_commit(tmp_path: Path):
     path = tmp_path / "shots.json"
-    path.write_text(json.dumps({"commit": "a", "experiments": [{"name": "one", "seconds": 3.0}]}))
+    path.write_text(json.dumps({"commit": "a", "experiments": [{"name": "one", "seconds": 3.0}]}), encoding="utf-8")
     assert study.earlier(path, "a") == {"one": {"name": "one", "seconds": 3.0}}
     assert study.earlier(path, "b") == study.earlier(tmp_path / "none.json", "a") == {}
 
@@ -160,7 +162,7 @@ def test_a_missing_run_empties_its_point_alone(folder: Path, tmp_path: Path):
 
 def test_a_failed_experiment_empties_its_column(folder: Path, tmp_path: Path):
     shutil.copytree(folder / "studies", tmp_path / "studies")
-    record = json.loads((tmp_path / "studies/shots.json").read_text())
+    record = json.loads((tmp_path / "studies/shots.json").read_text(encoding="utf-8"))
     record["experiments"][0]["state"] = "failed"
     edit_json(tmp_path / "studies/shots.json", experiments=record["experiments"])
     table = pd.read_csv(tmp_path / "studies/shots.csv")

@@ -71,7 +71,7 @@ def birds(tmp_path) -> Path:
     for name in ("robin", "wren"):
         for number in range(4):
             put(tmp_path / "birds" / name / f"{number}.jpg")
-    (tmp_path / "birds/dataset.yaml").write_text("template: a photo of a {}.\n")
+    (tmp_path / "birds/dataset.yaml").write_text("template: a photo of a {}.\n", encoding="utf-8")
     catalogue.load("birds", tmp_path)
     return tmp_path
 

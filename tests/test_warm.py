@@ -37,10 +37,10 @@ def project(tmp_path) -> Path:
     folder = tmp_path / "project"
     folder.mkdir()
     checkout(folder)
-    (folder / "stages/first.py").write_text(FIRST)
-    (folder / "stages/probe.py").write_text(PROBE)
+    (folder / "stages/first.py").write_text(FIRST, encoding="utf-8")
+    (folder / "stages/probe.py").write_text(PROBE, encoding="utf-8")
     code = folder / "adapt/warm.py"
-    code.write_text(code.read_text().replace("IDLE = 20.0", "IDLE = 4.0"))
+    code.write_text(code.read_text(encoding="utf-8").replace("IDLE = 20.0", "IDLE = 4.0"), encoding="utf-8")
     assert finish(call(folder, "first")) == (0, "first\n", "")
     return folder
 

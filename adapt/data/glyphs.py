@@ -74,7 +74,7 @@ def icons(family: str) -> tuple[Glyph, ...]:
     """All icons of a family of `FAMILIES`, in the order of the family's own list; aliases share font and char."""
     found = []
     for font, charmap in fonts(family):
-        names: dict[str, str] = json.loads(charmap.read_text())
+        names: dict[str, str] = json.loads(charmap.read_text(encoding="utf-8"))
         found += [Glyph(name, font, chr(int(code, 16))) for name, code in names.items()]
     return tuple(found)
 

@@ -93,5 +93,5 @@ def _shares(counts: np.ndarray, size: int) -> np.ndarray:
 
 def _names(path: Path, size: int) -> list[str]:
     """The names that `sample` wrote, or numbers where it did not run (a report may be made from runs alone)."""
-    names = json.loads(path.read_text())["classes"] if path.exists() else []
+    names = json.loads(path.read_text(encoding="utf-8"))["classes"] if path.exists() else []
     return [names[at] if at < len(names) else f"class {at}" for at in range(size)]

@@ -20,7 +20,7 @@ def read(path: Path = FILE) -> dict[str, Any]:
     """The file as it is."""
     if not path.exists():
         raise UserError(f"{path} is missing; get it back with `git checkout {path}`")
-    return YAML(typ="safe").load(path.read_text())
+    return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
 
 
 def why_not(runs: Runs) -> str | None:

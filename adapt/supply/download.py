@@ -87,7 +87,10 @@ def receive(url: str, file: File, partial: Path, bar: Bar) -> str | None:
             if not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
                 have = 0  # the server does not resume
             total = int(response.headers["Content-Length"]) + have if "Content-Length" in response.headers else None
-            with partial.open("ab" if have else "wb") as out, bar(desc=file.file, initial=have, total=total) as meter:
+            with (
+                partial.open("ab" if have else "wb") as out,
+                bar(desc=file.file, initial=have, total=total) as meter,
+            ):
                 for chunk in response.raw.stream(CHUNK, decode_content=False):  # the bytes as they are stored there
                     out.write(chunk)
                     meter.update(len(chunk))

@@ -98,7 +98,10 @@ def choose(left: dict[str, float], dead: Counter[str], rng: random.Random) -> Ki
 def untimed(folder: Path) -> dict[str, bytes]:
     """What the report makes of the runs with all times and memory alike."""
     for path in (folder / "runs").rglob("cost.json"):
-        path.write_text(json.dumps({**json.loads(path.read_text()), "seconds": 1.0, "memory_mb": 1.0}))
+        path.write_text(
+            json.dumps({**json.loads(path.read_text(encoding="utf-8")), "seconds": 1.0, "memory_mb": 1.0}),
+            encoding="utf-8",
+        )
     command = [sys.executable, "-m", "stages.report"]
     subprocess.run(command, cwd=folder, env=environment(), check=True, stdout=subprocess.DEVNULL)
     return {name: content for name, content in everything(folder).items() if name.startswith("reports/")}
