@@ -64,6 +64,8 @@ def show(name: str, root: Path, classes: bool) -> list[str]:
     if classes:
         for label, numbers in found.classes:
             stage.say("  {:6d} {:6d} {:6d}  {}".format(*numbers, label))
+    for remark in found.remarks:
+        stage.say(f"{name}: {remark}")
     return found.problems
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from adapt import architecture, artefacts
 from adapt.data import catalogue
+from adapt.places import place
 
 ROOT = Path("data/inputs")
 SETTLED = 2.0  # seconds after which a file's times tell whether it has changed since
@@ -55,13 +56,20 @@ class Memory:
 
 def of_backbone(name: str, pretrained: str, memory: Memory) -> dict[str, str]:
     """An architecture and its weights: a file by its hash, an open_clip tag by its name."""
-    weights = memory.sha256(Path(pretrained)) if Path(pretrained).is_file() else f"tag {pretrained}"
+    file = place(pretrained)
+    weights = memory.sha256(file) if file.is_file() else f"tag {pretrained}"
     return {"architecture": memory.sha256(architecture.files()[name]), "weights": weights}
 
 
 def of_dataset(name: str, home: Path | None, memory: Memory) -> dict[str, Any]:
     """A dataset: the files that decide which images it has and, of one's own and the pocket's, the images too."""
     return of_files(catalogue.files(name, home), memory)
+
+
+def of_listing(name: str, home: Path | None) -> dict[str, Any]:
+    """All that lies in the folder of one's own dataset, by name: `sample` says what is not in the dataset."""
+    names = catalogue.listing(name, home)
+    return {"files": len(names), "sha256": artefacts.fingerprint(names)}
 
 
 def of_files(files: Iterable[tuple[str, Path]], memory: Memory) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from adapt import architecture, methods
 from adapt.data import catalogue
+from adapt.data.entries import Template
 from adapt.errors import UserError, nearest
+from adapt.places import place
 
 Count = Annotated[int, Field(ge=1)]
 Std = Annotated[float, Field(ge=0)]
@@ -46,16 +48,6 @@ def distinct(values: list[Any]) -> list[Any]:
     if len(set(values)) < len(values):
         raise ValueError(f"each entry may stand once, got {values}")
     return values
-
-
-def with_name(template: str) -> str:
-    """Refuse a template that has no single place for the class name."""
-    if template.count("{}") != 1:
-        raise ValueError(f"a template has one {{}} for the class name, got {template!r}")
-    return template
-
-
-Template = Annotated[str, AfterValidator(with_name)]
 
 
 Templates = Annotated[list[Template], Field(min_length=1)]
@@ -235,15 +227,15 @@ class Data(Section):
     @property
     def home(self) -> Path | None:
         """The folder, as the catalogue takes it."""
-        return Path(self.root).expanduser() if self.root else None
+        return place(self.root) if self.root else None
 
 
 def known_dataset(name: str, info: ValidationInfo) -> str:
     """Refuse a dataset that neither the catalogue nor the folder of datasets has."""
-    place: Data | None = info.data.get("data")  # checked before: the order of the fields
-    known = catalogue.names(place and place.home)
-    if name not in known:
-        raise ValueError(f"unknown dataset {name!r}; {nearest(name, known)}")
+    data: Data | None = info.data.get("data")  # checked before: the order of the fields
+    home = data and data.home
+    if name not in catalogue.names(home):
+        raise ValueError(catalogue.unknown(name, home))
     return name
 
 
@@ -289,14 +281,22 @@ def load(path: Path) -> Params:
 
     Raises: UserError with one line for each wrong value: file, key, what was expected and what was got.
     """
+    try:
+        return parse(path.read_text(encoding="utf-8"), path)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; write it with `make params`") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def parse(text: str, path: Path) -> Params:
+    """Check the text of a params file, which messages call `path`; raises UserError as `load`."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        values = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; write it with `make params`") from None
-    except (YAMLError, UnicodeDecodeError) as error:
+        values = YAML(typ="safe").load(text)
+    except YAMLError as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path} has to be a mapping of sections; write it anew with `make params`")

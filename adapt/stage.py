@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PARAMS = Path("params.yaml")
 LOCKS = Path(".scratch/locks")
-KNOWN: dict[str, Callable[[], list[str]]] = {"dataset": catalogue.names, "method": methods.names}  # arguments of stages
+ITEMS = ("dataset", "method")  # arguments of stages
 T = TypeVar("T")
 
 
@@ -43,7 +43,7 @@ def run(main: Callable[..., None]) -> None:
 def call(main: Callable[..., None], arguments: list[str]) -> None:
     """Bind and run, alone: two processes at one item of a stage would write into each other's files."""
     bound = bind(main, arguments)
-    items = "-".join(bound[name] for name in KNOWN if name in bound)
+    items = "-".join(bound[name] for name in ITEMS if name in bound)
     name = "@".join(filter(None, (Path(inspect.getfile(main)).stem, items)))
     with locks.alone(LOCKS / name, name):
         main(**bound)
@@ -82,9 +82,11 @@ def bind(main: Callable[..., None], arguments: list[str]) -> dict[str, Any]:
     expected = sorted(set(wanted) - set(sections))
     if sorted(given) != expected:
         raise UserError(f"this stage takes {' '.join(f'{name}=…' for name in expected)}, got {' '.join(arguments)!r}")
-    for name, value in given.items():
-        if name in KNOWN and value not in (known := KNOWN[name]()):
-            raise UserError(f"{name}={value}: unknown {name}; {nearest(value, known)}")
+    dataset, method = (given.get(name) for name in ITEMS)
+    if dataset is not None and dataset not in catalogue.names(settings.data.home):
+        raise UserError(f"dataset={dataset}: {catalogue.unknown(dataset, settings.data.home)}")
+    if method is not None and method not in methods.names():
+        raise UserError(f"method={method}: unknown method; {nearest(method, methods.names())}")
     return given | {name: getattr(settings, name) for name in sections}
 
 

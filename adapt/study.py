@@ -116,8 +116,15 @@ def run(name: str, more: Sequence[str]) -> Iterator[str]:
             entry |= {"seconds": round(time.perf_counter() - start, 1), "state": "failed"}
         found = finished(show())
         entry |= {"state": "finished", **found[entry["name"]]} if entry["name"] in found else {}
-        write(name, record, gather(planned, found))
+        if entry["state"] == "finished":
+            write(name, record, gather(planned, found))
         yield f"study {name}: {at} of {len(planned)}, {entry['name']} {entry['state']}"
+    if failed := [entry["command"] for entry in entries if entry["state"] != "finished"]:
+        left = "nothing is gathered" if len(failed) == len(entries) else f"{FOLDER}/{name}.csv has the others"
+        raise UserError(
+            f"study {name}: {len(failed)} of {len(entries)} experiments failed, {left}; why stands above; by "
+            f"hand: {failed[0]}"
+        )
 
 
 def commit() -> str:

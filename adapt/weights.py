@@ -11,6 +11,7 @@ import torch
 
 from adapt import architecture
 from adapt.errors import UserError, nearest
+from adapt.places import place
 
 SETTINGS = ("input_resolution", "context_length", "vocab_size")  # beside the weights in OpenAI's archives
 
@@ -26,25 +27,26 @@ def read(name: str, pretrained: str, device: torch.device) -> Any:
         open_clip.add_model_config(path)
     if why := architecture.obstacle(name):
         raise UserError(f"params.yaml: backbone.name: {name} cannot be used: {why}; give a CLIP such as ViT-B-16")
-    model = from_file(name, pretrained, device) if Path(pretrained).is_file() else from_tag(name, pretrained, device)
+    file = place(pretrained)
+    model = from_file(name, file, pretrained, device) if file.is_file() else from_tag(name, pretrained, device)
     check_resize(name, model)
     return model
 
 
-def from_file(name: str, path: str, device: torch.device) -> Any:
-    """A model with the weights of a file."""
-    archive = is_archive(path)
+def from_file(name: str, path: Path, given: str, device: torch.device) -> Any:
+    """A model with the weights of a file, which the params give in these words."""
+    archive = is_archive(str(path))
     if archive:
-        check_gelu(name, True, f"{path} is an archive of OpenAI's, whose weights were")
+        check_gelu(name, True, f"{given} is an archive of OpenAI's, whose weights were")
     try:
         if not archive:
-            return open_clip.create_model(name, pretrained=path, device=device, precision="fp32")
+            return open_clip.create_model(name, pretrained=str(path), device=device, precision="fp32")
         model = untrained(name, device)
-        model.load_state_dict(read_archive(path))
+        model.load_state_dict(read_archive(str(path)))
         return model
     except Exception as error:  # what torch raises on a broken file is not listed anywhere
         raise UserError(
-            f"params.yaml: backbone.pretrained: cannot load {path} as weights of {name} ({brief(error)}); "
+            f"params.yaml: backbone.pretrained: cannot load {given} as weights of {name} ({brief(error)}); "
             "give weights of that architecture, or the name that belongs to them in backbone.name"
         ) from None
 

@@ -5,9 +5,10 @@ from adapt import artefacts, params, stage
 
 def main(overrides: list[str]) -> None:
     """Replace params.yaml by the composition, if it is valid."""
+    text = params.compose(overrides)
+    params.parse(text, stage.PARAMS)
     with artefacts.whole(stage.PARAMS) as temporary:
-        temporary.write_text(params.compose(overrides), encoding="utf-8")
-        params.load(temporary)
+        temporary.write_text(text, encoding="utf-8")
     stage.say(f"wrote {stage.PARAMS}")
 
 

@@ -14,6 +14,7 @@ def main(datasets: list[str], data: Data, backbone: Backbone) -> None:
         artefacts.write_json(root / "backbone.json", inputs.of_backbone(backbone.name, backbone.pretrained, memory))
         for dataset in datasets:
             artefacts.write_json(root / "datasets" / f"{dataset}.json", inputs.of_dataset(dataset, data.home, memory))
+            artefacts.write_json(root / "listings" / f"{dataset}.json", inputs.of_listing(dataset, data.home))
     memory.save()
     stage.say(f"inputs: looked at the weights and {len(datasets)} datasets")
 

@@ -13,6 +13,8 @@ def main(dataset: str, shots: int, seeds: list[int], data: Data) -> None:
     found = catalogue.load(dataset, data.home)
     subsets = {seed: sample(found.train, found.val, shots, seed) for seed in seeds}
     fewshot.write(found, subsets, shots)
+    for line in catalogue.remarks(found, data.home):
+        stage.say(f"sample {dataset}: {line}")
     if not found.val:
         stage.say(
             f"sample {dataset}: has no val split: val images are drawn from the training images that are not among the "

@@ -124,7 +124,7 @@ def test_nothing_happens_at_import(path: Path):
 
 
 def opens_text(node: ast.AST) -> bool:
-    """Whether a call opens a file as text without saying in which encoding; a mode that is computed counts as binary."""
+    """Whether a call opens text without saying in which encoding; a mode that is computed counts as binary."""
     if not isinstance(node, ast.Call) or any(word.arg in ("encoding", None) for word in node.keywords):
         return False
     name = ast.unparse(node.func)

@@ -1,17 +1,19 @@
 """All datasets by name: the pocket's, the paper's and your own."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from adapt.data import own, pocket, readers
 from adapt.data.dataset import Dataset
 from adapt.data.entries import entries
 from adapt.errors import UserError, nearest
+from adapt.places import place
 
 
 def root() -> Path:
     """Where datasets lie: $ADAPT_DATA, or ./datasets."""
-    return Path(os.environ.get("ADAPT_DATA") or "datasets").expanduser()
+    return place(os.environ.get("ADAPT_DATA") or "datasets")
 
 
 def names(home: Path | None = None) -> list[str]:
@@ -41,6 +43,20 @@ def files(name: str, home: Path | None = None) -> list[tuple[str, Path]]:
     return own.files(load(name, home), home / name)
 
 
+def listing(name: str, home: Path | None = None) -> list[str]:
+    """The names of all that lies in the folder of one's own dataset; nothing for others."""
+    home = home or root()
+    return own.listing(home / name) if name in own.names(home) else []
+
+
+def remarks(dataset: Dataset, home: Path | None = None) -> list[str]:
+    """What the folder of one's own dataset holds that is not in it, a sentence each."""
+    home = home or root()
+    if dataset.name not in own.names(home):
+        return []
+    return [*own.passed_over(home / dataset.name), *own.left_out(dataset, home / dataset.name)]
+
+
 def load(name: str, home: Path | None = None) -> Dataset:
     """A dataset by name, from the installed packages or from `home` (default: `root()`).
 
@@ -57,4 +73,14 @@ def load(name: str, home: Path | None = None) -> Dataset:
         return readers.read(name, entries()[name], home)
     if name in own.names(home):
         return own.load(name, home)
-    raise UserError(f"unknown dataset {name!r}; {nearest(name, [*names(home), *shifts()])}")
+    raise UserError(unknown(name, home, also=shifts()))
+
+
+def unknown(name: str, home: Path | None = None, also: Iterable[str] = ()) -> str:
+    """Why a name is not among `names(home)` and `also`: what a folder of that name lacks, else the nearest name."""
+    home = home or root()
+    if name in shifts():
+        return f"nothing can be tuned on {name}: it has test images only"
+    if (home / name).is_dir() and (reasons := own.lacks(home / name)):
+        return f"unknown dataset {name!r}: {home / name} is none: {', and '.join(reasons)}"
+    return f"unknown dataset {name!r}; {nearest(name, [*names(home), *also])}"

@@ -11,6 +11,8 @@ from PIL import Image
 
 from adapt.errors import UserError
 
+LONGEST = 50  # times the shorter edge
+
 
 class Item(NamedTuple):
     """One labelled image: a name that `Dataset.read` understands, its label in 0..c-1, and the class's name."""
@@ -80,10 +82,15 @@ def open_inside(home: Path, path: str) -> Image.Image:
 def centre(image: Image.Image, size: int) -> NDArray[np.uint8]:
     """The pixels [3, size, size] that evaluation sees: CLIP's bicubic resize of the shorter edge and centre crop.
 
-    The same as torchvision's, without importing it.
+    The same as torchvision's, without importing it. Of an image longer than LONGEST times its width only the middle is
+    resized: the whole would take gigabytes.
     """
     width, height = image.size
     short = min(width, height)
+    if max(width, height) > LONGEST * short:
+        left, top = (width - short) / 2, (height - short) / 2
+        box = (left, top, left + short, top + short)
+        return np.array(image.resize((size, size), Image.Resampling.BICUBIC, box=box)).transpose(2, 0, 1)
     width, height = int(size * width / short), int(size * height / short)
     left, top = round((width - size) / 2), round((height - size) / 2)
     if image.size != (width, height):

@@ -4,11 +4,19 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 FILE = Path(__file__).with_name("datasets.yaml")
 
-Template = Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")]  # one place for the class name
+
+def with_name(template: str) -> str:
+    """Refuse a template that has no single place for the class name, or braces for anything else."""
+    if template.count("{}") != 1 or template.count("{") + template.count("}") != 2:
+        raise ValueError(f"a template has one {{}} for the class name, got {template!r}")
+    return template
+
+
+Template = Annotated[str, AfterValidator(with_name)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 

@@ -4,20 +4,24 @@
     datasets/my_birds/robin/0001.jpg    a folder per class …
     datasets/my_birds/images.csv        … or a table of images: path and label
 
-The 50 : 20 : 30 split is drawn once, per class, and kept beside the images as split.json.
+The 50 : 20 : 30 split is drawn once, per class, and kept beside the images as split.json; where the class folders lie
+in folders called train, val and test, it is theirs.
 """
 
 import csv
 import re
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from pydantic import Field, ValidationError
 
-from adapt.data import splits
+from adapt.data import folders, splits
 from adapt.data.dataset import Dataset, Item, inside
 from adapt.data.entries import Strict, Template
-from adapt.data.readers import SUFFIXES, dataset, hidden
+from adapt.data.folders import Found, some
+from adapt.data.readers import dataset
 from adapt.data.splits import Splits
 from adapt.errors import UserError, nearest
 
@@ -35,15 +39,20 @@ class Description(Strict):
     template: Template
     classes: dict[str | int, str] | list[str] = Field(default_factory=dict)
 
-    def names(self) -> dict[str, str]:
-        """Class name by folder or label."""
-        pairs = enumerate(self.classes) if isinstance(self.classes, list) else self.classes.items()
-        return {str(label): name for label, name in pairs}
-
 
 def names(root: Path) -> list[str]:
     """The datasets under a root."""
     return sorted(path.parent.name for path in root.glob(f"*/{FILE}") if NAME.fullmatch(path.parent.name))
+
+
+def lacks(home: Path) -> list[str]:
+    """Why a folder is no dataset; nothing where it is one."""
+    found = []
+    if not NAME.fullmatch(home.name):
+        found.append("its name has to be of letters, digits, _ and -, and to begin with a letter or digit")
+    if not (home / FILE).is_file():
+        found.append(f"it has no {FILE}, with a line such as `template: a photo of a {{}}.`")
+    return found
 
 
 def load(name: str, root: Path) -> Dataset:
@@ -57,7 +66,51 @@ def load(name: str, root: Path) -> Dataset:
         splits.write(draw(find(home), home), path)
     found = splits.parse(path.read_bytes(), path)
     labels = splits.class_names(found, path)
+    make_sense(found, labels, path)
     return dataset(name, described.template, called(labels, described, home), found, home, labels=tuple(labels))
+
+
+def make_sense(found: Splits, labels: list[str], path: Path) -> None:
+    """Refuse a split that cannot be learned from or that says nothing: raises UserError.
+
+    No val images are legal: see `sampling`.
+    """
+    for part in ("train", "test"):
+        if not getattr(found, part):
+            raise UserError(f"{path}: there are no {part} images; a split has some, of every class in train")
+    untaught = [labels[label] for label in sorted(set(range(len(labels))) - {item.label for item in found.train})]
+    if untaught:
+        raise UserError(
+            f"{path}: no training images of {some([repr(label) for label in untaught])}; every class has some"
+        )
+    counts = Counter(item.path for part in found for item in part)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise UserError(f"{path}: {some(twice)}: an image stands once, in one split; take out the other places")
+
+
+def passed_over(home: Path) -> list[str]:
+    """A sentence on what lies in the folder and is no image of a class."""
+    files = find(home).passed_over
+    return [f"passed over, as no images of a class: {len(files)} files: {some(files)}"] if files else []
+
+
+def left_out(found: Dataset, home: Path) -> list[str]:
+    """A sentence on the images that are not in the split."""
+    listed = {item.path for part in (found.train, found.val, found.test) for item in part}
+    extra = [(path, label) for path, label, _ in find(home).images if path not in listed]
+    if not extra:
+        return []
+    new = sorted({label for _, label in extra} - set(found.own_labels))
+    classes = f" (and the classes {some(new)})" if new else ""
+    return [
+        f"{len(extra)} images, the first {extra[0][0]}{classes}, are not in {home / SPLIT}, which is older: delete "
+        "that to draw the split anew"
+    ]
+
+
+def listing(home: Path) -> list[str]:
+    """The names of all that lies in the folder, to tell when there is something new."""
+    return [path.relative_to(home).as_posix() for path in folders.walk(home)]
 
 
 def files(dataset: Dataset, home: Path) -> list[tuple[str, Path]]:
@@ -87,68 +140,92 @@ def describe(home: Path) -> Description:
 
 def called(labels: list[str], described: Description, home: Path) -> list[str]:
     """The class names of labels: as dataset.yaml says, else the label (a folder's name) itself."""
-    given = described.names()
-    for label in given:
-        if label not in labels:
-            raise UserError(f"{home / FILE}: classes: there is no class {label!r}; {nearest(label, labels)}")
+    given = names_given(labels, described, home)
     nameless = next((label for label in labels if label.isdecimal() and label not in given), None)
     if nameless is not None:
         raise UserError(f"{home / FILE}: classes: class {nameless} needs a name, since a number says nothing to CLIP")
     return [given.get(label, label) for label in labels]
 
 
-def find(home: Path) -> list[tuple[str, str]]:
-    """Path and label of every image: of images.csv where there is one, else of the folders, sorted."""
+def names_given(labels: list[str], described: Description, home: Path) -> dict[str, str]:
+    """Class names by label: a list names all of them in their order; YAML reads a key 001 as the number 1."""
+    if isinstance(described.classes, list):
+        if len(described.classes) != len(labels):
+            raise UserError(
+                f"{home / FILE}: classes: {len(described.classes)} names for {len(labels)} classes, {some(labels)}; a "
+                "list has one for each, in this order"
+            )
+        return dict(zip(labels, described.classes, strict=True))
+    given = {}
+    for key, name in described.classes.items():
+        equal = [label for label in labels if label.isdecimal() and int(label) == key] if isinstance(key, int) else []
+        label = str(key) if str(key) in labels or len(equal) != 1 else equal[0]
+        if label not in labels:
+            raise UserError(f"{home / FILE}: classes: there is no class {label!r}; {nearest(label, labels)}")
+        given[label] = name
+    return given
+
+
+def find(home: Path) -> Found:
+    """All images: of images.csv where there is one, else of the folders.
+
+    Raises: UserError for a table or a folder that makes no sense.
+    """
     if (home / TABLE).is_file():
-        return from_table(home)
-    folders = sorted(f for f in home.iterdir() if f.is_dir() and not hidden(f.name))
-    return [
-        (path.relative_to(home).as_posix(), folder.name)
-        for folder in folders
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in SUFFIXES and not hidden(path.name)
-    ]
+        return Found([(path, label, None) for path, label in from_table(home)], [])
+    return folders.find(home, known=(FILE, SPLIT))
 
 
 def from_table(home: Path) -> list[tuple[str, str]]:
-    """The rows of images.csv: columns path and label, the label a number or the class's name."""
+    """The rows of images.csv: columns path and label, a number or the class's name; blanks around do not count."""
     source = home / TABLE
     try:
         with source.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)
-            rows, columns = list(reader), reader.fieldnames or []
+            reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or []]
+            rows, columns = list(reader), reader.fieldnames
     except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{source} is not a readable CSV file: {error}") from None
     if not {"path", "label"} <= set(columns):
         raise UserError(f"{source}: the columns are path and label, got {', '.join(columns) or 'none'}")
-    seen: set[str] = set()
+    found: dict[str, str] = {}
     for line, row in enumerate(rows, start=2):
-        path = inside(row["path"] or "", source)
-        if path in seen:
+        path, label = ((row[column] or "").strip() for column in ("path", "label"))
+        path = str(PurePosixPath(inside(path, source)))  # ./a.jpg is a.jpg
+        if path in found:
             raise UserError(f"{source}, line {line}: {path} stands twice; an image has one label")
-        if not row["label"]:
+        if not label:
             raise UserError(f"{source}, line {line}: {path} has no label")
         if not (home / path).is_file():
             raise UserError(f"{source}, line {line}: there is no image {home / path}")
-        seen.add(path)
-    return [(row["path"], row["label"]) for row in rows]
+        found[path] = label
+    return list(found.items())
 
 
-def draw(found: list[tuple[str, str]], home: Path) -> Splits:
-    """CoOp's protocol for datasets without a split: each class's images shuffled and cut 50 : 20 : 30."""
-    by_label: dict[str, list[str]] = {}
-    for path, label in found:
-        by_label.setdefault(label, []).append(path)
+def draw(found: Found, home: Path) -> Splits:
+    """CoOp's protocol for datasets without a split: each class's images shuffled and cut 50 : 20 : 30.
+
+    Images that lie in folders of splits stay in theirs.
+    """
+    by_label: dict[str, list[tuple[str, str | None]]] = {}
+    for path, label, split in found.images:
+        by_label.setdefault(label, []).append((path, split))
     if len(by_label) < 2:
         raise UserError(f"{home} has {len(by_label)} classes of images; a dataset has two or more")
-    for label, paths in by_label.items():
-        if len(paths) < LEAST:
-            raise UserError(f"{home}: class {label!r} has {len(paths)} images, fewer than {LEAST}, one for each split")
     numbers = all(label.isdecimal() for label in by_label)
     order = sorted(by_label, key=int if numbers else str)
     rng = np.random.default_rng(SEED)
     parts = Splits([], [], [])
     for number, label in enumerate(order):
-        for part, paths in zip(parts, splits.split(sorted(by_label[label]), rng), strict=True):
+        for part, paths in zip(parts, cut(label, sorted(by_label[label]), home, rng), strict=True):
             part.extend(Item(path, number, label) for path in paths)
     return parts
+
+
+def cut(label: str, images: list[tuple[str, str | None]], home: Path, rng: np.random.Generator) -> Iterable[list[str]]:
+    """A class's images by split, as their folders say or drawn."""
+    if images[0][1]:
+        return [[path for path, split in images if split == part] for part in Splits._fields]
+    if len(images) < LEAST:
+        raise UserError(f"{home}: class {label!r} has {len(images)} images, fewer than {LEAST}, one for each split")
+    return splits.split([path for path, _ in images], rng)

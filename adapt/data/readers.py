@@ -12,10 +12,10 @@ from pathlib import Path
 from adapt.data import splits
 from adapt.data.dataset import Dataset, Item, open_inside
 from adapt.data.entries import Entry, Folders, Json, Lists
+from adapt.data.folders import SUFFIXES, hidden
 from adapt.data.splits import Splits
 from adapt.errors import UserError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 WNIDS = Path(__file__).with_name("imagenet.txt")
 
 
@@ -127,8 +127,3 @@ def images(folder: Path) -> list[str]:
     if not found:
         raise UserError(f"{folder} holds no images: unpack its archive again, whole")
     return found
-
-
-def hidden(name: str) -> bool:
-    """Whether a file or folder is not meant to be seen, such as the ._name that macOS leaves in archives."""
-    return name.startswith(".")

@@ -24,6 +24,7 @@ BEHIND = "#d55e00"
 OURS: Any = {"color": "#000000", "linestyle": "-", "linewidth": 2.8}  # the line of ours, wherever it stands in params
 SETTINGS: Any = {
     "font.size": 10,
+    "text.parse_math": False,  # a class may be called price_$100
     "axes.titlesize": 10.5,
     "axes.spines.top": False,
     "axes.spines.right": False,

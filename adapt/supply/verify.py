@@ -1,28 +1,34 @@
 """Verify a dataset: count what its splits name, open every image."""
 
-from collections import Counter
+import hashlib
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from adapt.data import catalogue, own
 from adapt.data.dataset import Dataset, Item
 from adapt.data.entries import entries
+from adapt.data.folders import some
 from adapt.data.splits import Splits
 from adapt.errors import UserError
 from adapt.supply.download import Bar
 
+DARK = 2**13  # of 2**16
 AT_ONCE = 4096  # images given to the threads, since each waits in memory
 
 
 class Verified(NamedTuple):
-    """Readable and expected images per split, readable images per split of each class, and what is wrong."""
+    """Readable and expected images per split, readable images per split of each class, what is wrong, and remarks."""
 
     name: str
     splits: dict[str, tuple[int, int]]
     classes: list[tuple[str, tuple[int, int, int]]]
     problems: list[str]
+    remarks: list[str]
 
 
 def verify(name: str, root: Path, bar: Bar) -> Verified:
@@ -34,15 +40,46 @@ def verify(name: str, root: Path, bar: Bar) -> Verified:
         expected = {part: len(getattr(dataset, part)) for part in Splits._fields}
     found = inspect(dataset, expected, bar)
     if name in own.names(root):
-        found.problems.extend(same_words(dataset))
-        listed = {item.path for part in (dataset.train, dataset.val, dataset.test) for item in part}
-        extra = [path for path, _ in own.find(root / name) if path not in listed]
-        if extra:
-            found.problems.append(
-                f"{len(extra)} images, the first {extra[0]}, are not in {root / name / own.SPLIT}, which is older: "
-                "delete that to draw the split anew"
-            )
+        found.problems.extend([*same_words(dataset), *own.left_out(dataset, root / name)])
+        found.remarks.extend([*own.passed_over(root / name), *same_pictures(dataset, root / name)])
+    found.remarks.extend(dark(dataset))
     return found
+
+
+def same_pictures(dataset: Dataset, home: Path) -> list[str]:
+    """A sentence on the pictures that stand in several splits under different names, by their bytes."""
+    places: dict[bytes, dict[str, str]] = defaultdict(dict)
+    for part in Splits._fields:
+        for item in getattr(dataset, part):
+            path = home / item.path
+            if path.is_file():
+                places[hashlib.sha256(path.read_bytes()).digest()].setdefault(part, item.path)
+    several = [parts for parts in places.values() if len(parts) > 1]
+    if not several:
+        return []
+    first = " and ".join(f"{part} ({path})" for part, path in several[0].items())
+    return [
+        f"{len(several)} pictures stand in more than one split, so that accuracy is too high, the first in {first}; "
+        "take all but one of each out"
+    ]
+
+
+def dark(dataset: Dataset) -> list[str]:
+    """A sentence on 16-bit images that use so little of their range that they come out nearly black."""
+    found = []
+    for item in (item for part in Splits._fields for item in getattr(dataset, part)):
+        try:
+            with dataset.read(item.path) as image:
+                if image.mode.startswith("I;16") and int(np.asarray(image).max()) < DARK:
+                    found.append(item.path)
+        except Exception:
+            continue
+    if not found:
+        return []
+    return [
+        f"{len(found)} images of 16 bits use at most an eighth of their range, as of a camera's 12 bits, and come out "
+        f"nearly black: scale them to the whole range: {some(found)}"
+    ]
 
 
 def same_words(dataset: Dataset) -> list[str]:
@@ -87,4 +124,4 @@ def inspect(dataset: Dataset, expected: dict[str, int], bar: Bar) -> Verified:
     classes = [
         (name, (counts[0][label], counts[1][label], counts[2][label])) for label, name in enumerate(dataset.classes)
     ]
-    return Verified(dataset.name, splits, classes, problems)
+    return Verified(dataset.name, splits, classes, problems, [])

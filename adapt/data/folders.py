@@ -1,0 +1,122 @@
+"""What lies in a folder of pictures: a folder per class or, above these, a folder per split.
+
+Every folder is a class or is refused by name. A file is taken if Pillow can open it, whatever its name ends in; what is
+passed over is counted. Links are followed.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+
+from adapt.errors import UserError
+
+SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")  # not opened
+LEFT_BEHIND = ("__MACOSX", "@eaDir", "__pycache__")  # by programs, in folders of others
+SPELLINGS = {
+    "train": ("train", "training", "trn"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing", "tst"),
+}
+NAMED = 5  # files that a message names
+
+
+class Found(NamedTuple):
+    """Path (from the dataset's folder on), label and, where folders say so, split of every image; what is no image."""
+
+    images: list[tuple[str, str, str | None]]
+    passed_over: list[str]
+
+
+def hidden(name: str) -> bool:
+    """Whether a file or folder is not meant to be seen, such as the ._name that macOS leaves in archives."""
+    return name.startswith(".") or name in LEFT_BEHIND
+
+
+def walk(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """All that is no folder below a folder, in order, but for what is hidden; a link that leads back up ends there."""
+    above = (*above, folder.resolve())
+    for path in sorted(folder.iterdir()):
+        if hidden(path.name) or path.resolve() in above:
+            continue
+        if path.is_dir():
+            yield from walk(path, above)
+        else:
+            yield path
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file is taken for an image: by the usual endings unopened, else if Pillow can read it."""
+    if path.suffix.lower() in SUFFIXES:
+        return path.is_file()
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except Exception:  # of whatever a file that is no image makes of Pillow
+        return False
+    return True
+
+
+def find(home: Path, known: tuple[str, ...]) -> Found:
+    """All images below a folder, but for the files `known` beside the class folders.
+
+    Raises: UserError for a folder that is neither a class nor a split.
+    """
+    folders = [path for path in sorted(home.iterdir()) if path.is_dir() and not hidden(path.name)]
+    beside = [path.name for path in sorted(home.iterdir()) if not path.is_dir() and not hidden(path.name)]
+    found = Found([], [name for name in beside if name not in known])
+    for folder, split in parts(home, folders):
+        look(home, folder, split, found)
+    return found
+
+
+def parts(home: Path, folders: list[Path]) -> Iterator[tuple[Path, str | None]]:
+    """The class folders, each with its split where the folders above them are train, val and test."""
+    spelled = {folder: split_of(folder.name) for folder in folders}
+    named = {split: folder for folder, split in spelled.items() if split}
+    if len(named) < 2:  # a class may be called "train"
+        yield from ((folder, None) for folder in folders)
+        return
+    if len(named) < len(folders) or not {"train", "test"} <= set(named):
+        raise UserError(
+            f"{home}: the folders {', '.join(folder.name for folder in folders)} are taken for splits, and these are "
+            "train, val (may be left out) and test, each once and with nothing beside them; rename or move the others"
+        )
+    for folder, split in spelled.items():
+        loose = next((path for path in sorted(folder.iterdir()) if path.is_file() and is_image(path)), None)
+        if loose and not hidden(loose.name):
+            raise UserError(
+                f"{home}: {folder.name} is taken for a split, in which every class has a folder, but {loose.name} lies "
+                "in none; move it, or write images.csv"
+            )
+        yield from ((path, split) for path in sorted(folder.iterdir()) if path.is_dir() and not hidden(path.name))
+
+
+def split_of(name: str) -> str | None:
+    """The split that a folder's name stands for."""
+    return next((split for split, spellings in SPELLINGS.items() if name.lower() in spellings), None)
+
+
+def look(home: Path, folder: Path, split: str | None, found: Found) -> None:
+    """Add what lies in a class's folder.
+
+    Raises: UserError where that is no image.
+    """
+    before = len(found.images)
+    for path in walk(folder):
+        name = path.relative_to(home).as_posix()
+        if is_image(path):
+            found.images.append((name, folder.name, split))
+        else:
+            found.passed_over.append(name)
+    if len(found.images) == before:
+        raise UserError(
+            f"{home}: the folder {folder.relative_to(home)} holds no image that Pillow can open, and every folder is a "
+            "class; fill it, remove it, or begin its name with a dot"
+        )
+
+
+def some(names: list[str]) -> str:
+    """The first few names, and how many more there are."""
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")

@@ -1,0 +1,22 @@
+"""Where a path leads that the user gave in params or in the environment."""
+
+import os
+from pathlib import Path
+
+from adapt.errors import UserError
+
+
+def place(text: str) -> Path:
+    """A path with `~` as the home folder. What is relative is sought here and then in the main checkout.
+
+    An experiment of DVC's runs in a copy of the checkout that holds what git tracks and nothing else; $DVC_ROOT names
+    the checkout itself.
+
+    Raises: UserError where `~` or `~name` is nobody's.
+    """
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:
+        raise UserError(f"{text}: there is no such home folder; give the path in full") from None
+    main = os.environ.get("DVC_ROOT")
+    return path if path.is_absolute() or path.exists() or not main else Path(main) / path
