@@ -1,8 +1,11 @@
 # Everything runs with .venv/bin first on PATH: the `python` in dvc.yaml is the environment's.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# DVC asks for the user's name and home, which a container's user may not have.
+export LOGNAME := $(or $(LOGNAME),$(shell id -un 2>/dev/null))
+export HOME := $(shell [ -w "$$HOME" ] && echo "$$HOME" || echo "$(CURDIR)/.scratch/home")
 BIN := .venv/bin
 STAMP := .venv/.installed
-LOCK := $(shell git hash-object requirements.lock)
+LOCK := $(shell git hash-object requirements.lock 2>/dev/null)
 preset ?= pocket
 workers ?= 2
 N ?= 20
@@ -18,6 +21,9 @@ help:  ## show this list
 	@echo "make study-removal   saliency criteria against the true effect of removing tokens"
 
 setup:  ## create .venv from requirements.lock; nothing to do if that is done
+	@command -v git >/dev/null || { echo "git is needed, for DVC too: install it and run make again." >&2; exit 1; }
+	@git rev-parse --git-dir >/dev/null 2>&1 || { echo "This folder is no git repository (unpacked from a ZIP?), and DVC needs one:" \
+	  "run 'git init && git add . && git commit -m start', or clone it, then run make again." >&2; exit 1; }
 	@if [ "$$(cat $(STAMP) 2>/dev/null)" != "$(LOCK)" ]; then \
 	  python=$$(for p in python3.11 python3; do \
 	    $$p -c 'import sys; sys.exit(not (3, 11, 4) <= sys.version_info < (3, 12))' 2>/dev/null && echo $$p && break; done); \
@@ -25,6 +31,10 @@ setup:  ## create .venv from requirements.lock; nothing to do if that is done
 	  echo "Installing requirements.lock into .venv (gigabytes, minutes; once)"; \
 	  $$python -m venv .venv && $(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock && \
 	  echo $(LOCK) > $(STAMP); \
+	elif old=$$(sed -n 's/^command = .* -m venv //p' .venv/pyvenv.cfg); [ "$${old##* }" != "$(CURDIR)/.venv" ]; then \
+	  echo "This checkout has moved: writing its path into .venv"; \
+	  $(BIN)/python -m venv --without-pip .venv && \
+	  grep -rlI "$${old##* }/bin/python" $(BIN) | xargs -r sed -i "1,2s|$${old##* }/bin/python|$(CURDIR)/.venv/bin/python|"; \
 	fi
 
 lock: setup  ## install requirements.in and pin the outcome in requirements.lock
@@ -37,16 +47,16 @@ lock: setup  ## install requirements.in and pin the outcome in requirements.lock
 	@git hash-object requirements.lock > $(STAMP)
 
 check: setup  ## ruff (lint, format) and pyright (types)
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/pyright
+	$(BIN)/python -m ruff check
+	$(BIN)/python -m ruff format --check
+	$(BIN)/python -m pyright
 
 test: setup  ## the test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(workers)
 
 repro: setup  ## the pipeline, from params.yaml to reports/; first mends what a killed DVC has left
 	$(BIN)/python -m stages.mend
-	$(BIN)/dvc repro
+	$(BIN)/python -m dvc repro
 
 faults: setup  ## kill the pocket pipeline N times at random moments (seed=0), compare with an undisturbed run
 	$(BIN)/python -m tests.faults $(N) $(seed)
@@ -60,12 +70,12 @@ bench: setup  ## measure into reports/benchmarks.json and print it as a table; a
 .PHONY: $(STUDIES:%=study-%)
 $(STUDIES:%=study-%): study-%: setup
 	$(BIN)/python -m stages.study $* preset=$(preset)
-	$(BIN)/dvc repro report
+	$(BIN)/python -m dvc repro report
 
 .PHONY: study-removal
 study-removal: setup
 	$(BIN)/python -m stages.removal
-	$(BIN)/dvc repro report
+	$(BIN)/python -m dvc repro report
 
 params: setup  ## write params.yaml from conf/, e.g. make preset=paper params
 	$(BIN)/python -m stages.compose preset=$(preset)
@@ -74,8 +84,8 @@ data: setup  ## which data sets are here; to get some: make data fetch="dtd euro
 	@$(if $(fetch),$(BIN)/python -m adapt data fetch $(fetch),$(BIN)/python -m adapt data list)
 
 pretrain: setup  ## train the pocket CLIP again if anything that it is made of has changed (about an hour)
-	$(BIN)/dvc unfreeze pretrain
-	@$(BIN)/dvc repro pretrain; status=$$?; $(BIN)/dvc freeze pretrain && exit $$status
+	$(BIN)/python -m dvc unfreeze pretrain
+	@$(BIN)/python -m dvc repro pretrain; status=$$?; $(BIN)/python -m dvc freeze pretrain && exit $$status
 
 page: setup  ## rebuild .dvc/plots/page.html, the offline frame of `dvc plots show`
 	$(BIN)/python -m stages.page

@@ -1,11 +1,25 @@
 """Tables, metrics, plot data, figures and a page from every run that params name, all of them or nothing new."""
 
+import warnings
 from pathlib import Path
 
 import pandas as pd
 
 from adapt import artefacts, params, stage, stats
-from adapt.report import claims, figures, foretold, page, published, runs, series, shown, studies, study_figures, tables
+from adapt.report import (
+    claims,
+    figures,
+    fonts,
+    foretold,
+    page,
+    published,
+    runs,
+    series,
+    shown,
+    studies,
+    study_figures,
+    tables,
+)
 from adapt.report.table import Table
 
 OUT = Path("reports")
@@ -49,8 +63,10 @@ def main(
             frame.to_csv(plot_folder / f"{name}.csv", index=False, float_format="%.6g")
         drawn = {name: spec.draw(found) for name, spec in figures.FIGURES.items()}
         drawn |= {name: spec.draw(study) for name, (spec, study) in of_studies.items()}
-        for name, figure in drawn.items():
-            figure.savefig(figure_folder / f"{name}.png")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", fonts.WARNING)  # said below, once
+            for name, figure in drawn.items():
+                figure.savefig(figure_folder / f"{name}.png")
         text = page.render(
             found, claims.judge(facts["claims"], claims.Evidence(found, gathered, absent)), facts["sources"],
             {name: spec for name, spec in figures.FIGURES.items() if name != "overview"},
@@ -60,6 +76,10 @@ def main(
         )  # fmt: skip
         index.write_text(text, encoding="utf-8")
     artefacts.write_json(OUT / "metrics.json", tables.metrics(found))
+    if lost := frozenset().union(*map(fonts.lost, drawn.values())):
+        stage.say(
+            f"report: no installed font has {''.join(sorted(lost))}: install one, such as Noto Sans of that script"
+        )
     for line in runs.shorten(found.missing):
         stage.say(f"report: left empty: {line}")
     stage.say(f"report: {len(found.results)} of {found.asked} runs; {OUT}/index.html with {len(drawn)} figures")

@@ -1,5 +1,6 @@
 """How every figure looks: colours, fonts, grids of panels, and the footer that says with what it was made."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -7,6 +8,8 @@ from typing import Any, Protocol
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
+
+from adapt.report import fonts
 
 DPI = 300
 # Okabe and Ito's colours, which the colour-blind can tell apart, after a grey for the first method (usually zero_shot);
@@ -70,7 +73,10 @@ def sheet(made: Made, title: str, width: float, height: float) -> Iterator[Figur
         footer = "\n".join([made.stamp, *made.warnings])
         figure.supxlabel(footer, fontsize=8, color="#555555", x=0.01, ha="left")
         yield figure
-        figure.draw_without_rendering()
+        fonts.mend(figure)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", fonts.WARNING)  # the report says it once
+            figure.draw_without_rendering()
 
 
 def panels(
