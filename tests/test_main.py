@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import miniature
-from tests.miniature import put
+from tests.miniature import jpeg, put
 
 ROOT = Path(__file__).parents[1]
 
@@ -53,6 +53,8 @@ def test_list_can_be_cut_off():
 
 
 def test_verify_counts_per_split_and_class(birds):
+    for number, path in enumerate(sorted(birds.rglob("*.jpg"))):  # no two alike
+        path.write_bytes(jpeg(8 + number))
     done = adapt("verify", "birds", "--classes", data=birds)
     assert done.returncode == 0
     assert done.stdout.splitlines() == [

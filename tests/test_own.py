@@ -139,7 +139,9 @@ def test_folder_that_takes_a_known_name_is_refused(birds):
 
 def test_folder_without_a_description_is_no_dataset(birds):
     (birds / "dataset.yaml").unlink()
-    with pytest.raises(UserError, match="unknown dataset 'my_birds'"):
+    with pytest.raises(
+        UserError, match="unknown dataset 'my_birds': .*/my_birds is none: it has no dataset.yaml, with a"
+    ):
         load(birds)
 
 
@@ -149,3 +151,213 @@ def test_files_beside_the_images_are_passed_over(birds):
     put(birds / ".cache" / "1.jpg")
     dataset = load(birds)
     assert len(dataset.train + dataset.val + dataset.test) == 14
+
+
+# --- folders as people have them -------------------------------------------------------------------------------------
+
+
+def in_splits(home: Path, spelled: tuple[str, ...], classes: tuple[str, ...] = ("robin", "wren")) -> Path:
+    """Class folders in folders of splits, two images each."""
+    for split in spelled:
+        for name in classes:
+            for number in range(2):
+                put(home / split / name / f"{split}{number}.jpg")
+    (home / "dataset.yaml").write_text(TEMPLATE, encoding="utf-8")
+    return home
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [("train", "val", "test"), ("Train", "Valid", "Test"), ("training", "validation", "testing"), ("train", "test")],
+)
+def test_folders_of_splits_are_the_splits(spelled, tmp_path):
+    dataset = load(in_splits(tmp_path / "my_birds", spelled))
+    assert dataset.classes == ("robin", "wren")
+    parts = {"train": dataset.train, "test": dataset.test} | ({"val": dataset.val} if len(spelled) == 3 else {})
+    for part, folder in zip(sorted(parts, key=["train", "val", "test"].index), spelled, strict=True):
+        assert {item.path for item in parts[part]} == {
+            f"{folder}/{name}/{folder}{n}.jpg" for name in dataset.classes for n in range(2)
+        }
+
+
+@pytest.mark.parametrize(
+    ("spelled", "told"),
+    [
+        (("train", "val"), "train, val are taken for splits"),
+        (("train", "test", "robin"), "robin, test, train are taken for spl"),
+    ],
+)
+def test_splits_that_are_not_whole_or_not_alone_are_refused(spelled, told, tmp_path):
+    home = in_splits(tmp_path / "my_birds", spelled)
+    with pytest.raises(UserError, match=rf"the folders {told}"):
+        load(home)
+    assert not (home / "split.json").exists()
+
+
+def test_splits_without_class_folders_are_refused(tmp_path):
+    home = in_splits(tmp_path / "my_birds", ("train", "test"))
+    put(home / "test" / "loose.jpg")
+    with pytest.raises(
+        UserError, match="test is taken for a split, in which every class has a folder, but loose.jpg lies"
+    ):
+        load(home)
+
+
+def test_class_may_be_called_train(birds):
+    for number in range(3):
+        put(birds / "train" / f"{number}.jpg")
+    assert load(birds).classes == ("house wren", "robin", "train")
+
+
+def test_images_of_any_name_that_pillow_opens_are_taken(birds):
+    for name in ("a.jfif", "no_extension", "b.JPE", "c.dat"):
+        put(birds / "robin" / name)
+    dataset = load(birds)
+    paths = {Path(item.path).name for part in (dataset.train, dataset.val, dataset.test) for item in part}
+    assert {"a.jfif", "no_extension", "b.JPE", "c.dat"} <= paths
+
+
+def test_what_is_passed_over_is_counted_by_name(birds):
+    (birds / "robin/notes.txt").write_text("seen in May", encoding="utf-8")
+    (birds / "robin/IMG_1.heic").write_bytes(b"ftypheic")
+    (birds / "robin/gone.jpg").symlink_to(birds / "nowhere.jpg")
+    put(birds / "beside.jpg")
+    put(birds / "robin/.ipynb_checkpoints/0-checkpoint.jpg")
+    dataset = load(birds)
+    assert catalogue.remarks(dataset, birds.parent) == [
+        "passed over, as no images of a class: 4 files: beside.jpg, robin/IMG_1.heic, robin/gone.jpg, robin/notes.txt"
+    ]
+
+
+def test_hidden_folders_in_a_class_are_not_read(birds):
+    for folder in (".ipynb_checkpoints", "__MACOSX", "deeper/.thumbs"):
+        put(birds / "robin" / folder / "0.jpg")
+    dataset = load(birds)
+    assert sum(len(part) for part in (dataset.train, dataset.val, dataset.test)) == 14
+
+
+def test_links_are_followed_and_one_that_leads_back_up_ends(birds, tmp_path):
+    for number in range(2):
+        put(tmp_path / "archive" / f"linked{number}.jpg")
+    (birds / "robin/more").symlink_to(tmp_path / "archive")
+    (birds / "robin/loop").symlink_to(birds)
+    (birds / "owl").symlink_to(birds / "house_wren")
+    dataset = load(birds)
+    paths = [item.path for part in (dataset.train, dataset.val, dataset.test) for item in part]
+    assert dataset.classes == ("house wren", "owl", "robin") and len(paths) == 10 + 10 + 6
+    assert {"robin/more/linked0.jpg", "robin/more/linked1.jpg"} <= set(paths)
+    assert dataset.image("robin/more/linked0.jpg").size == (8, 8)
+
+
+def test_folder_without_an_image_is_refused_by_name(birds):
+    (birds / "sparrow").mkdir()
+    (birds / "sparrow/readme.md").write_text("none yet", encoding="utf-8")
+    with pytest.raises(
+        UserError, match=r"my_birds: the folder sparrow holds no image that Pillow can open, and every fol"
+    ):
+        load(birds)
+
+
+def test_new_class_is_told_of_after_the_split_was_drawn(birds):
+    load(birds)
+    put(birds / "owl/1.jpg")
+    (told,) = catalogue.remarks(load(birds), birds.parent)
+    assert told.startswith("1 images, the first owl/1.jpg (and the classes owl), are not in ")
+    assert told.endswith("split.json, which is older: delete that to draw the split anew")
+
+
+# --- splits that make no sense ---------------------------------------------------------------------------------------
+
+ROWS = {
+    "train": [["robin/0.jpg", 1, "robin"], ["house_wren/0.jpg", 0, "house_wren"]],
+    "val": [],
+    "test": [["robin/1.jpg", 1, "robin"], ["house_wren/1.jpg", 0, "house_wren"]],
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"train": []}, "there are no train images; a split has some"),
+        ({"test": []}, "there are no test images; a split has some"),
+        ({"train": ROWS["train"][:1]}, "no training images of 'house_wren'; every class has some"),
+        ({"test": [*ROWS["test"], ROWS["train"][0]]}, "robin/0.jpg: an image stands once, in one split"),
+        ({"val": [ROWS["train"][0]]}, "robin/0.jpg: an image stands once, in one split"),
+        ({"train": [*ROWS["train"], ROWS["train"][0]]}, "robin/0.jpg: an image stands once, in one split"),
+    ],
+)
+def test_split_that_makes_no_sense_is_refused(changes, told, birds):
+    (birds / "split.json").write_text(json.dumps(ROWS | changes), encoding="utf-8")
+    with pytest.raises(UserError, match=f"split.json: {told}"):
+        load(birds)
+
+
+def test_split_without_val_images_is_taken(birds):
+    (birds / "split.json").write_text(json.dumps(ROWS), encoding="utf-8")
+    assert load(birds).val == ()
+
+
+# --- names and tables ------------------------------------------------------------------------------------------------
+
+
+def numbered(birds: Path, *names: str) -> Path:
+    """Folders of numbers in place of names."""
+    for old, new in zip(("house_wren", "robin"), names, strict=True):
+        (birds / old).rename(birds / new)
+    return birds
+
+
+@pytest.mark.parametrize(
+    "given", ["{001: wren, 010: robin}", "{1: wren, 10: robin}", "{'001': wren, '010': robin}", "[wren, robin]"]
+)
+def test_folders_of_numbers_are_named_however_yaml_reads_them(given, birds):
+    numbered(birds, "001", "010")
+    (birds / "dataset.yaml").write_text(TEMPLATE + f"classes: {given}\n", encoding="utf-8")
+    assert load(birds).classes == ("wren", "robin")
+
+
+def test_list_names_the_labels_in_their_order_whatever_they_look_like(birds):
+    (birds / "dataset.yaml").write_text(TEMPLATE + "classes: [wren, redbreast]\n", encoding="utf-8")
+    assert load(birds).classes == ("wren", "redbreast")
+    (birds / "dataset.yaml").write_text(TEMPLATE + "classes: [wren]\n", encoding="utf-8")
+    with pytest.raises(UserError, match="classes: 1 names for 2 classes, house_wren, robin; a list has one for each"):
+        load(birds)
+
+
+def test_number_that_could_be_two_folders_is_refused(birds):
+    numbered(birds, "01", "001")
+    (birds / "dataset.yaml").write_text(TEMPLATE + "classes: {1: wren}\n", encoding="utf-8")
+    with pytest.raises(UserError, match="there is no class '1'"):
+        load(birds)
+
+
+def test_all_that_a_folder_lacks_is_said_at_once(birds):
+    (birds / "dataset.yaml").unlink()
+    home = birds.rename(birds.with_name("my birds"))
+    with pytest.raises(UserError) as error:
+        load(home)
+    assert "its name has to be of letters, digits, _ and -" in str(error.value)
+    assert "it has no dataset.yaml, with a line such as `template: a photo of a {}.`" in str(error.value)
+
+
+def test_table_may_be_written_loosely(birds):
+    rows = [f" ./{path.relative_to(birds)} , {path.parent.name} " for path in sorted(birds.rglob("*.jpg"))]
+    table(birds, " Path ,LABEL\n" + "\n".join(rows))
+    dataset = load(birds)
+    assert dataset.classes == ("house wren", "robin") and not dataset.train[0].path.startswith("./")
+
+
+def test_one_file_under_two_spellings_is_refused(birds):
+    table(birds, "path,label\nrobin/0.jpg,robin\n./robin/0.jpg,wren\n")
+    with pytest.raises(UserError, match="images.csv, line 3: robin/0.jpg stands twice"):
+        load(birds)
+
+
+def test_template_with_other_braces_is_refused_in_params_too():
+    from pydantic import TypeAdapter, ValidationError
+
+    from adapt.params import Template
+
+    for text in ("a {kind} photo of a {}.", "a {0} photo of a {}.", "{} {", "a photo", "{{}}"):
+        with pytest.raises(ValidationError):
+            TypeAdapter(Template).validate_python(text)

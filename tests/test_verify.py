@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from tqdm import tqdm
@@ -88,3 +89,40 @@ def test_image_of_a_format_without_colours_is_named(birds):
     Image.new("F", (2, 2)).save(birds / "birds/wren/0.jpg", format="tiff")
     (problem,) = verify("birds", birds, BAR).problems
     assert problem.startswith("image wren/0.jpg of dataset birds cannot be read (mode F, whose values have no known")
+
+
+@pytest.fixture
+def signs(tmp_path) -> Path:
+    """Two classes of six pictures, no two alike."""
+    for number, name in enumerate(("go", "stop")):
+        for image in range(6):
+            put(tmp_path / "signs" / name / f"{image}.jpg", miniature.jpeg(8 + 6 * number + image))
+    put(tmp_path / "signs/dataset.yaml", b"template: a {}.\n")
+    return tmp_path / "signs"
+
+
+def test_nothing_is_remarked_of_a_tidy_folder(signs):
+    found = verify("signs", signs.parent, BAR)
+    assert not found.problems and not found.remarks
+
+
+def test_equal_pictures_in_different_splits_are_named(signs):
+    dataset = catalogue.load("signs", signs.parent)
+    put(signs / dataset.test[0].path, (signs / dataset.train[0].path).read_bytes())
+    (told,) = verify("signs", signs.parent, BAR).remarks
+    assert told.startswith(
+        "1 pictures stand in more than one split, so that accuracy is too high, the first in train ("
+    )
+    assert dataset.test[0].path in told and dataset.train[0].path in told
+
+
+def test_16_bit_images_of_a_cameras_12_bits_are_named(signs):
+    for name, top in (("dark", 4095), ("whole", 65535)):
+        Image.fromarray(np.linspace(0, top, 64, dtype=np.uint16).reshape(8, 8)).save(signs / f"go/{name}.png")
+    (told,) = verify("signs", signs.parent, BAR).remarks
+    assert told.startswith("1 images of 16 bits use at most an eighth") and told.endswith(": go/dark.png")
+
+
+def test_what_is_passed_over_is_remarked(signs):
+    put(signs / "go/clip.mov", b"moov")
+    assert verify("signs", signs.parent, BAR).remarks == ["passed over, as no images of a class: 1 files: go/clip.mov"]

@@ -104,7 +104,7 @@ def look(home: Path, folder: Path, split: str | None, found: Found) -> None:
     Raises: UserError where that is no image.
     """
     before = len(found.images)
-    for path in walk(folder):
+    for path in walk(folder, above=(home.resolve(),)):
         name = path.relative_to(home).as_posix()
         if is_image(path):
             found.images.append((name, folder.name, split))
