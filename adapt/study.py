@@ -116,7 +116,7 @@ def run(name: str, more: Sequence[str]) -> Iterator[str]:
             entry |= {"seconds": round(time.perf_counter() - start, 1), "state": "failed"}
         found = finished(show())
         entry |= {"state": "finished", **found[entry["name"]]} if entry["name"] in found else {}
-        if entry["state"] == "finished":
+        if any(entry["state"] == "finished" for entry in entries):  # else what is there stays
             write(name, record, gather(planned, found))
         yield f"study {name}: {at} of {len(planned)}, {entry['name']} {entry['state']}"
     if failed := [entry["command"] for entry in entries if entry["state"] != "finished"]:

@@ -226,3 +226,45 @@ def test_study_of_old_without_budgets_has_nothing_to_mark(folder: Path, tmp_path
     )
     found = studies.read(read(tmp_path / "runs"), tmp_path / "studies")[0]["shots"]
     assert not studies.curve(found)["missed"].any()
+
+
+# what fails
+
+
+@pytest.fixture
+def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A function that runs a study none (or some) of whose experiments DVC finishes; what it says and leaves."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("conf", "models"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    write_study(Path("reports/studies"), "bilevel")
+    before = {path.name: path.read_bytes() for path in study.FOLDER.iterdir()}
+    monkeypatch.setattr(study, "commit", lambda: "d" * 40)
+    monkeypatch.setattr(study.subprocess, "run", lambda *_, **__: None)
+
+    def run(finish: int) -> tuple[str, dict[str, bytes], dict[str, bytes]]:
+        names = [experiment["name"] for experiment in study.plan("bilevel", [])][:finish]
+        facts = {"preset": "pocket", "backbone": "pocket", "weights": "0", "split": "test"}
+        data = {"metrics": {"reports/metrics.json": {"data": facts}}}
+        shown = [{"experiments": [{"revs": [{"name": name, "rev": "e" * 40, "data": data}]} for name in names]}]
+        monkeypatch.setattr(study, "show", lambda: shown)
+        monkeypatch.setattr(study, "output", lambda *command: COST if "cost" in command[-1] else ACCURACY)
+        with pytest.raises(UserError) as error:
+            list(study.run("bilevel", []))
+        return str(error.value), before, {path.name: path.read_bytes() for path in study.FOLDER.iterdir()}
+
+    return run
+
+
+def test_study_all_of_which_failed_says_so_and_leaves_what_is_there(failing):
+    told, before, after = failing(0)
+    assert told.startswith(
+        "study bilevel: 2 of 2 experiments failed, nothing is gathered; why stands above; by hand: dvc"
+    )
+    assert after == before
+
+
+def test_study_of_which_some_failed_keeps_the_others_and_says_so(failing):
+    told, before, after = failing(1)
+    assert told.startswith("study bilevel: 1 of 2 experiments failed, reports/studies/bilevel.csv has the others; ")
+    assert after != before and json.loads(after["bilevel.json"])["experiments"][1]["state"] == "failed"
