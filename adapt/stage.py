@@ -3,6 +3,7 @@
 import errno
 import gc
 import inspect
+import io
 import os
 import signal
 import sys
@@ -52,6 +53,8 @@ def call(main: Callable[..., None], arguments: list[str]) -> None:
 def guard(work: Callable[[], None]) -> None:
     """Do some work. Exit status 1 and one message for what the user can mend, 128 + n after signal n."""
     interrupts.install()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may not have every character
     try:
         work()
     except UserError as error:

@@ -44,6 +44,15 @@ def test_list_says_what_is_here_and_what_is_missing(birds):
     assert len(lines) == 2 + 15 + 1 + 5
 
 
+def test_terminal_that_lacks_a_character_gets_its_number():
+    """The list has dashes, which Latin-1 does not."""
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
+    done = subprocess.run(
+        [sys.executable, "-m", "adapt", "data", "list"], cwd=ROOT, env=environment, capture_output=True
+    )
+    assert done.returncode == 0 and rb"\u2013" in done.stdout
+
+
 def test_list_can_be_cut_off():
     done = subprocess.run(
         f"{sys.executable} -m adapt data list | head -1; exit ${{PIPESTATUS[0]}}",
