@@ -9,6 +9,7 @@ from tqdm import tqdm
 from adapt import stage
 from adapt.data import catalogue
 from adapt.errors import UserError
+from adapt.places import place
 from adapt.supply import listing
 from adapt.supply.fetch import fetch
 from adapt.supply.verify import verify
@@ -20,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
     topics = whole.add_subparsers(dest="topic", required=True, metavar="data")
     data = topics.add_parser("data", help="the datasets on this machine")
     place = argparse.ArgumentParser(add_help=False)
-    place.add_argument("--root", type=Path, help="where datasets lie; default: $ADAPT_DATA, else ./datasets")
+    place.add_argument("--root", help="where datasets lie; default: $ADAPT_DATA, else ./datasets")
     commands = data.add_subparsers(dest="command", required=True)
     add = partial(commands.add_parser, parents=[place])
     add("list", help="what is here and what is missing; sizes, licences")
@@ -34,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Run a command on all the names given; raises UserError with all that went wrong."""
-    root = arguments.root or catalogue.root()
+    root = place(arguments.root) if arguments.root else catalogue.root()
     problems = []
     if arguments.command == "list":
         for line in listing.lines(root):

@@ -53,6 +53,16 @@ def distinct(values: list[Any]) -> list[Any]:
 Templates = Annotated[list[Template], Field(min_length=1)]
 
 
+def without_braces(words: str) -> str:
+    """Refuse a template where words are meant, after which the class name comes anyway."""
+    if "{" in words or "}" in words:
+        raise ValueError(f"words stand before the class name and have no braces, got {words!r}")
+    return words
+
+
+Words = Annotated[str, AfterValidator(without_braces)]
+
+
 def within(*branches: str) -> AfterValidator:
     """A validator for a number of layers: not more than these branches of the backbone have."""
 

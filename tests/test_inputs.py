@@ -160,6 +160,16 @@ def test_overwritten_image_runs_again_what_read_it(project):
 
 
 @pytest.mark.slow
+def test_new_class_is_told_of_by_sample_and_runs_nothing_else(project):
+    picture(project.parent / "datasets/birds/owl/0.png", 200)
+    said = call(project, "dvc", "repro")
+    assert stages_run(said) == {"sample@birds"}
+    assert "sample birds: 1 images, the first owl/0.png (and the classes owl), are not in " in said
+    (project.parent / "datasets/birds/owl/0.png").unlink()
+    (project.parent / "datasets/birds/owl").rmdir()
+
+
+@pytest.mark.slow
 def test_split_drawn_anew_runs_again_what_follows_from_it(project):
     """No hand-made `dvc repro -f sample@birds`."""
     home = project.parent / "datasets/birds"

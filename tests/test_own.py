@@ -284,6 +284,11 @@ ROWS = {
         ({"test": [*ROWS["test"], ROWS["train"][0]]}, "robin/0.jpg: an image stands once, in one split"),
         ({"val": [ROWS["train"][0]]}, "robin/0.jpg: an image stands once, in one split"),
         ({"train": [*ROWS["train"], ROWS["train"][0]]}, "robin/0.jpg: an image stands once, in one split"),
+        ({"val": [["./robin/0.jpg", 1, "robin"]]}, "robin/0.jpg: an image stands once, in one split"),
+        (
+            {"train": ROWS["train"][1:], "test": ROWS["test"][1:]},
+            "there are images of 1 classes; a dataset has two or mo",
+        ),
     ],
 )
 def test_split_that_makes_no_sense_is_refused(changes, told, birds):
@@ -345,6 +350,20 @@ def test_table_may_be_written_loosely(birds):
     table(birds, " Path ,LABEL\n" + "\n".join(rows))
     dataset = load(birds)
     assert dataset.classes == ("house wren", "robin") and not dataset.train[0].path.startswith("./")
+
+
+def test_what_the_table_does_not_name_is_told_of(birds):
+    rows = [f"{path.relative_to(birds)},{path.parent.name}" for path in sorted(birds.rglob("*.jpg"))]
+    table(birds, "path,label\n" + "\n".join(rows[1:]))
+    assert catalogue.remarks(load(birds), birds.parent) == [
+        f"passed over, as not in images.csv: 1 files: {rows[0].split(',')[0]}"
+    ]
+
+
+def test_description_of_another_ending_is_pointed_at(birds):
+    (birds / "dataset.yaml").rename(birds / "dataset.yml")
+    with pytest.raises(UserError, match=r"it has no dataset.yaml, with .*; is dataset.yml meant to be it\?"):
+        load(birds)
 
 
 def test_one_file_under_two_spellings_is_refused(birds):

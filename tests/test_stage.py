@@ -12,6 +12,7 @@ import pytest
 from adapt import locks, stage
 from adapt.errors import UserError
 from adapt.params import Prune
+from tests.miniature import put
 
 ROOT = Path(__file__).parents[1]
 
@@ -103,10 +104,29 @@ def test_dataset_that_was_not_fetched_says_what_gets_it(copy):
     )
 
 
+def test_dataset_under_the_params_own_root_is_known_to_stages(copy, monkeypatch):
+    monkeypatch.delenv("ADAPT_DATA", raising=False)
+    for name in ("robin", "wren"):
+        for number in range(3):
+            put(copy / "mine/birds" / name / f"{number}.jpg")
+    put(copy / "mine/birds/dataset.yaml", b"template: a {}.\n")
+    assert run_in(copy, "stages.compose", "datasets=[birds]", "data.root=mine").returncode == 0
+    done = run_in(copy, "stages.sample", "dataset=birds")
+    assert done.returncode == 0, done.stderr
+    assert (
+        done.stdout == "sample birds: 16 shots of 2 classes, seeds [1, 2, 3], 2 test images\n"
+        or "fewer than" in done.stdout
+    )
+    done = run_in(copy, "stages.sample", "dataset=bird")
+    assert "error: dataset=bird: unknown dataset 'bird'; did you mean 'birds'?" in done.stderr
+
+
 def test_invalid_composition_leaves_params_as_they_were(copy):
     before = (copy / "params.yaml").read_text(encoding="utf-8")
     done = run_in(copy, "stages.compose", "shots=0")
-    assert done.returncode == 1 and "shots: expected greater than or equal to 1, got 0" in done.stderr
+    assert done.returncode == 1 and done.stderr.startswith(
+        "error: params.yaml: shots: expected greater than or equal to 1"
+    )
     assert (copy / "params.yaml").read_text(encoding="utf-8") == before
 
 

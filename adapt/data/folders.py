@@ -4,6 +4,7 @@ Every folder is a class or is refused by name. A file is taken if Pillow can ope
 passed over is counted. Links are followed.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -16,9 +17,10 @@ SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", "
 LEFT_BEHIND = ("__MACOSX", "@eaDir", "__pycache__")  # by programs, in folders of others
 SPELLINGS = {
     "train": ("train", "training", "trn"),
-    "val": ("val", "valid", "validation", "dev"),
+    "val": ("val", "valid", "validate", "validation", "dev"),
     "test": ("test", "testing", "tst"),
 }
+ENDING = re.compile("(set|data|split|images|imgs)$")  # as in training_set
 NAMED = 5  # files that a message names
 
 
@@ -95,7 +97,8 @@ def parts(home: Path, folders: list[Path]) -> Iterator[tuple[Path, str | None]]:
 
 def split_of(name: str) -> str | None:
     """The split that a folder's name stands for."""
-    return next((split for split, spellings in SPELLINGS.items() if name.lower() in spellings), None)
+    word = ENDING.sub("", re.sub("[^a-z]", "", name.lower()))
+    return next((split for split, spellings in SPELLINGS.items() if word in spellings), None)
 
 
 def look(home: Path, folder: Path, split: str | None, found: Found) -> None:

@@ -51,7 +51,9 @@ def lacks(home: Path) -> list[str]:
     if not NAME.fullmatch(home.name):
         found.append("its name has to be of letters, digits, _ and -, and to begin with a letter or digit")
     if not (home / FILE).is_file():
-        found.append(f"it has no {FILE}, with a line such as `template: a photo of a {{}}.`")
+        other = next((path.name for path in sorted(home.glob("*.y*ml"))), None)
+        hint = f"; is {other} meant to be it?" if other else ""
+        found.append(f"it has no {FILE}, with a line such as `template: a photo of a {{}}.`{hint}")
     return found
 
 
@@ -75,6 +77,8 @@ def make_sense(found: Splits, labels: list[str], path: Path) -> None:
 
     No val images are legal: see `sampling`.
     """
+    if len(labels) < 2:
+        raise UserError(f"{path}: there are images of {len(labels)} classes; a dataset has two or more")
     for part in ("train", "test"):
         if not getattr(found, part):
             raise UserError(f"{path}: there are no {part} images; a split has some, of every class in train")
@@ -83,15 +87,15 @@ def make_sense(found: Splits, labels: list[str], path: Path) -> None:
         raise UserError(
             f"{path}: no training images of {some([repr(label) for label in untaught])}; every class has some"
         )
-    counts = Counter(item.path for part in found for item in part)
+    counts = Counter(str(PurePosixPath(item.path)) for part in found for item in part)  # ./a.jpg is a.jpg
     if twice := [name for name, count in counts.items() if count > 1]:
         raise UserError(f"{path}: {some(twice)}: an image stands once, in one split; take out the other places")
 
 
 def passed_over(home: Path) -> list[str]:
     """A sentence on what lies in the folder and is no image of a class."""
-    files = find(home).passed_over
-    return [f"passed over, as no images of a class: {len(files)} files: {some(files)}"] if files else []
+    files, why = find(home).passed_over, f"not in {TABLE}" if (home / TABLE).is_file() else "no images of a class"
+    return [f"passed over, as {why}: {len(files)} files: {some(files)}"] if files else []
 
 
 def left_out(found: Dataset, home: Path) -> list[str]:
@@ -172,7 +176,9 @@ def find(home: Path) -> Found:
     Raises: UserError for a table or a folder that makes no sense.
     """
     if (home / TABLE).is_file():
-        return Found([(path, label, None) for path, label in from_table(home)], [])
+        rows = dict(from_table(home))
+        beside = [name for name in listing(home) if name not in (*rows, FILE, TABLE, SPLIT)]
+        return Found([(path, label, None) for path, label in rows.items()], beside)
     return folders.find(home, known=(FILE, SPLIT))
 
 

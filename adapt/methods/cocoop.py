@@ -10,7 +10,7 @@ from adapt.encoders import Stream, split_shared
 from adapt.methods._method import Classifier
 from adapt.methods._towers import Towers
 from adapt.methods._words import embed_words, opening
-from adapt.params import Count
+from adapt.params import Count, Words
 from adapt.task import Task
 
 
@@ -22,7 +22,7 @@ class CoCoop(Towers):
 
     place = 1
 
-    def __init__(self, task: Task, *, words: str, narrowing: Count):
+    def __init__(self, task: Task, *, words: Words, narrowing: Count):
         super().__init__(task)
         backbone, words = task.backbone, opening(task, words)
         self.context = nn.Parameter(embed_words(backbone, words))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from adapt.encoders import PLAIN, Stream, TextInput, cut, embed, split_shared
 from adapt.methods._towers import Towers
 from adapt.methods._words import embed_words, opening, random_tokens, written
-from adapt.params import Count, Std
+from adapt.params import Count, Std, Words
 from adapt.task import Task
 
 ClassPlace = Literal["end", "middle", "front"]
@@ -30,7 +30,7 @@ class Coop(Towers):
         task: Task,
         *,
         tokens: Count | None,
-        words: str | None,
+        words: Words | None,
         class_place: ClassPlace,
         class_specific: bool,
         std: Std,

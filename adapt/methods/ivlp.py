@@ -8,7 +8,7 @@ from torch import Tensor
 from adapt.encoders import TextInput
 from adapt.methods._deep import Deep, image_parameters, text_parameters, without_words
 from adapt.methods._words import TEMPLATE
-from adapt.params import Count, Depth, Std
+from adapt.params import Count, Depth, Std, Words
 from adapt.task import Task
 
 
@@ -18,7 +18,7 @@ class Ivlp(Deep):
     words: the text around the class name; the first prompt starts from its first tokens and takes their place.
     """
 
-    def __init__(self, task: Task, *, text_tokens: Count, image_tokens: Count, depth: Depth, words: str, std: Std):
+    def __init__(self, task: Task, *, text_tokens: Count, image_tokens: Count, depth: Depth, words: Words, std: Std):
         super().__init__(task)
         self.text_list = text_parameters(task, words, text_tokens, depth, std)
         self.image_list = image_parameters(task, image_tokens, depth, std)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from adapt.encoders import TextInput
 from adapt.methods._deep import Deep, text_parameters, without_words
 from adapt.methods.ivlp import Ivlp
-from adapt.params import Count, Depth, Std
+from adapt.params import Count, Depth, Std, Words
 from adapt.task import Task
 
 
@@ -19,7 +19,7 @@ class Maple(Deep):
     words: as for ivlp. The maps of the deeper layers start equal, as in the authors' code.
     """
 
-    def __init__(self, task: Task, *, text_tokens: Count, depth: Depth, words: str, std: Std):
+    def __init__(self, task: Task, *, text_tokens: Count, depth: Depth, words: Words, std: Std):
         super().__init__(task)
         widths = task.backbone.widths
         self.text_list = text_parameters(task, words, text_tokens, depth, std)
