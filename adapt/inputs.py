@@ -20,6 +20,11 @@ ROOT = Path("data/inputs")
 SETTLED = 2.0  # seconds after which a file's times tell whether it has changed since
 
 
+def file(dataset: str) -> Path:
+    """Where the fingerprint of a dataset is: unfinished work on other images is not gone on with."""
+    return ROOT / "datasets" / f"{dataset}.json"
+
+
 class Memory:
     """The hashes of files that have been read, which are not read again unless their size or times differ."""
 

@@ -4,7 +4,7 @@ from itertools import chain
 
 import torch
 
-from adapt import clip, fewshot, packs, parallel, params, runs, stage, tuning
+from adapt import clip, fewshot, inputs, packs, parallel, params, runs, stage, tuning
 from adapt.checkpoint import Checkpoint
 from adapt.data import catalogue
 
@@ -32,9 +32,9 @@ def main(
 
     stores = {}
     for seed in seeds:
-        inputs = [evaluate.model_dump(), frozen.weights, frozen.precision, splits[seed]]
-        inputs.append(tuning.prompts(dataset, method, seed))
-        stores[seed] = Checkpoint.of(f"evaluate/{dataset}-{method}-{seed}", runtime.checkpoint_seconds, *inputs)
+        read = [evaluate.model_dump(), frozen.weights, frozen.precision, splits[seed], inputs.file(dataset)]
+        read.append(tuning.prompts(dataset, method, seed))
+        stores[seed] = Checkpoint.of(f"evaluate/{dataset}-{method}-{seed}", runtime.checkpoint_seconds, *read)
     stage.say_kept(f"evaluate {dataset} {method}", stores.values())
 
     def predict(seed: int) -> tuple[list[int], int]:

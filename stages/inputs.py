@@ -13,7 +13,9 @@ def main(datasets: list[str], data: Data, backbone: Backbone) -> None:
     with artefacts.folder(inputs.ROOT) as root:
         artefacts.write_json(root / "backbone.json", inputs.of_backbone(backbone.name, backbone.pretrained, memory))
         for dataset in datasets:
-            artefacts.write_json(root / "datasets" / f"{dataset}.json", inputs.of_dataset(dataset, data.home, memory))
+            artefacts.write_json(
+                root / inputs.file(dataset).relative_to(inputs.ROOT), inputs.of_dataset(dataset, data.home, memory)
+            )
             artefacts.write_json(root / "listings" / f"{dataset}.json", inputs.of_listing(dataset, data.home))
     memory.save()
     stage.say(f"inputs: looked at the weights and {len(datasets)} datasets")

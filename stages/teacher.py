@@ -2,7 +2,7 @@
 
 import torch
 
-from adapt import artefacts, clip, fewshot, names, parallel, stage
+from adapt import artefacts, clip, fewshot, inputs, names, parallel, stage
 from adapt import teacher as cache
 from adapt.checkpoint import Checkpoint
 from adapt.data import catalogue
@@ -37,6 +37,7 @@ def main(
             made_from,
             settings,
             fewshot.file(dataset, seed),
+            inputs.file(dataset),
         )
         for seed in seeds
         for split in fewshot.SEEDED

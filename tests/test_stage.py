@@ -112,11 +112,7 @@ def test_dataset_under_the_params_own_root_is_known_to_stages(copy, monkeypatch)
     put(copy / "mine/birds/dataset.yaml", b"template: a {}.\n")
     assert run_in(copy, "stages.compose", "datasets=[birds]", "data.root=mine").returncode == 0
     done = run_in(copy, "stages.sample", "dataset=birds")
-    assert done.returncode == 0, done.stderr
-    assert (
-        done.stdout == "sample birds: 16 shots of 2 classes, seeds [1, 2, 3], 2 test images\n"
-        or "fewer than" in done.stdout
-    )
+    assert done.returncode == 0 and "sample birds: 16 shots of 2 classes, seeds [1, 2, 3], 2 test images" in done.stdout
     done = run_in(copy, "stages.sample", "dataset=bird")
     assert "error: dataset=bird: unknown dataset 'bird'; did you mean 'birds'?" in done.stderr
 
