@@ -220,12 +220,14 @@ def test_images_of_any_name_that_pillow_opens_are_taken(birds):
 def test_what_is_passed_over_is_counted_by_name(birds):
     (birds / "robin/notes.txt").write_text("seen in May", encoding="utf-8")
     (birds / "robin/IMG_1.heic").write_bytes(b"ftypheic")
+    put(birds / "robin/archive.zip", b"PK")
     (birds / "robin/gone.jpg").symlink_to(birds / "nowhere.jpg")
     put(birds / "beside.jpg")
     put(birds / "robin/.ipynb_checkpoints/0-checkpoint.jpg")
     dataset = load(birds)
     assert catalogue.remarks(dataset, birds.parent) == [
-        "passed over, as no images of a class: 4 files: beside.jpg, robin/IMG_1.heic, robin/gone.jpg, robin/notes.txt"
+        "passed over, as no images of a class: 5 files: beside.jpg, robin/IMG_1.heic, robin/archive.zip, "
+        "robin/gone.jpg, robin/notes.txt"
     ]
 
 
@@ -262,7 +264,7 @@ def test_new_class_is_told_of_after_the_split_was_drawn(birds):
     load(birds)
     put(birds / "owl/1.jpg")
     (told,) = catalogue.remarks(load(birds), birds.parent)
-    assert told.startswith("1 images, the first owl/1.jpg (and the classes owl), are not in ")
+    assert told.startswith("1 images, the first owl/1.jpg (and the whole of owl), are not in ")
     assert told.endswith("split.json, which is older: delete that to draw the split anew")
 
 
@@ -295,6 +297,27 @@ def test_split_that_makes_no_sense_is_refused(changes, told, birds):
     (birds / "split.json").write_text(json.dumps(ROWS | changes), encoding="utf-8")
     with pytest.raises(UserError, match=f"split.json: {told}"):
         load(birds)
+
+
+def test_folders_of_splits_that_make_no_sense_leave_no_split_behind(tmp_path):
+    home = in_splits(tmp_path / "my_birds", ("train", "test"))
+    put(home / "test/owl/0.jpg")
+    with pytest.raises(UserError, match="my_birds: no training images of 'owl'; every class has some"):
+        load(home)
+    put(home / "train/owl/0.jpg")
+    assert load(home).classes == ("owl", "robin", "wren")
+
+
+def test_own_split_may_be_of_any_folders(birds):
+    """Whoever writes the split need not have a folder per class."""
+    (birds / "split.json").write_text(json.dumps(ROWS), encoding="utf-8")
+    for name in ("annotations", "train", "test"):
+        (birds / name).mkdir()
+    put(birds / "annotations/boxes.xml", b"<x/>")
+    dataset = load(birds)
+    lines = catalogue.remarks(dataset, birds.parent)
+    assert lines[0] == "passed over, as no images of a class: 1 files: annotations/boxes.xml"
+    assert lines[1].startswith("10 images, the first house_wren/2.jpg, are not in ")
 
 
 def test_split_without_val_images_is_taken(birds):

@@ -1,7 +1,7 @@
 """What lies in a folder of pictures: a folder per class or, above these, a folder per split.
 
-Every folder is a class or is refused by name. A file is taken if Pillow can open it, whatever its name ends in; what is
-passed over is counted. Links are followed.
+Every folder is a class or is refused by name. A file is taken if Pillow can open it, whatever its name ends in. Links
+are followed.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image
+import PIL.Image
 
 from adapt.errors import UserError
 
@@ -24,11 +24,12 @@ ENDING = re.compile("(set|data|split|images|imgs)$")  # as in training_set
 NAMED = 5  # files that a message names
 
 
-class Found(NamedTuple):
-    """Path (from the dataset's folder on), label and, where folders say so, split of every image; what is no image."""
+class Image(NamedTuple):
+    """An image's path from the dataset's folder on, its label and, where folders say so, its split."""
 
-    images: list[tuple[str, str, str | None]]
-    passed_over: list[str]
+    path: str
+    label: str
+    split: str | None = None
 
 
 def hidden(name: str) -> bool:
@@ -53,24 +54,20 @@ def is_image(path: Path) -> bool:
     if path.suffix.lower() in SUFFIXES:
         return path.is_file()
     try:
-        with Image.open(path) as image:
+        with PIL.Image.open(path) as image:
             image.load()
     except Exception:  # of whatever a file that is no image makes of Pillow
         return False
     return True
 
 
-def find(home: Path, known: tuple[str, ...]) -> Found:
-    """All images below a folder, but for the files `known` beside the class folders.
+def find(home: Path) -> list[Image]:
+    """All images in the class folders below a folder.
 
     Raises: UserError for a folder that is neither a class nor a split.
     """
-    folders = [path for path in sorted(home.iterdir()) if path.is_dir() and not hidden(path.name)]
-    beside = [path.name for path in sorted(home.iterdir()) if not path.is_dir() and not hidden(path.name)]
-    found = Found([], [name for name in beside if name not in known])
-    for folder, split in parts(home, folders):
-        look(home, folder, split, found)
-    return found
+    below = [path for path in sorted(home.iterdir()) if path.is_dir() and not hidden(path.name)]
+    return [image for folder, split in parts(home, below) for image in of_class(home, folder, split)]
 
 
 def parts(home: Path, folders: list[Path]) -> Iterator[tuple[Path, str | None]]:
@@ -86,13 +83,13 @@ def parts(home: Path, folders: list[Path]) -> Iterator[tuple[Path, str | None]]:
             "train, val (may be left out) and test, each once and with nothing beside them; rename or move the others"
         )
     for folder, split in spelled.items():
-        loose = next((path for path in sorted(folder.iterdir()) if path.is_file() and is_image(path)), None)
-        if loose and not hidden(loose.name):
+        inside = [path for path in sorted(folder.iterdir()) if not hidden(path.name)]
+        if loose := next((path for path in inside if path.is_file() and is_image(path)), None):
             raise UserError(
                 f"{home}: {folder.name} is taken for a split, in which every class has a folder, but {loose.name} lies "
                 "in none; move it, or write images.csv"
             )
-        yield from ((path, split) for path in sorted(folder.iterdir()) if path.is_dir() and not hidden(path.name))
+        yield from ((path, split) for path in inside if path.is_dir())
 
 
 def split_of(name: str) -> str | None:
@@ -101,23 +98,18 @@ def split_of(name: str) -> str | None:
     return next((split for split, spellings in SPELLINGS.items() if word in spellings), None)
 
 
-def look(home: Path, folder: Path, split: str | None, found: Found) -> None:
-    """Add what lies in a class's folder.
+def of_class(home: Path, folder: Path, split: str | None) -> list[Image]:
+    """The images in a class's folder.
 
-    Raises: UserError where that is no image.
+    Raises: UserError where there are none.
     """
-    before = len(found.images)
-    for path in walk(folder, above=(home.resolve(),)):
-        name = path.relative_to(home).as_posix()
-        if is_image(path):
-            found.images.append((name, folder.name, split))
-        else:
-            found.passed_over.append(name)
-    if len(found.images) == before:
+    files = [path for path in walk(folder, above=(home.resolve(),)) if is_image(path)]
+    if not files:
         raise UserError(
             f"{home}: the folder {folder.relative_to(home)} holds no image that Pillow can open, and every folder is a "
             "class; fill it, remove it, or begin its name with a dot"
         )
+    return [Image(path.relative_to(home).as_posix(), folder.name, split) for path in files]
 
 
 def some(names: list[str]) -> str:

@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 from pydantic import Field, ValidationError
@@ -20,7 +21,7 @@ from pydantic import Field, ValidationError
 from adapt.data import folders, splits
 from adapt.data.dataset import Dataset, Item, inside
 from adapt.data.entries import Strict, Template
-from adapt.data.folders import Found, some
+from adapt.data.folders import Image, is_image, some
 from adapt.data.readers import dataset
 from adapt.data.splits import Splits
 from adapt.errors import UserError, nearest
@@ -65,7 +66,9 @@ def load(name: str, root: Path) -> Dataset:
     home = root / name
     described, path = describe(home), home / SPLIT
     if not path.is_file():
-        splits.write(draw(find(home), home), path)
+        drawn = draw(find(home), home)
+        make_sense(drawn, splits.class_names(drawn, home), home)
+        splits.write(drawn, path)
     found = splits.parse(path.read_bytes(), path)
     labels = splits.class_names(found, path)
     make_sense(found, labels, path)
@@ -92,22 +95,41 @@ def make_sense(found: Splits, labels: list[str], path: Path) -> None:
         raise UserError(f"{path}: {some(twice)}: an image stands once, in one split; take out the other places")
 
 
-def passed_over(home: Path) -> list[str]:
+class Unused(NamedTuple):
+    """What lies in the folder and is not in the dataset: images that a new split would have, and all else."""
+
+    images: list[str]
+    others: list[str]
+
+
+def unused(found: Dataset, home: Path) -> Unused:
+    """What lies in the folder and is not in the dataset. The split stands, so nothing is refused."""
+    listed = {item.path for part in (found.train, found.val, found.test) for item in part}
+    names = [name for name in listing(home) if name not in listed | {FILE, TABLE, SPLIT}]
+    try:
+        tabled = {path for path, _ in from_table(home)} if (home / TABLE).is_file() else None
+    except UserError:
+        tabled = set()
+    wanted = [name for name in names if ("/" in name if tabled is None else name in tabled) and is_image(home / name)]
+    return Unused(wanted, [name for name in names if name not in set(wanted)])
+
+
+def passed_over(found: Dataset, home: Path) -> list[str]:
     """A sentence on what lies in the folder and is no image of a class."""
-    files, why = find(home).passed_over, f"not in {TABLE}" if (home / TABLE).is_file() else "no images of a class"
-    return [f"passed over, as {why}: {len(files)} files: {some(files)}"] if files else []
+    others, why = unused(found, home).others, f"not in {TABLE}" if (home / TABLE).is_file() else "no images of a class"
+    return [f"passed over, as {why}: {len(others)} files: {some(others)}"] if others else []
 
 
 def left_out(found: Dataset, home: Path) -> list[str]:
     """A sentence on the images that are not in the split."""
-    listed = {item.path for part in (found.train, found.val, found.test) for item in part}
-    extra = [(path, label) for path, label, _ in find(home).images if path not in listed]
-    if not extra:
+    images = unused(found, home).images
+    if not images:
         return []
-    new = sorted({label for _, label in extra} - set(found.own_labels))
-    classes = f" (and the classes {some(new)})" if new else ""
+    listed = {item.path.partition("/")[0] for part in (found.train, found.val, found.test) for item in part}
+    new = sorted({path.partition("/")[0] for path in images} - listed)
+    folders_too = f" (and the whole of {some(new)})" if new else ""
     return [
-        f"{len(extra)} images, the first {extra[0][0]}{classes}, are not in {home / SPLIT}, which is older: delete "
+        f"{len(images)} images, the first {images[0]}{folders_too}, are not in {home / SPLIT}, which is older: delete "
         "that to draw the split anew"
     ]
 
@@ -170,16 +192,14 @@ def names_given(labels: list[str], described: Description, home: Path) -> dict[s
     return given
 
 
-def find(home: Path) -> Found:
+def find(home: Path) -> list[Image]:
     """All images: of images.csv where there is one, else of the folders.
 
     Raises: UserError for a table or a folder that makes no sense.
     """
     if (home / TABLE).is_file():
-        rows = dict(from_table(home))
-        beside = [name for name in listing(home) if name not in (*rows, FILE, TABLE, SPLIT)]
-        return Found([(path, label, None) for path, label in rows.items()], beside)
-    return folders.find(home, known=(FILE, SPLIT))
+        return [Image(path, label) for path, label in from_table(home)]
+    return folders.find(home)
 
 
 def from_table(home: Path) -> list[tuple[str, str]]:
@@ -208,14 +228,14 @@ def from_table(home: Path) -> list[tuple[str, str]]:
     return list(found.items())
 
 
-def draw(found: Found, home: Path) -> Splits:
+def draw(found: list[Image], home: Path) -> Splits:
     """CoOp's protocol for datasets without a split: each class's images shuffled and cut 50 : 20 : 30.
 
     Images that lie in folders of splits stay in theirs.
     """
-    by_label: dict[str, list[tuple[str, str | None]]] = {}
-    for path, label, split in found.images:
-        by_label.setdefault(label, []).append((path, split))
+    by_label: dict[str, list[Image]] = {}
+    for image in found:
+        by_label.setdefault(image.label, []).append(image)
     if len(by_label) < 2:
         raise UserError(f"{home} has {len(by_label)} classes of images; a dataset has two or more")
     numbers = all(label.isdecimal() for label in by_label)
@@ -228,10 +248,10 @@ def draw(found: Found, home: Path) -> Splits:
     return parts
 
 
-def cut(label: str, images: list[tuple[str, str | None]], home: Path, rng: np.random.Generator) -> Iterable[list[str]]:
+def cut(label: str, images: list[Image], home: Path, rng: np.random.Generator) -> Iterable[list[str]]:
     """A class's images by split, as their folders say or drawn."""
-    if images[0][1]:
-        return [[path for path, split in images if split == part] for part in Splits._fields]
+    if images[0].split:
+        return [[image.path for image in images if image.split == part] for part in Splits._fields]
     if len(images) < LEAST:
         raise UserError(f"{home}: class {label!r} has {len(images)} images, fewer than {LEAST}, one for each split")
-    return splits.split([path for path, _ in images], rng)
+    return splits.split([image.path for image in images], rng)

@@ -41,7 +41,7 @@ def verify(name: str, root: Path, bar: Bar) -> Verified:
     found = inspect(dataset, expected, bar)
     if name in own.names(root):
         found.problems.extend([*same_words(dataset), *own.left_out(dataset, root / name)])
-        found.remarks.extend([*own.passed_over(root / name), *same_pictures(dataset, root / name)])
+        found.remarks.extend([*own.passed_over(dataset, root / name), *same_pictures(dataset, root / name)])
     found.remarks.extend(dark(dataset))
     return found
 
