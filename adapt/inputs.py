@@ -40,7 +40,7 @@ class Memory:
         """The hash of a file; "missing" where there is none, which whoever reads it will say better."""
         try:
             found = path.stat()
-            key, state = str(path.resolve()), [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
+            key, state = os.path.realpath(path), [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
             old = self.known.get(key)
             if old and old[:-1] == state:
                 self.seen[key] = old

@@ -243,6 +243,7 @@ def test_links_are_followed_and_one_that_leads_back_up_ends(birds, tmp_path):
         put(tmp_path / "archive" / f"linked{number}.jpg")
     (birds / "robin/more").symlink_to(tmp_path / "archive")
     (birds / "robin/loop").symlink_to(birds)
+    (birds / "robin/ring").symlink_to(birds / "robin/ring")
     (birds / "owl").symlink_to(birds / "house_wren")
     dataset = load(birds)
     paths = [item.path for part in (dataset.train, dataset.val, dataset.test) for item in part]

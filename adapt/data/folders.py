@@ -4,6 +4,7 @@ Every folder is a class or is refused by name. A file is taken if Pillow can ope
 are followed.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,11 +38,11 @@ def hidden(name: str) -> bool:
     return name.startswith(".") or name in LEFT_BEHIND
 
 
-def walk(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+def walk(folder: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
     """All that is no folder below a folder, in order, but for what is hidden; a link that leads back up ends there."""
-    above = (*above, folder.resolve())
+    above = (*above, os.path.realpath(folder))  # unlike Path.resolve, it bears links that lead to each other
     for path in sorted(folder.iterdir()):
-        if hidden(path.name) or path.resolve() in above:
+        if hidden(path.name) or os.path.realpath(path) in above:
             continue
         if path.is_dir():
             yield from walk(path, above)
@@ -103,7 +104,7 @@ def of_class(home: Path, folder: Path, split: str | None) -> list[Image]:
 
     Raises: UserError where there are none.
     """
-    files = [path for path in walk(folder, above=(home.resolve(),)) if is_image(path)]
+    files = [path for path in walk(folder, above=(os.path.realpath(home),)) if is_image(path)]
     if not files:
         raise UserError(
             f"{home}: the folder {folder.relative_to(home)} holds no image that Pillow can open, and every folder is a "
