@@ -9,6 +9,7 @@ import json
 import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,10 @@ class Memory:
         return digest
 
     def save(self) -> None:
-        """Keep what was seen this time."""
+        """Keep what was seen this time, where that is possible."""
         if self.seen != self.known:
-            artefacts.write_json(self.path, self.seen)
+            with suppress(OSError):
+                artefacts.write_json(self.path, self.seen)
 
 
 def of_backbone(name: str, pretrained: str, memory: Memory) -> dict[str, str]:

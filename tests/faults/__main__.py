@@ -20,7 +20,7 @@ SMALL = [
     "runtime.checkpoint_seconds=0.1", "runtime.processes=2",
 ]  # fmt: skip
 RESULTS = ("data", "runs", "reports")
-KINDS = ("code", "configure", "sample", "pack", "teacher", "train", "evaluate", "report")
+KINDS = ("code", "configure", "inputs", "sample", "pack", "teacher", "train", "evaluate", "report")
 PER_ROUND = 4  # deaths of one pipeline: more of them would all meet its last stages
 TIMED = ("cost.json", "cost.csv", "cost.md", "cost.tex", "index.html")  # seconds and memory, and what shows them
 

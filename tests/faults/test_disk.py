@@ -18,6 +18,7 @@ ITEM = ["dataset=digits", "method=adapt"]
 STAGES = {  # in their order: arguments, where they write, and what they read of others
     "code": ([], "data", None),
     "configure": ([], "data", None),
+    "inputs": ([], "data", None),
     "sample": (ITEM[:1], "data/fewshot", None),
     "pack": (ITEM[:1], "data/pack", "data/fewshot/digits/test.csv"),
     "teacher": (ITEM[:1], "data/teacher", "data/fewshot/digits/seed_1.csv"),
