@@ -31,10 +31,10 @@ setup:  ## create .venv from requirements.lock; nothing to do if that is done
 	  echo "Installing requirements.lock into .venv (gigabytes, minutes; once)"; \
 	  $$python -m venv .venv && $(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock && \
 	  echo $(LOCK) > $(STAMP); \
-	elif old=$$(sed -n 's/^command = .* -m venv //p' .venv/pyvenv.cfg); [ "$${old##* }" != "$(CURDIR)/.venv" ]; then \
+	elif old=$$(sed -nE 's/^command = .* -m venv (--[a-z-]+ )*//p' .venv/pyvenv.cfg); [ "$$old" != "$(CURDIR)/.venv" ]; then \
 	  echo "This checkout has moved: writing its path into .venv"; \
 	  $(BIN)/python -m venv --without-pip .venv && \
-	  grep -rlI "$${old##* }/bin/python" $(BIN) | xargs -r sed -i "1,2s|$${old##* }/bin/python|$(CURDIR)/.venv/bin/python|"; \
+	  grep -rlI "$$old/bin/python" $(BIN) | xargs -r sed -i "1,2s|$$old/bin/python|$(CURDIR)/.venv/bin/python|"; \
 	fi
 
 lock: setup  ## install requirements.in and pin the outcome in requirements.lock

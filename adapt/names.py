@@ -25,6 +25,11 @@ def tokenize(backbone: "Backbone", classes: Sequence[str], write: Callable[[str]
     limit = tokens.shape[1]
     for label in (tokens.argmax(dim=1) == limit - 1).nonzero().flatten().tolist():  # full: it fits, or it was cut
         if (count := length(backbone, texts[label], limit)) > limit:
+            if (alone := length(backbone, write("a"), limit)) > limit:
+                raise UserError(
+                    f"the words around the class names have {alone} tokens with the shortest name, and {backbone.name} "
+                    f"reads {limit}; use a shorter template or context"
+                )
             raise UserError(
                 f"class {classes[label]!r} has {count} tokens with the words around it, and {backbone.name} reads "
                 f"{limit}; give it a shorter name (classes: in dataset.yaml), or use a shorter template or context"
@@ -41,10 +46,12 @@ def length(backbone: "Backbone", text: str, least: int) -> int:
 
 
 def twins(tokenize: Callable[[list[str]], Tensor], classes: Sequence[str]) -> list[list[int]]:
-    """The labels of classes whose names are the same tokens, group by group."""
+    """The labels of classes whose names are the same tokens, group by group; not of those that are cut: see `tokenize`."""
     groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    for label, row in enumerate(tokenize(list(classes)).tolist()):
-        groups[tuple(row)].append(label)
+    tokens = tokenize(list(classes))
+    for label, row in enumerate(tokens.tolist()):
+        if int(tokens[label].argmax()) < len(row) - 1:
+            groups[tuple(row)].append(label)
     return [labels for labels in groups.values() if len(labels) > 1]
 
 

@@ -54,7 +54,9 @@ Templates = Annotated[list[Template], Field(min_length=1)]
 
 
 def without_braces(words: str) -> str:
-    """Refuse a template where words are meant, after which the class name comes anyway."""
+    """Refuse a template where words are meant, after which the class name comes anyway, and no words at all."""
+    if not words.strip():
+        raise ValueError("there are no words; null stands for none where that is possible")
     if "{" in words or "}" in words:
         raise ValueError(f"words stand before the class name and have no braces, got {words!r}")
     return words

@@ -2,10 +2,9 @@
 
 from adapt import fewshot, stage
 from adapt.data import catalogue
+from adapt.data.folders import some
 from adapt.data.sampling import sample
 from adapt.params import Data
-
-NAMED = 5  # classes
 
 
 def main(dataset: str, shots: int, seeds: list[int], data: Data) -> None:
@@ -20,10 +19,12 @@ def main(dataset: str, shots: int, seeds: list[int], data: Data) -> None:
             f"sample {dataset}: has no val split: val images are drawn from the training images that are not among the "
             "shots"
         )
+    taught = {item.label for item in subsets[seeds[0]].val}
+    if lacking := [repr(name) for label, name in enumerate(found.classes) if label not in taught]:
+        stage.say(f"sample {dataset}: no val images of {some(lacking)}: what is chosen on val is chosen without them")
     if reused := subsets[seeds[0]].reused:
-        more = f" and {len(reused) - NAMED} more classes" if len(reused) > NAMED else ""
         stage.say(
-            f"sample {dataset}: no training images but the shots in {', '.join(map(repr, reused[:NAMED]))}{more}: the "
+            f"sample {dataset}: no training images but the shots in {some([repr(name) for name in reused])}: the "
             "shots are the val images too, so that whatever is chosen on them is chosen on training images"
         )
     for name, images in subsets[seeds[0]].short:

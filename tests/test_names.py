@@ -72,3 +72,12 @@ def test_the_catalogue_lists_imagenets_twins(backbone):
     known = list(readers.imagenet_names().values())
     found = {known[labels[0]] for labels in names.twins(backbone.tokenize, known)}
     assert found == set(catalogue.entries()["imagenet"].twins)
+
+
+def test_words_that_alone_are_too_long_are_not_blamed_on_the_class(task):
+    with pytest.raises(UserError, match="the words around the class names have 9. tokens with the shortest name"):
+        task.words(LONG.replace("long", "{}"))
+
+
+def test_names_that_are_cut_are_not_called_the_same(backbone):
+    assert names.twins(backbone.tokenize, [f"{LONG} x", f"{LONG} y"]) == []

@@ -1,15 +1,25 @@
 """Your own datasets: a folder or a table, a template, and a split drawn once."""
 
+import io
 import json
+import os
 import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from adapt.data import catalogue
 from adapt.errors import UserError
-from tests.miniature import put
+from tests.miniature import jpeg, put
+
+
+def png(size: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.effect_noise((size, size), 50).save(buffer, "png")
+    return buffer.getvalue()
+
 
 TEMPLATE = "template: a photo of a {}, a type of bird.\n"
 
@@ -404,3 +414,114 @@ def test_template_with_other_braces_is_refused_in_params_too():
     for text in ("a {kind} photo of a {}.", "a {0} photo of a {}.", "{} {", "a photo", "{{}}"):
         with pytest.raises(ValidationError):
             TypeAdapter(Template).validate_python(text)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("seg_train", "seg_test"),
+        ("asl_alphabet_train", "asl_alphabet_test"),
+        ("x-train", "x-test"),
+        ("train_dataset", "test_dataset"),
+    ],
+)
+def test_folders_whose_names_hold_a_split_are_splits(names, tmp_path):
+    assert load(in_splits(tmp_path / "my_birds", names)).classes == ("robin", "wren")
+
+
+@pytest.mark.parametrize(
+    "names", [("seg_train", "seg_test", "seg_pred"), ("train", "eval"), ("train", "evaluation", "val")]
+)
+def test_folders_whose_names_hold_splits_and_more_are_refused(names, tmp_path):
+    with pytest.raises(UserError, match="are taken for splits"):
+        load(in_splits(tmp_path / "my_birds", names))
+
+
+def test_classes_that_sound_like_splits_are_classes(birds):
+    for name in ("freight train", "crash test"):
+        for number in range(3):
+            put(birds / name / f"{number}.jpg")
+    assert load(birds).classes == ("crash test", "freight train", "house wren", "robin")
+
+
+def test_splits_below_the_classes_are_refused(birds):
+    for name in ("train", "test"):
+        put(birds / "robin" / name / "0.jpg")
+    with pytest.raises(
+        UserError, match="the class folder robin holds folders of splits, test and train; put the splits abo"
+    ):
+        load(birds)
+
+
+def test_table_that_changed_after_the_split_was_drawn_has_to_agree(birds):
+    rows = [(str(path.relative_to(birds)), path.parent.name) for path in sorted(birds.rglob("*.jpg"))]
+    swap = {"robin": "house_wren", "house_wren": "robin"}
+    for changed, told in (
+        ([(path, swap[label]) for path, label in rows], "in the table and '"),
+        (rows[:-1], "robin/3.jpg is not there in the table"),
+    ):
+        table(birds, "path,label\n" + "\n".join(",".join(row) for row in rows))
+        assert load(birds).classes == ("house wren", "robin")
+        table(birds, "path,label\n" + "\n".join(",".join(row) for row in changed))
+        with pytest.raises(UserError, match=rf"images.csv and split.json disagree: .*{told}"):
+            load(birds)
+
+
+def test_table_of_a_spreadsheet_is_read(birds):
+    """Quotes after blanks, and an empty row at the end."""
+    rows = [f'"{path.relative_to(birds)}", "{path.parent.name}"' for path in sorted(birds.rglob("*.jpg"))]
+    table(birds, "path, label\n" + "\n".join(rows) + "\n,\n")
+    assert load(birds).classes == ("house wren", "robin")
+
+
+def test_lines_of_a_table_are_counted_as_an_editor_does(birds):
+    table(birds, "path,label\n\n\nrobin/0.jpg,robin\nrobin/99.jpg,robin\n")
+    with pytest.raises(UserError, match="images.csv, line 5: there is no image"):
+        load(birds)
+
+
+@pytest.mark.parametrize("header", ["path,label,label", "path,Label,label", "path,name"])
+def test_table_with_other_columns_than_one_of_each_is_refused(header, birds):
+    table(birds, f"{header}\nrobin/0.jpg,a,b\n")
+    with pytest.raises(UserError, match="images.csv: the columns are path and label, got"):
+        load(birds)
+
+
+@pytest.mark.parametrize("given", ["{robin: ''}", "{robin: ' '}", "{robin: _}"])
+def test_class_without_a_name_is_refused(given, birds):
+    (birds / "dataset.yaml").write_text(TEMPLATE + f"classes: {given}\n", encoding="utf-8")
+    with pytest.raises(UserError, match="classes: class 'robin' needs a name: it has no letter"):
+        load(birds)
+
+
+def test_pipe_in_a_folder_is_passed_over(birds):
+    os.mkfifo(birds / "robin/pipe")
+    assert catalogue.remarks(load(birds), birds.parent)[0].endswith(": 1 files: robin/pipe")
+
+
+def test_name_of_another_encoding_is_refused(birds):
+    (Path(os.fsdecode(bytes(birds / "robin") + b"/caf\xe9.jpg"))).write_bytes(jpeg(9))
+    with pytest.raises(UserError, match="is not of UTF-8 characters; rename it"):
+        load(birds)
+    assert not (birds / "split.json").exists()
+
+
+def test_broken_image_without_an_ending_is_an_image(birds):
+    put(birds / "robin/photo", png(64)[:200])
+    dataset = load(birds)
+    assert not catalogue.remarks(dataset, birds.parent)
+    with pytest.raises(UserError, match="image robin/photo of dataset my_birds cannot be read"):
+        dataset.image("robin/photo")
+
+
+@pytest.mark.parametrize("text", ["{2020-13-45: x}", "[1, 2]", "{true: x}"])
+def test_classes_of_other_types_are_refused_in_a_sentence(text, birds):
+    (birds / "dataset.yaml").write_text(TEMPLATE + f"classes: {text}\n", encoding="utf-8")
+    with pytest.raises(UserError, match="dataset.yaml"):
+        load(birds)
+
+
+def test_split_under_other_spellings_of_its_paths_is_the_same(birds):
+    rows = {part: [[f"./{path}", label, name] for path, label, name in found] for part, found in ROWS.items()}
+    (birds / "split.json").write_text(json.dumps(rows), encoding="utf-8")
+    assert catalogue.remarks(load(birds), birds.parent)[0].startswith("10 images, the first house_wren/2.jpg")

@@ -111,7 +111,7 @@ def test_equal_pictures_in_different_splits_are_named(signs):
     put(signs / dataset.test[0].path, (signs / dataset.train[0].path).read_bytes())
     (told,) = verify("signs", signs.parent, BAR).remarks
     assert told.startswith(
-        "1 pictures stand in more than one split, so that accuracy is too high, the first in train ("
+        "1 pictures stand in more than one split or class, so that accuracy is not to be trusted, the first in train ("
     )
     assert dataset.test[0].path in told and dataset.train[0].path in told
 
@@ -126,3 +126,17 @@ def test_16_bit_images_of_a_cameras_12_bits_are_named(signs):
 def test_what_is_passed_over_is_remarked(signs):
     put(signs / "go/clip.mov", b"moov")
     assert verify("signs", signs.parent, BAR).remarks == ["passed over, as no images of a class: 1 files: go/clip.mov"]
+
+
+def test_equal_pictures_of_two_classes_are_named(signs):
+    dataset = catalogue.load("signs", signs.parent)
+    first, other = (next(item for item in dataset.train if item.label == label) for label in (0, 1))
+    put(signs / other.path, (signs / first.path).read_bytes())
+    (told,) = verify("signs", signs.parent, BAR).remarks
+    assert first.path in told and other.path in told
+
+
+def test_name_too_long_for_clip_is_named(signs):
+    put(signs / "dataset.yaml", f"template: a {{}}.\nclasses: {{go: {'go ' * 80}}}\n".encode())
+    (problem,) = verify("signs", signs.parent, BAR).problems
+    assert "has 84 tokens with the words around it, and CLIP reads 77" in problem

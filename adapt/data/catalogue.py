@@ -78,6 +78,8 @@ def load(name: str, home: Path | None = None) -> Dataset:
 
 def unknown(name: str, home: Path | None = None, also: Iterable[str] = ()) -> str:
     """Why a name is not among `names(home)` and `also`: what a folder of that name lacks, else the nearest name."""
+    if home and not home.is_dir():
+        return f"unknown dataset {name!r}, and {home} is no folder; {nearest(name, [*names(home), *also])}"
     home = home or root()
     if name in shifts():
         return f"nothing can be tuned on {name}: it has test images only"

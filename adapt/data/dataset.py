@@ -1,5 +1,6 @@
 """What every dataset looks like to the rest of the library, whether it comes from a folder or from a package."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -69,6 +70,8 @@ def inside(path: str, source: Path) -> str:
 
     Raises: UserError that names `source`, the file that the path stands in.
     """
+    if any(len(part.encode(errors="replace")) > 255 for part in PurePosixPath(path).parts):
+        raise UserError(f"{source}: the path {path[:60]!r}… has a part that is longer than any file's name; correct it")
     if not path or "\0" in path or PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
         raise UserError(f"{source}: the path {path!r} leads out of the dataset's folder; correct or remove it")
     return path
@@ -76,7 +79,9 @@ def inside(path: str, source: Path) -> str:
 
 def open_inside(home: Path, path: str) -> Image.Image:
     """The image of a path below a folder, not decoded yet; Pillow refuses more than 179 million pixels."""
-    return Image.open(home / inside(path, home))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # raised from half as many on
+        return Image.open(home / inside(path, home))
 
 
 def centre(image: Image.Image, size: int) -> NDArray[np.uint8]:

@@ -31,6 +31,10 @@ TABLE = "images.csv"
 SPLIT = "split.json"
 NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_-]*")  # what DVC takes as part of a stage's name
 SEED = 0
+EXPECTED = {
+    "template": "a text with one {} for the class name",
+    "classes": "names by label or a list of names, all of them texts (put others in quotes)",
+}
 LEAST = 3  # images of a class: one for each split
 
 
@@ -43,7 +47,9 @@ class Description(Strict):
 
 def names(root: Path) -> list[str]:
     """The datasets under a root."""
-    return sorted(path.parent.name for path in root.glob(f"*/{FILE}") if NAME.fullmatch(path.parent.name))
+    return sorted(
+        path.parent.name for path in root.glob(f"*/{FILE}") if path.is_file() and NAME.fullmatch(path.parent.name)
+    )
 
 
 def lacks(home: Path) -> list[str]:
@@ -72,6 +78,7 @@ def load(name: str, root: Path) -> Dataset:
     found = splits.parse(path.read_bytes(), path)
     labels = splits.class_names(found, path)
     make_sense(found, labels, path)
+    agree(found, home)
     return dataset(name, described.template, called(labels, described, home), found, home, labels=tuple(labels))
 
 
@@ -80,6 +87,8 @@ def make_sense(found: Splits, labels: list[str], path: Path) -> None:
 
     No val images are legal: see `sampling`.
     """
+    if twice := [label for label, count in Counter(labels).items() if count > 1]:
+        raise UserError(f"{path}: the label {twice[0]!r} stands for several numbers; give each class one of its own")
     if len(labels) < 2:
         raise UserError(f"{path}: there are images of {len(labels)} classes; a dataset has two or more")
     for part in ("train", "test"):
@@ -90,9 +99,28 @@ def make_sense(found: Splits, labels: list[str], path: Path) -> None:
         raise UserError(
             f"{path}: no training images of {some([repr(label) for label in untaught])}; every class has some"
         )
-    counts = Counter(str(PurePosixPath(item.path)) for part in found for item in part)  # ./a.jpg is a.jpg
+    counts = Counter(plain(item.path) for part in found for item in part)
     if twice := [name for name, count in counts.items() if count > 1]:
         raise UserError(f"{path}: {some(twice)}: an image stands once, in one split; take out the other places")
+
+
+def agree(found: Splits, home: Path) -> None:
+    """Refuse a split that says otherwise than the table which it was drawn from: raises UserError."""
+    if not (home / TABLE).is_file():
+        return
+    told = dict(from_table(home))
+    for item in (item for part in found for item in part):
+        if told.get(plain(item.path)) not in (item.name, str(item.label)):
+            here = repr(told[plain(item.path)]) if plain(item.path) in told else "not there"
+            raise UserError(
+                f"{home / TABLE} and {SPLIT} disagree: {item.path} is {here} in the table and {item.name!r} in the split; "
+                f"delete {SPLIT} to draw it anew from the table, or the table if the split is right"
+            )
+
+
+def plain(path: str) -> str:
+    """A path in its one spelling: ./a.jpg is a.jpg."""
+    return str(PurePosixPath(path))
 
 
 class Unused(NamedTuple):
@@ -104,12 +132,9 @@ class Unused(NamedTuple):
 
 def unused(found: Dataset, home: Path) -> Unused:
     """What lies in the folder and is not in the dataset. The split stands, so nothing is refused."""
-    listed = {item.path for part in (found.train, found.val, found.test) for item in part}
+    listed = {plain(item.path) for part in (found.train, found.val, found.test) for item in part}
     names = [name for name in listing(home) if name not in listed | {FILE, TABLE, SPLIT}]
-    try:
-        tabled = {path for path, _ in from_table(home)} if (home / TABLE).is_file() else None
-    except UserError:
-        tabled = set()
+    tabled = {path for path, _ in from_table(home)} if (home / TABLE).is_file() else None
     wanted = [name for name in names if ("/" in name if tabled is None else name in tabled) and is_image(home / name)]
     return Unused(wanted, [name for name in names if name not in set(wanted)])
 
@@ -125,7 +150,7 @@ def left_out(found: Dataset, home: Path) -> list[str]:
     images = unused(found, home).images
     if not images:
         return []
-    listed = {item.path.partition("/")[0] for part in (found.train, found.val, found.test) for item in part}
+    listed = {plain(item.path).partition("/")[0] for part in (found.train, found.val, found.test) for item in part}
     new = sorted({path.partition("/")[0] for path in images} - listed)
     folders_too = f" (and the whole of {some(new)})" if new else ""
     return [
@@ -158,9 +183,9 @@ def describe(home: Path) -> Description:
         key = ".".join(map(str, problem["loc"][:1]))
         if problem["type"] == "extra_forbidden":
             raise UserError(f"{path}: {key}: unknown key; {nearest(key, Description.model_fields)}") from None
-        expected = "a text with one {} for the class name" if key == "template" else problem["msg"]
+        expected = EXPECTED.get(key, problem["msg"])
         raise UserError(f"{path}: {key}: {expected}; got {problem['input']!r}") from None
-    except (YAMLError, UnicodeDecodeError, TypeError) as error:
+    except (YAMLError, ValueError, TypeError) as error:
         raise UserError(f"{path} is not a YAML mapping with a template: {' '.join(str(error).split())}") from None
 
 
@@ -170,7 +195,10 @@ def called(labels: list[str], described: Description, home: Path) -> list[str]:
     nameless = next((label for label in labels if label.isdecimal() and label not in given), None)
     if nameless is not None:
         raise UserError(f"{home / FILE}: classes: class {nameless} needs a name, since a number says nothing to CLIP")
-    return [given.get(label, label) for label in labels]
+    names = [given.get(label, label) for label in labels]
+    if blank := next((label for label, name in zip(labels, names, strict=True) if not name.strip("_ ")), None):
+        raise UserError(f"{home / FILE}: classes: class {blank!r} needs a name: it has no letter")
+    return names
 
 
 def names_given(labels: list[str], described: Description, home: Path) -> dict[str, str]:
@@ -207,17 +235,19 @@ def from_table(home: Path) -> list[tuple[str, str]]:
     source = home / TABLE
     try:
         with source.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, strict=True)
-            reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or []]
-            rows, columns = list(reader), reader.fieldnames
+            reader = csv.DictReader(file, strict=True, skipinitialspace=True)
+            columns = reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or []]
+            rows = [(reader.line_num, row) for row in reader]
     except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{source} is not a readable CSV file: {error}") from None
-    if not {"path", "label"} <= set(columns):
+    if not columns.count("path") == columns.count("label") == 1:
         raise UserError(f"{source}: the columns are path and label, got {', '.join(columns) or 'none'}")
     found: dict[str, str] = {}
-    for line, row in enumerate(rows, start=2):
+    for line, row in rows:
         path, label = ((row[column] or "").strip() for column in ("path", "label"))
-        path = str(PurePosixPath(inside(path, source)))  # ./a.jpg is a.jpg
+        if not path and not label:  # as spreadsheets leave them at the end
+            continue
+        path = plain(inside(path, source))
         if path in found:
             raise UserError(f"{source}, line {line}: {path} stands twice; an image has one label")
         if not label:

@@ -5,7 +5,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -47,20 +48,20 @@ def verify(name: str, root: Path, bar: Bar) -> Verified:
 
 
 def same_pictures(dataset: Dataset, home: Path) -> list[str]:
-    """A sentence on the pictures that stand in several splits under different names, by their bytes."""
-    places: dict[bytes, dict[str, str]] = defaultdict(dict)
+    """A sentence on the pictures that stand in several splits or classes under different names, by their bytes."""
+    places: dict[bytes, list[tuple[str, Item]]] = defaultdict(list)
     for part in Splits._fields:
         for item in getattr(dataset, part):
             path = home / item.path
             if path.is_file():
-                places[hashlib.sha256(path.read_bytes()).digest()].setdefault(part, item.path)
-    several = [parts for parts in places.values() if len(parts) > 1]
+                places[hashlib.sha256(path.read_bytes()).digest()].append((part, item))
+    several = [found for found in places.values() if len({(part, item.label) for part, item in found}) > 1]
     if not several:
         return []
-    first = " and ".join(f"{part} ({path})" for part, path in several[0].items())
+    first = " and ".join(f"{part} ({item.path})" for part, item in several[0])
     return [
-        f"{len(several)} pictures stand in more than one split, so that accuracy is too high, the first in {first}; "
-        "take all but one of each out"
+        f"{len(several)} pictures stand in more than one split or class, so that accuracy is not to be trusted, the first "
+        f"in {first}; take all but one of each out"
     ]
 
 
@@ -83,15 +84,18 @@ def dark(dataset: Dataset) -> list[str]:
 
 
 def same_words(dataset: Dataset) -> list[str]:
-    """Which classes are one to CLIP, whose tokenizer takes a second to import."""
+    """Which classes are one to CLIP or too long for it; its tokenizer takes a second to import."""
     import open_clip
 
     from adapt import names
 
+    clip: Any = SimpleNamespace(name="CLIP", tokenize=open_clip.tokenize, tokenizer=open_clip.tokenize)
     try:
-        return names.check(open_clip.tokenize, dataset)
+        names.check(clip.tokenize, dataset)
+        names.tokenize(clip, dataset.classes, dataset.template.format)
     except UserError as error:
         return [str(error)]
+    return []
 
 
 def inspect(dataset: Dataset, expected: dict[str, int], bar: Bar) -> Verified:
