@@ -46,7 +46,7 @@ def length(backbone: "Backbone", text: str, least: int) -> int:
 
 
 def twins(tokenize: Callable[[list[str]], Tensor], classes: Sequence[str]) -> list[list[int]]:
-    """The labels of classes whose names are the same tokens, group by group; not of those that are cut: see `tokenize`."""
+    """The labels of classes whose names are the same tokens, by group; names that would be cut are `tokenize`'s."""
     groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
     tokens = tokenize(list(classes))
     for label, row in enumerate(tokens.tolist()):

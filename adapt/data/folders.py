@@ -136,8 +136,8 @@ def of_class(home: Path, folder: Path, split: str | None) -> list[Image]:
     within = sorted({split for path in visible(folder) if path.is_dir() and (split := split_of(path.name))})
     if len(within) > 1:
         raise UserError(
-            f"{home}: the class folder {folder.relative_to(home)} holds folders of splits, {' and '.join(within)}; put the "
-            "splits above the classes, as in train/robin, or write split.json"
+            f"{home}: the class folder {folder.relative_to(home)} holds folders of splits, {' and '.join(within)}; "
+            "put the splits above the classes, as in train/robin, or write split.json"
         )
     files = [path for path in walk(folder, above=(os.path.realpath(home),)) if is_image(path)]
     if strange := next((path for path in files if not is_utf8(str(path.relative_to(home)))), None):

@@ -113,8 +113,8 @@ def agree(found: Splits, home: Path) -> None:
         if told.get(plain(item.path)) not in (item.name, str(item.label)):
             here = repr(told[plain(item.path)]) if plain(item.path) in told else "not there"
             raise UserError(
-                f"{home / TABLE} and {SPLIT} disagree: {item.path} is {here} in the table and {item.name!r} in the split; "
-                f"delete {SPLIT} to draw it anew from the table, or the table if the split is right"
+                f"{home / TABLE} and {SPLIT} disagree: {item.path} is {here} in the table and {item.name!r} in the "
+                f"split; delete {SPLIT} to draw it anew from the table, or the table if the split is right"
             )
 
 

@@ -60,8 +60,8 @@ def same_pictures(dataset: Dataset, home: Path) -> list[str]:
         return []
     first = " and ".join(f"{part} ({item.path})" for part, item in several[0])
     return [
-        f"{len(several)} pictures stand in more than one split or class, so that accuracy is not to be trusted, the first "
-        f"in {first}; take all but one of each out"
+        f"{len(several)} pictures stand in more than one split or class, so that accuracy is not to be trusted, the "
+        f"first in {first}; take all but one of each out"
     ]
 
 
