@@ -78,7 +78,7 @@ def lines(
 ) -> None:  # fmt: skip
     """A line per name in the column `by`, with a band from `low` to `high`; that of `ours` is the thickest.
 
-    Where the table has a column `missed`, the markers of such points are hollow.
+    Where the table has a column `missed`, such points bear the mark MISSED.
     """
     for at, name in enumerate(names):
         part = table[table[by] == name].dropna(subset=[y])
@@ -88,9 +88,10 @@ def lines(
             axes.plot(part[x], part[y], **look, ms=5 if few else 0, label=name,
                       drawstyle=f"steps-{steps}" if steps else "default", zorder=3 if front else 2,
                       markevery=max(1, len(part) // 8))  # fmt: skip
-            if "missed" in part and (hollow := part[part["missed"]]).size:
-                axes.plot(hollow[x], hollow[y], ls="", marker=look["marker"], ms=5, mfc="white", mec=look["color"],
-                          zorder=4)  # fmt: skip
+            for point in part[part["missed"]].itertuples() if "missed" in part else ():
+                place = getattr(point, x), getattr(point, y)
+                axes.annotate(style.MISSED, place, (6, -10), textcoords="offset points", fontsize=11,
+                              fontweight="bold", color=look["color"])  # fmt: skip
             axes.fill_between(part[x], part["low"], part["high"], color=look["color"], alpha=0.12, lw=0, step=steps)
     axes.grid()
 

@@ -9,11 +9,11 @@ import pandas as pd
 
 from adapt import artefacts, study
 from adapt.report.runs import Runs, missed_budgets
+from adapt.report.style import MISSED
 from adapt.report.table import Cell, Table, percent
 from adapt.report.tables import AVERAGE, OURS, with_average
 
 CURVE = ["method", "series", "x", "accuracy", "std", "low", "high", "tokens", "step_ms", "missed"]
-MISSED = "†"  # marks a point whose runs ended with other than the tokens asked for
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 # Bars carry names, so colour only sets off what is ours (darkest in greyscale too), the floor and the rest.
 STRONG, WEAK, FLOOR = "#0072b2", "#a9cfe8", "#bdbdbd"
 BEHIND = "#d55e00"
+MISSED = "†"  # marks a point whose runs ended with other than the tokens asked for
 OURS: Any = {"color": "#000000", "linestyle": "-", "linewidth": 2.8}  # the line of ours, wherever it stands in params
 SETTINGS: Any = {
     "font.size": 10,
