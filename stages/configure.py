@@ -21,15 +21,15 @@ def main(
     waiting = {method for method in knobs if settings.fits(method, backbone.name)}
     for method in sorted({*methods, *waiting}):  # also those that wait to be asked for
         settings.settle(method, datasets[0], shots, backbone.name, knobs, sections)
-    cautions = {}
+    cautions: dict[tuple[str, str], list[str]] = {}
     with artefacts.folder(settings.ROOT) as root:
         for dataset in datasets:
             (root / dataset).mkdir()
             for method in methods:
                 settled = settings.settle(method, dataset, shots, backbone.name, knobs, sections)
                 artefacts.write_json(root / dataset / f"{method}.json", settled.model_dump())
-                caution = settings.caution(method, backbone.name, settled)
-                cautions.setdefault((method, caution), []).append(dataset) if caution else None
+                if caution := settings.caution(method, backbone.name, settled):
+                    cautions.setdefault((method, caution), []).append(dataset)
     for (method, caution), found in cautions.items():
         stage.say(f"configure: {method} on {', '.join(found)}: {caution}")
     settings.CHECKED.write_text("params.yaml has been checked: see data/settings\n", encoding="utf-8")

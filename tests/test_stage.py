@@ -1,6 +1,7 @@
 """How a stage is called: what its main gets, and how mistakes reach the user."""
 
 import errno
+import json
 import os
 import shutil
 import subprocess
@@ -115,6 +116,19 @@ def test_dataset_under_the_params_own_root_is_known_to_stages(copy, monkeypatch)
     assert done.returncode == 0 and "sample birds: 16 shots of 2 classes, seeds [1, 2, 3], 2 test images" in done.stdout
     done = run_in(copy, "stages.sample", "dataset=bird")
     assert "error: dataset=bird: unknown dataset 'bird'; did you mean 'birds'?" in done.stderr
+
+
+def test_val_split_that_lacks_a_class_is_told_of(copy):
+    rows = {part: [] for part in ("train", "val", "test")}
+    for label, name in enumerate(("robin", "wren")):
+        for number, part in enumerate(("train", "train", "test", "val")):
+            put(copy / "datasets/birds" / name / f"{number}.jpg")
+            rows[part] += [[f"{name}/{number}.jpg", label, name]] if (part, name) != ("val", "wren") else []
+    put(copy / "datasets/birds/dataset.yaml", b"template: a {}.\n")
+    put(copy / "datasets/birds/split.json", json.dumps(rows).encode())
+    assert run_in(copy, "stages.compose", "datasets=[birds]", "shots=1").returncode == 0
+    said = run_in(copy, "stages.sample", "dataset=birds").stdout
+    assert "sample birds: no val images of 'wren': what is chosen on val is chosen without them" in said
 
 
 def test_invalid_composition_leaves_params_as_they_were(copy):
