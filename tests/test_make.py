@@ -11,8 +11,10 @@ from tests.project import ROOT
 
 
 def make(folder: Path, *targets: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """`make` as a user calls it, though `make test` may be what runs this."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     return subprocess.run(
-        ["make", *targets], cwd=folder, capture_output=True, encoding="utf-8", env={**os.environ, **variables}
+        ["make", *targets], cwd=folder, capture_output=True, encoding="utf-8", env={**own, **variables}
     )
 
 
