@@ -3,7 +3,6 @@
 import errno
 import gc
 import inspect
-import io
 import os
 import signal
 import sys
@@ -53,8 +52,6 @@ def call(main: Callable[..., None], arguments: list[str]) -> None:
 def guard(work: Callable[[], None]) -> None:
     """Do some work. Exit status 1 and one message for what the user can mend, 128 + n after signal n."""
     interrupts.install()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may not have every character
     try:
         work()
     except UserError as error:
@@ -110,5 +107,6 @@ def say_kept(title: str, stores: "Iterable[Unfinished]") -> None:
 
 
 def say(message: str) -> None:
-    """A progress line."""
-    print(message, flush=True)  # noqa: T201
+    """A progress line; what the terminal's encoding lacks stands there by its number."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(message.encode(encoding, "backslashreplace").decode(encoding), flush=True)  # noqa: T201
