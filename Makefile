@@ -22,7 +22,7 @@ help:  ## show this list
 
 setup:  ## create .venv from requirements.lock; nothing to do if that is done
 	@command -v git >/dev/null || { echo "git is needed, for DVC too: install it and run make again." >&2; exit 1; }
-	@git rev-parse --git-dir >/dev/null 2>&1 || { echo "This folder is no git repository (unpacked from a ZIP?), and DVC needs one:" \
+	@[ -e .git ] || git rev-parse --git-dir >/dev/null 2>&1 || { echo "This folder is no git repository (unpacked from a ZIP?), and DVC needs one:" \
 	  "run 'git init && git add . && git commit -m start', or clone it, then run make again." >&2; exit 1; }
 	@if [ "$$(cat $(STAMP) 2>/dev/null)" != "$(LOCK)" ]; then \
 	  python=$$(for p in python3.11 python3; do \

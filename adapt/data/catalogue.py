@@ -54,7 +54,8 @@ def remarks(dataset: Dataset, home: Path | None = None) -> list[str]:
     home = home or root()
     if dataset.name not in own.names(home):
         return []
-    return [*own.passed_over(dataset, home / dataset.name), *own.left_out(dataset, home / dataset.name)]
+    rest = own.unused(dataset, home / dataset.name)
+    return [*own.passed_over(rest, home / dataset.name), *own.left_out(rest, dataset, home / dataset.name)]
 
 
 def load(name: str, home: Path | None = None) -> Dataset:

@@ -152,7 +152,7 @@ def of_class(home: Path, folder: Path, split: str | None) -> list[Image]:
 
 def is_utf8(name: str) -> bool:
     """Whether a file's name can be written down: those of other encodings, out of old archives, cannot."""
-    return name.isprintable() or name.encode(errors="replace").decode() == name
+    return name.encode(errors="replace").decode() == name
 
 
 def some(names: list[str]) -> str:

@@ -139,15 +139,15 @@ def unused(found: Dataset, home: Path) -> Unused:
     return Unused(wanted, [name for name in names if name not in set(wanted)])
 
 
-def passed_over(found: Dataset, home: Path) -> list[str]:
+def passed_over(rest: Unused, home: Path) -> list[str]:
     """A sentence on what lies in the folder and is no image of a class."""
-    others, why = unused(found, home).others, f"not in {TABLE}" if (home / TABLE).is_file() else "no images of a class"
+    others, why = rest.others, f"not in {TABLE}" if (home / TABLE).is_file() else "no images of a class"
     return [f"passed over, as {why}: {len(others)} files: {some(others)}"] if others else []
 
 
-def left_out(found: Dataset, home: Path) -> list[str]:
+def left_out(rest: Unused, found: Dataset, home: Path) -> list[str]:
     """A sentence on the images that are not in the split."""
-    images = unused(found, home).images
+    images = rest.images
     if not images:
         return []
     listed = {plain(item.path).partition("/")[0] for part in (found.train, found.val, found.test) for item in part}

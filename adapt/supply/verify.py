@@ -41,8 +41,9 @@ def verify(name: str, root: Path, bar: Bar) -> Verified:
         expected = {part: len(getattr(dataset, part)) for part in Splits._fields}
     found = inspect(dataset, expected, bar)
     if name in own.names(root):
-        found.problems.extend([*same_words(dataset), *own.left_out(dataset, root / name)])
-        found.remarks.extend([*own.passed_over(dataset, root / name), *same_pictures(dataset, root / name)])
+        rest = own.unused(dataset, root / name)
+        found.problems.extend([*same_words(dataset), *own.left_out(rest, dataset, root / name)])
+        found.remarks.extend([*own.passed_over(rest, root / name), *same_pictures(dataset, root / name)])
     found.remarks.extend(dark(dataset))
     return found
 
