@@ -42,6 +42,14 @@ def test_installed_font_draws_what_the_default_lacks(with_font, tmp_path):
     assert figure.axes[0].title.get_fontfamily() == [fonts.DEFAULT, with_font] and not fonts.lost(figure)
 
 
+def test_names_at_the_ticks_are_drawn_by_it_too(with_font, tmp_path):
+    with style.sheet(Made(), "title", 4, 3) as figure:
+        figure.subplots().set_yticks([0, 1], [CJK, "cat"])
+    figure.savefig(tmp_path / "x.png")
+    (label,) = (label for label in figure.axes[0].get_yticklabels() if label.get_text() == CJK)
+    assert label.get_fontfamily() == [fonts.DEFAULT, with_font]
+
+
 def test_characters_that_no_font_has_are_known_and_no_warning_is_raised(monkeypatch):
     bare = [font for font in font_manager.fontManager.ttflist if font.name == fonts.DEFAULT]
     monkeypatch.setattr(font_manager.fontManager, "ttflist", bare)

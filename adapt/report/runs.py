@@ -84,8 +84,8 @@ class Runs:
             found.append(f"{len(self.missing)} of {self.asked} runs are missing: what needs them is empty")
         if self.at_chance:
             found.append(f"no better than guessing, so that nothing was learned: {'; '.join(self.at_chance)}")
-        if missed := missed_budgets(self.results, "dataset"):
-            found.append(f"ended with other than the tokens asked for: {'; '.join(missed)}")
+        if others := missed_budgets(self.results, "dataset"):
+            found.append(f"ended with other than the tokens asked for: {'; '.join(others)}")
         return found
 
     @property
@@ -100,12 +100,16 @@ class Runs:
         return [method for method in self.methods if (self.trace["method"] == method).any()]
 
 
+def missed(table: pd.DataFrame) -> pd.Series:
+    """Whether each run ended with other than the tokens asked for; not where none were."""
+    return table["budget"].notna() & (table["tokens"] != table["budget"])
+
+
 def missed_budgets(table: pd.DataFrame, by: str) -> list[str]:
     """The methods that ended with other than the tokens asked for, a phrase per method and value of the column `by`."""
-    missed = table[table["budget"].notna() & (table["tokens"] != table["budget"])]
     return [
         f"{method}, {by} {value}: {_span(part['tokens'])} tokens for {_span(part['budget'])}"
-        for (method, value), part in missed.groupby(["method", by], sort=False)  # pyright: ignore
+        for (method, value), part in table[missed(table)].groupby(["method", by], sort=False)  # pyright: ignore
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from adapt import artefacts, study
-from adapt.report.runs import Runs, missed_budgets
+from adapt.report.runs import Runs, missed, missed_budgets
 from adapt.report.style import MISSED
 from adapt.report.table import Cell, Table, percent
 from adapt.report.tables import AVERAGE, OURS, with_average
@@ -84,8 +84,8 @@ def read(runs: Runs, folder: Path = study.FOLDER) -> tuple[dict[str, Gathered], 
         open_ = sum(entry["state"] != "finished" for entry in record["experiments"])
         warnings = [*runs.cautions]
         warnings += [f"{open_} of {len(record['experiments'])} experiments are missing"] if open_ else []
-        missed = missed_budgets(rows, next(iter(declared.grid)))
-        warnings += [f"{MISSED} ended with other than the tokens asked for: {'; '.join(missed)}"] if missed else []
+        others = missed_budgets(rows, next(iter(declared.grid)))
+        warnings += [f"{MISSED} ended with other than the tokens asked for: {'; '.join(others)}"] if others else []
         found[name] = Gathered(name, declared, rows, record, warnings)
     return found, absent
 
@@ -119,8 +119,7 @@ def curve(gathered: Gathered) -> pd.DataFrame:
         mean, std = seeds.mean(skipna=False), seeds.std(skipna=False)
         spread = 0 if len(seeds) == 1 else std
         means = {name: part[name].mean(skipna=False) for name in ("tokens", "step_ms")}
-        missed = bool((part["budget"].notna() & (part["tokens"] != part["budget"])).any())
-        row = {"method": method, "series": label, "x": x, "accuracy": mean, "std": std, "missed": missed}
+        row = {"method": method, "series": label, "x": x, "accuracy": mean, "std": std, "missed": missed(part).any()}
         rows.append({**row, "low": mean - spread, "high": mean + spread, **means})
     return pd.DataFrame(rows, columns=pd.Index(CURVE))
 
