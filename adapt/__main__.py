@@ -6,13 +6,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from adapt import stage
-from adapt.data import catalogue
+from adapt.data import catalog
+from adapt.download import status
+from adapt.download.fetch import fetch
+from adapt.download.verify import verify
 from adapt.errors import UserError
-from adapt.places import place
-from adapt.supply import listing
-from adapt.supply.fetch import fetch
-from adapt.supply.verify import verify
+from adapt.pipeline import stage
+from adapt.pipeline.paths import place
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,10 +35,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Run a command on all the names given; raises UserError with all that went wrong."""
-    root = place(arguments.root) if arguments.root else catalogue.root()
+    root = place(arguments.root) if arguments.root else catalog.root()
     problems = []
     if arguments.command == "list":
-        for line in listing.lines(root):
+        for line in status.lines(root):
             stage.say(line)
         return
     work = partial(show, classes=arguments.classes) if arguments.command == "verify" else get

@@ -9,9 +9,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from adapt import names
-from adapt.clip import Backbone
-from adapt.encoders import TextInput, split_shared
+from adapt.clip import class_names
+from adapt.clip.backbone import Backbone
+from adapt.clip.encoders import TextInput, split_shared
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Task:
 
     def tokenize(self, write: Callable[[str], str]) -> Int[Tensor, "c s"]:
         """The tokens of one text a class; raises UserError for a text that is longer than the model reads."""
-        return names.tokenize(self.backbone, self.classes, write)
+        return class_names.tokenize(self.backbone, self.classes, write)
 
     def words(self, template: str) -> TextInput:
         """The classes in a template, tokenised."""

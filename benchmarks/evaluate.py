@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from adapt import packs, tuning
+from adapt.pipeline import image_cache, train
 from benchmarks import rig
 
 METHODS = ("zero_shot", "adapt")
@@ -28,12 +28,12 @@ def compare(name: str) -> dict[str, Any]:
     method = rig.make_method(name, task).eval()
     paths = [str(number) for number in range(IMAGES)]
     pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, 3, 224, 224), dtype=np.uint8)
-    pack, classify = packs.index(pixels, paths), method.classifier()
+    pack, classify = image_cache.index(pixels, paths), method.classifier()
     ready: Any = SimpleNamespace(classifier=lambda: classify)
     batches = task.backbone.normalise(torch.from_numpy(pixels)).split(BATCH)
 
     def evaluate() -> None:
-        tuning.predict(ready, task.backbone, pack, paths, BATCH)
+        train.predict(ready, task.backbone, pack, paths, BATCH)
 
     def bare() -> None:
         for batch in batches:

@@ -12,8 +12,11 @@ import torch
 from ruamel.yaml import YAML
 from torch.nn import functional as F
 
-from adapt import artefacts, clip, methods, params, settings
-from adapt.data.batches import Batches
+from adapt import config, methods
+from adapt.clip import backbone as clip
+from adapt.data.loader import Batches
+from adapt.pipeline import method_configs
+from adapt.runtime import files
 from adapt.task import Task
 
 CLASSES, SHOTS, FEATURES = 100, 16, 512
@@ -41,7 +44,7 @@ def few_shot(backbone: clip.Backbone) -> Batches:
 
 def main() -> None:
     torch.manual_seed(0)
-    paper = params.Params(**YAML(typ="safe").load(params.compose(["preset=paper"])))
+    paper = config.Params(**YAML(typ="safe").load(config.compose(["preset=paper"])))
     sections = {name: getattr(paper, name) for name in ("context", "prune", "distill", "optimiser")}
     model = open_clip.create_model(paper.backbone.name, pretrained=None)
     backbone = clip.freeze(paper.backbone.name, model, torch.device("cpu"))
@@ -50,8 +53,8 @@ def main() -> None:
     rows = []
     for name in paper.methods:
         changes = {"linear_probe": {"coarse": [1.0], "halvings": 1, "iterations": 1}}.get(name, {})
-        knobs = settings.merge(paper.knobs, {name: changes})
-        settled = settings.settle(name, "caltech101", SHOTS, paper.backbone.name, knobs, sections)
+        knobs = method_configs.merge(paper.knobs, {name: changes})
+        settled = method_configs.settle(name, "caltech101", SHOTS, paper.backbone.name, knobs, sections)
         method = methods.build(name, task, dict(settled))
         if name.startswith("tip_adapter"):
             method.prepare(few_shot(backbone), few_shot(backbone))
@@ -59,7 +62,7 @@ def main() -> None:
         tokens = paper.prune.target if after else sum(map(sum, method.lengths().values()))
         rows.append({"method": name, "trainable": method.trainable(), "tokens": tokens})
         print(rows[-1], flush=True)
-    artefacts.write_csv(TABLE, rows[0], rows)
+    files.write_csv(TABLE, rows[0], rows)
 
 
 if __name__ == "__main__":

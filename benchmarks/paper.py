@@ -17,10 +17,13 @@ import numpy as np
 import torch
 from ruamel.yaml import YAML
 
-from adapt import architecture, clip, flops, optimiser, params, settings, tuning
-from adapt.data.entries import entries
-from adapt.supply.listing import GIB, download
-from adapt.supply.sources import supplies
+from adapt import config
+from adapt.clip import backbone, model_configs
+from adapt.data.specs import entries
+from adapt.download.sources import supplies
+from adapt.download.status import GIB, download
+from adapt.pipeline import method_configs, train
+from adapt.training import flops, optimizers
 from benchmarks import rig
 from benchmarks.step import own_step
 
@@ -41,30 +44,30 @@ class Cost(NamedTuple):
     image_flops: float = 0.0  # of a test image
 
 
-def preset() -> params.Params:
+def preset() -> config.Params:
     """The paper's params."""
-    return params.Params(**YAML(typ="safe").load(params.compose(["preset=paper"])))
+    return config.Params(**YAML(typ="safe").load(config.compose(["preset=paper"])))
 
 
-def settle(paper: params.Params, method: str, dataset: str) -> Any:
+def settle(paper: config.Params, method: str, dataset: str) -> Any:
     """A method's settings on a dataset."""
     sections = {name: getattr(paper, name) for name in SECTIONS}
-    return settings.settle(method, dataset, paper.shots, paper.backbone.name, paper.knobs, sections)
+    return method_configs.settle(method, dataset, paper.shots, paper.backbone.name, paper.knobs, sections)
 
 
-def steps(paper: params.Params, method: str, dataset: str) -> int:
+def steps(paper: config.Params, method: str, dataset: str) -> int:
     """Optimiser steps of one seed, in the last phase; none of a method that is not tuned by steps."""
     section = getattr(settle(paper, method, dataset), "optimiser", None)
     if section is None:
         return 0
     batches = entries()[dataset].classes * paper.shots / section.batch
     per_epoch = max(1, math.floor(batches)) if section.drop_last else math.ceil(batches)
-    return optimiser.steps(section, per_epoch, paper.shots)
+    return optimizers.steps(section, per_epoch, paper.shots)
 
 
-def measure(count: int, precision: clip.Precision) -> Cost:
+def measure(count: int, precision: backbone.Precision) -> Cost:
     """Time `adapt`'s steps at its full length, and its evaluation, with so many classes."""
-    device = torch.device(clip.choose_device("auto"))
+    device = torch.device(backbone.choose_device("auto"))
     task = rig.make_task(count, device, precision)
     method = rig.make_method("adapt", task)
     step = own_step(method, rig.make_batch(task))
@@ -78,11 +81,11 @@ def measure(count: int, precision: clip.Precision) -> Cost:
             classify(many)
         rate = len(many) / rig.median(lambda: classify(many), STEPS)
     counts = stepping.get_total_flops(), seeing.get_total_flops() / len(many)
-    return Cost(count, second, rate, tuning.peak_memory(device), *counts)
+    return Cost(count, second, rate, train.peak_memory(device), *counts)
 
 
 def total(
-    paper: params.Params, costs: Sequence[Cost], step: Callable[[Cost], float], image: Callable[[Cost], float]
+    paper: config.Params, costs: Sequence[Cost], step: Callable[[Cost], float], image: Callable[[Cost], float]
 ) -> float:
     """Of `adapt` on all datasets and seeds: its steps at what one costs, and the test images at what one costs."""
     found = 0.0
@@ -96,19 +99,19 @@ def total(
     return found
 
 
-def hours(paper: params.Params, costs: Sequence[Cost]) -> float:
+def hours(paper: config.Params, costs: Sequence[Cost]) -> float:
     """Hours of `adapt` on all datasets and seeds, tuning and evaluation."""
     return total(paper, costs, lambda cost: cost.step, lambda cost: 1 / cost.rate) / 3600
 
 
-def exaflop(paper: params.Params, costs: Sequence[Cost]) -> float:
+def exaflop(paper: config.Params, costs: Sequence[Cost]) -> float:
     """The same in 10¹⁸ FLOPs."""
     return total(paper, costs, lambda cost: cost.step_flops, lambda cost: cost.image_flops) / 1e18
 
 
-def packed(paper: params.Params, dataset: str) -> float:
+def packed(paper: config.Params, dataset: str) -> float:
     """GiB of a dataset's packed test images."""
-    return entries()[dataset].sizes.test * 3 * architecture.size(paper.backbone.name) ** 2 / GIB
+    return entries()[dataset].sizes.test * 3 * model_configs.size(paper.backbone.name) ** 2 / GIB
 
 
 def table(recorded: dict[str, Any]) -> list[str]:
@@ -122,7 +125,7 @@ def table(recorded: dict[str, Any]) -> list[str]:
     return [*lines, "", f"All eleven datasets, three seeds, tuning and evaluation of `adapt`: {told}."]
 
 
-def say_sizes(paper: params.Params) -> None:
+def say_sizes(paper: config.Params) -> None:
     """Downloads, packed test images and steps by dataset, then steps by method."""
     print("dataset          classes  test images   download   packed GiB  steps of adapt per seed")
     whole = 0.0

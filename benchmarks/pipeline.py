@@ -6,7 +6,7 @@ The time of a stage is from DVC's "Running stage" to the last line of the stage;
 `tuning` is the part of the stages `train` that its runs say they tuned: seconds of all seeds, over how many run side
 by side.
 `start` is a stage that is called without its arguments, so that it imports, reads the params and refuses: cold, and
-warm as under DVC (adapt/warm.py).
+warm as under DVC (adapt/runtime/fork_server.py).
 """
 
 import json
@@ -17,7 +17,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from adapt import params, stage
+from adapt import config
+from adapt.pipeline import stage
 from benchmarks import rig
 from tests.faults.pipeline import repro
 from tests.project import checkout, environment
@@ -56,7 +57,7 @@ def main() -> None:
         ]
         rows = [{"part": "whole", "seconds": whole, "stages": len(run.own)}]
         rows += [{"part": kind, "seconds": taken} for kind, taken in kinds.items()]
-        given = params.load(folder / stage.PARAMS)
+        given = config.load(folder / stage.PARAMS)
         rows.append(
             {"part": "tuning, of train", "seconds": sum(costs) / min(given.runtime.processes, len(given.seeds))}
         )

@@ -24,9 +24,13 @@ import torch
 from ruamel.yaml import YAML
 from torch.nn import functional as F
 
-from adapt import allocator, artefacts, clip, methods, params, settings, weights
-from adapt.data.batches import Batch
+from adapt import config, methods
+from adapt.clip import backbone as clip
+from adapt.clip import weights
+from adapt.data.loader import Batch
 from adapt.data.readers import imagenet_names
+from adapt.pipeline import method_configs
+from adapt.runtime import files, malloc
 from adapt.task import Task
 
 T = TypeVar("T")
@@ -34,14 +38,14 @@ T = TypeVar("T")
 BACKBONE = "ViT-B-16-quickgelu"
 BATCH = 4
 CPU = torch.device("cpu")
-SETTLED = {allocator.M_MMAP_MAX: 65536, -3: 32 << 20, allocator.M_TRIM_THRESHOLD: 64 << 20}  # -3: M_MMAP_THRESHOLD
+SETTLED = {malloc.M_MMAP_MAX: 65536, -3: 32 << 20, malloc.M_TRIM_THRESHOLD: 64 << 20}  # -3: M_MMAP_THRESHOLD
 RECORD = Path("reports/benchmarks.json")
 
 
 def make_task(count: int, device: torch.device = CPU, precision: clip.Precision = "float32") -> Task:
     """A task of so many classes with ImageNet's names, over again above 1000."""
     torch.manual_seed(0)
-    allocator.keep()  # as every stage does
+    malloc.keep()  # as every stage does
     clip.choose_products(precision)
     backbone = replace(clip.freeze(BACKBONE, weights.untrained(BACKBONE, device), device), precision=precision)
     names = list(itertools.islice(itertools.cycle(imagenet_names().values()), count))
@@ -52,9 +56,9 @@ def make_task(count: int, device: torch.device = CPU, precision: clip.Precision 
 
 def make_method(name: str, task: Task) -> Any:
     """A method with the paper preset's settings."""
-    paper = params.Params(**YAML(typ="safe").load(params.compose(["preset=paper"])))
+    paper = config.Params(**YAML(typ="safe").load(config.compose(["preset=paper"])))
     sections = {part: getattr(paper, part) for part in ("context", "prune", "distill", "optimiser")}
-    settled = settings.settle(name, "caltech101", 16, BACKBONE, paper.knobs, sections)
+    settled = method_configs.settle(name, "caltech101", 16, BACKBONE, paper.knobs, sections)
     return methods.build(name, task, dict(settled))
 
 
@@ -70,9 +74,9 @@ def make_batch(task: Task) -> Batch:
 def allocator_as_it_comes() -> Iterator[None]:
     """glibc's, as it settles by itself: blocks of 32 MB and more go back to the system. Then as stages have it."""
     for option, value in SETTLED.items():
-        allocator.call("mallopt", option, value)
+        malloc.call("mallopt", option, value)
     yield
-    allocator.keep()
+    malloc.keep()
 
 
 def timed(work: Callable[[], T]) -> tuple[float, T]:
@@ -154,4 +158,4 @@ def record(name: str, rows: Sequence[dict[str, Any]]) -> None:
         "machine": machine(),
         "rows": list(rows),
     }
-    artefacts.write_json(RECORD, dict(sorted(kept.items())))
+    files.write_json(RECORD, dict(sorted(kept.items())))

@@ -4,8 +4,8 @@
 
 Each row is a process of its own: the median of its steps after one that is not timed, and the most memory it held. One
 thing varies at a time from 100 classes, batches of 4 and 8 tokens a layer in both towers. Above AT_ONCE classes one
-step is timed; `all kept` is that without giving memory back between the parts (adapt/allocator.py). `pruned` is the
-same run before and after its budget is reached: 192 tokens, then 128.
+step is timed; `all kept` is that without giving memory back between the parts (adapt/runtime/malloc.py). `pruned` is
+the same run before and after its budget is reached: 192 tokens, then 128.
 """
 
 import math
@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 
-from adapt import allocator
-from adapt.data.batches import Batches
+from adapt.data.loader import Batches
 from adapt.prompts import BRANCHES, Prompts
+from adapt.runtime import malloc
 from benchmarks import rig
 from benchmarks.step import own_step
 
@@ -28,7 +28,7 @@ AT_ONCE = 1000  # classes encoded at a time from here on
 def measure(classes: int, lengths: list[int], give_back: bool = True) -> dict[str, Any]:
     """A step with so many tokens at each layer."""
     if not give_back:
-        allocator.give_back = lambda: None
+        malloc.give_back = lambda: None
     task = rig.make_task(classes)
     if classes > AT_ONCE:
         task = replace(task, backbone=replace(task.backbone, classes_at_once=AT_ONCE))

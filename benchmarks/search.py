@@ -23,18 +23,20 @@ import torch
 from ruamel.yaml import YAML
 from tqdm import tqdm
 
-from adapt import clip, methods, packs, params, runs, settings, tuning
-from adapt import optimiser as optimisers
-from adapt.data import catalogue
+from adapt import config, methods
+from adapt.clip import backbone as clip
+from adapt.data import catalog
 from adapt.data.dataset import Dataset, Item
-from adapt.fit import fit
+from adapt.pipeline import image_cache, method_configs, runs, train
+from adapt.training import optimizers as optimisers
+from adapt.training.trainer import fit
 
 ROOT = Path("reports/search")
-Job = tuple[params.Params, str, str, int]
+Job = tuple[config.Params, str, str, int]
 
 base: dict[str, Any]
 backbone: clip.Backbone
-pixels: dict[str, packs.Pack]
+pixels: dict[str, image_cache.Pack]
 sources: dict[str, Dataset]
 splits: dict[str, tuple[Item, ...]]
 
@@ -48,14 +50,14 @@ def combinations(grid: list[str]) -> list[dict[str, Any]]:
     return [dict(combination) for combination in itertools.product(*axes)]
 
 
-def with_settings(changes: dict[str, Any]) -> params.Params:
+def with_settings(changes: dict[str, Any]) -> config.Params:
     """params.yaml with some values changed, checked as any."""
     values = base
     for key, value in changes.items():
         for name in reversed(key.split(".")):
             value = {name: value}
-        values = settings.merge(values, value)
-    return params.Params.model_validate(values)
+        values = method_configs.merge(values, value)
+    return config.Params.model_validate(values)
 
 
 def accuracy(job: Job) -> float:
@@ -63,16 +65,16 @@ def accuracy(job: Job) -> float:
     torch.set_num_threads(1)
     changed, dataset, method, seed = job
     sections = {name: getattr(changed, name) for name in ("context", "prune", "distill", "optimiser")}
-    settled = settings.settle(method, dataset, changed.shots, changed.backbone.name, changed.knobs, sections)
-    made = methods.build(method, tuning.make_task(backbone, dataset, seed), dict(settled))
+    settled = method_configs.settle(method, dataset, changed.shots, changed.backbone.name, changed.knobs, sections)
+    made = methods.build(method, train.make_task(backbone, dataset, seed), dict(settled))
     optimiser = getattr(settled, "optimiser", None)
-    batches = tuning.make_batches(backbone, sources[dataset], seed, optimiser=optimiser, views=changed.views)
+    batches = train.make_batches(backbone, sources[dataset], seed, optimiser=optimiser, views=changed.views)
     made.prepare(batches["train"], batches["val"])
     if optimiser:
         steps = optimisers.steps(optimiser, len(batches["train"]), changed.shots)
         fit(made, batches["train"], optimiser, steps=steps)
     made.eval()
-    predicted = tuning.predict(made, backbone, pixels[dataset], [item.path for item in splits[dataset]], 256)
+    predicted = train.predict(made, backbone, pixels[dataset], [item.path for item in splits[dataset]], 256)
     return runs.accuracy(predicted, list(splits[dataset]))
 
 
@@ -80,12 +82,12 @@ def main() -> None:
     global base, backbone, pixels, sources, splits
     torch.set_num_threads(1)
     base = YAML(typ="safe").load(Path("params.yaml").read_text(encoding="utf-8"))
-    plain = params.Params(**base)
+    plain = config.Params(**base)
     backbone = clip.load(plain.backbone.name, plain.backbone.pretrained, "cpu")
-    sources = {name: catalogue.load(name, plain.data.home) for name in plain.datasets}
+    sources = {name: catalog.load(name, plain.data.home) for name in plain.datasets}
     splits = {name: source.val for name, source in sources.items()}
     paths = {name: [item.path for item in items] for name, items in splits.items()}
-    pixels = {name: packs.decode(source, paths[name], backbone.size) for name, source in sources.items()}
+    pixels = {name: image_cache.decode(source, paths[name], backbone.size) for name, source in sources.items()}
     runs_of_one = list(itertools.product(plain.datasets, plain.seeds))
     names, grid = sys.argv[1].split(","), sys.argv[2:]
     table = ROOT / f"{'-'.join(names)}.csv"

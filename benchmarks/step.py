@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from adapt import flops
-from adapt.data.batches import Batch
+from adapt.data.loader import Batch
+from adapt.training import flops
 from benchmarks import rig
 from tests import plain
 

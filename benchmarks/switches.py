@@ -18,8 +18,8 @@ from unittest import mock
 
 import torch
 
-from adapt import clip, encoders
-from adapt.data.batches import Batch
+from adapt.clip import backbone, encoders
+from adapt.data.loader import Batch
 from adapt.task import Task
 from benchmarks import rig
 from benchmarks.step import own_step
@@ -30,7 +30,7 @@ CLASSES, ROUNDS = 10, 5
 @contextmanager
 def deterministic(task: Task, batch: Batch) -> Iterator[Batch]:
     """As `runtime.deterministic` has it."""
-    clip.choose_determinism()
+    backbone.choose_determinism()
     yield batch
     torch.use_deterministic_algorithms(False)
     torch.backends.cuda.enable_mem_efficient_sdp(True)
@@ -60,9 +60,9 @@ SWITCHES: dict[str, Callable[[Task, Batch], AbstractContextManager[Batch]]] = {
 }  # fmt: skip
 
 
-def compare(name: str, precision: clip.Precision) -> dict[str, Any]:
+def compare(name: str, precision: backbone.Precision) -> dict[str, Any]:
     """Times with a switch over times without: above 1 it is slower."""
-    task = rig.make_task(CLASSES, torch.device(clip.choose_device("auto")), precision)
+    task = rig.make_task(CLASSES, torch.device(backbone.choose_device("auto")), precision)
     method, usual = rig.make_method("adapt", task), rig.make_batch(task)
 
     def step(batch: Batch) -> float:

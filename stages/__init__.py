@@ -4,10 +4,10 @@ import gc
 import importlib.util
 import sys
 
-from adapt import warm
+from adapt.runtime import fork_server
 
-if warm.wanted() and sys.orig_argv[1] == "-m":
-    warm.hand_over(sys.orig_argv[2], sys.orig_argv[3:])
+if fork_server.wanted() and sys.orig_argv[1] == "-m":
+    fork_server.hand_over(sys.orig_argv[2], sys.orig_argv[3:])
 
 gc.disable()  # until stage.run: imports allocate much and free nothing, and are a fifth faster without
 

@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
-from adapt import artefacts, code, methods, stage
+from adapt import methods
+from adapt.pipeline import source_hashes, stage
+from adapt.runtime import files as artefacts
 
 
 def main() -> None:
     """Write data/code/, for every script beside this one."""
     stages = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py") if path != Path(__file__))
-    made = code.manifests(stages, methods.names())
-    with artefacts.folder(code.ROOT) as root:
+    made = source_hashes.manifests(stages, methods.names())
+    with artefacts.folder(source_hashes.ROOT) as root:
         for name, files in made.items():
             artefacts.write_json(root / f"{name}.json", files)
     stage.say(f"code: what {', '.join(stages)} are made of")

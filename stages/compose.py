@@ -1,13 +1,15 @@
 """Write params.yaml from conf/ without running anything: `python -m stages.compose preset=paper shots=8`."""
 
-from adapt import artefacts, params, stage
+from adapt import config
+from adapt.pipeline import stage
+from adapt.runtime import files
 
 
 def main(overrides: list[str]) -> None:
     """Replace params.yaml by the composition, if it is valid."""
-    text = params.compose(overrides)
-    params.parse(text, stage.PARAMS)
-    with artefacts.whole(stage.PARAMS) as temporary:
+    text = config.compose(overrides)
+    config.parse(text, stage.PARAMS)
+    with files.whole(stage.PARAMS) as temporary:
         temporary.write_text(text, encoding="utf-8")
     stage.say(f"wrote {stage.PARAMS}")
 

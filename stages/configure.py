@@ -1,7 +1,8 @@
 """Settle and check what every method is told on every dataset, before any work is done."""
 
-from adapt import artefacts, settings, stage
-from adapt.params import Backbone, Context, Distill, Optimiser, Prune
+from adapt.config import Backbone, Context, Distill, Optimiser, Prune
+from adapt.pipeline import method_configs, stage
+from adapt.runtime import files
 
 
 def main(
@@ -17,22 +18,22 @@ def main(
 ) -> None:
     """Write data/settings/ and data/checked."""
     sections = {"context": context, "prune": prune, "distill": distill, "optimiser": optimiser}
-    settings.check_towers(methods, backbone.name)
-    waiting = {method for method in knobs if settings.fits(method, backbone.name)}
+    method_configs.check_towers(methods, backbone.name)
+    waiting = {method for method in knobs if method_configs.fits(method, backbone.name)}
     for method in sorted({*methods, *waiting}):  # also those that wait to be asked for
-        settings.settle(method, datasets[0], shots, backbone.name, knobs, sections)
+        method_configs.settle(method, datasets[0], shots, backbone.name, knobs, sections)
     cautions: dict[tuple[str, str], list[str]] = {}
-    with artefacts.folder(settings.ROOT) as root:
+    with files.folder(method_configs.ROOT) as root:
         for dataset in datasets:
             (root / dataset).mkdir()
             for method in methods:
-                settled = settings.settle(method, dataset, shots, backbone.name, knobs, sections)
-                artefacts.write_json(root / dataset / f"{method}.json", settled.model_dump())
-                if caution := settings.caution(method, backbone.name, settled):
+                settled = method_configs.settle(method, dataset, shots, backbone.name, knobs, sections)
+                files.write_json(root / dataset / f"{method}.json", settled.model_dump())
+                if caution := method_configs.caution(method, backbone.name, settled):
                     cautions.setdefault((method, caution), []).append(dataset)
     for (method, caution), found in cautions.items():
         stage.say(f"configure: {method} on {', '.join(found)}: {caution}")
-    settings.CHECKED.write_text("params.yaml has been checked: see data/settings\n", encoding="utf-8")
+    method_configs.CHECKED.write_text("params.yaml has been checked: see data/settings\n", encoding="utf-8")
     stage.say(f"configure: {', '.join(methods)} on {len(datasets)} datasets")
 
 

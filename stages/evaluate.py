@@ -4,9 +4,12 @@ from itertools import chain
 
 import torch
 
-from adapt import clip, fewshot, inputs, packs, parallel, params, runs, stage, tuning
-from adapt.checkpoint import Checkpoint
-from adapt.data import catalogue
+from adapt import config
+from adapt.clip import backbone as clip
+from adapt.data import catalog
+from adapt.pipeline import fewshot, image_cache, inputs, runs, stage, train
+from adapt.runtime import workers
+from adapt.runtime.checkpoint import Checkpoint
 
 
 def main(
@@ -15,10 +18,10 @@ def main(
     preset: str,
     shots: int,
     seeds: list[int],
-    data: params.Data,
-    backbone: params.Backbone,
-    evaluate: params.Evaluate,
-    runtime: params.Runtime,
+    data: config.Data,
+    backbone: config.Backbone,
+    evaluate: config.Evaluate,
+    runtime: config.Runtime,
 ) -> None:
     """Write runs/<dataset>/<method>/seed_<s>/."""
     torch.set_num_threads(1)  # the seeds run side by side
@@ -26,21 +29,21 @@ def main(
     splits = {seed: fewshot.read_to_score(dataset, seed, evaluate.split) for seed in seeds}
     paths = {seed: [item.path for item in items] for seed, items in splits.items()}
     if evaluate.split == "test":
-        pack = packs.read(dataset, frozen.size)
+        pack = image_cache.read(dataset, frozen.size)
     else:  # few, and each seed's own
-        pack = packs.decode(catalogue.load(dataset, data.home), chain(*paths.values()), frozen.size)
+        pack = image_cache.decode(catalog.load(dataset, data.home), chain(*paths.values()), frozen.size)
 
     stores = {}
     for seed in seeds:
         read = [evaluate.model_dump(), frozen.weights, frozen.precision, splits[seed], inputs.file(dataset)]
-        read.append(tuning.prompts(dataset, method, seed))
+        read.append(train.prompts(dataset, method, seed))
         stores[seed] = Checkpoint.of(f"evaluate/{dataset}-{method}-{seed}", runtime.checkpoint_seconds, *read)
     stage.say_kept(f"evaluate {dataset} {method}", stores.values())
 
     def predict(seed: int) -> tuple[list[int], int]:
-        return tuning.score(method, frozen, dataset, seed, pack, paths[seed], evaluate.batch, stores[seed])
+        return train.score(method, frozen, dataset, seed, pack, paths[seed], evaluate.batch, stores[seed])
 
-    predicted = parallel.for_each(predict, seeds, processes=runtime.processes, device=frozen.device)
+    predicted = workers.for_each(predict, seeds, processes=runtime.processes, device=frozen.device)
     facts = {"preset": preset, "backbone": frozen.name, "weights": frozen.weights, "precision": frozen.precision}
     facts |= {"dataset": dataset, "method": method, "shots": shots, "split": evaluate.split}
     scores = runs.write(dataset, method, splits, dict(zip(seeds, predicted, strict=True)), facts)

@@ -3,20 +3,21 @@
 It runs at every `dvc repro`, and nothing after it does unless something has changed.
 """
 
-from adapt import artefacts, inputs, stage
-from adapt.params import Backbone, Data
+from adapt.config import Backbone, Data
+from adapt.pipeline import inputs, stage
+from adapt.runtime import files
 
 
 def main(datasets: list[str], data: Data, backbone: Backbone) -> None:
     """Write data/inputs/."""
     memory = inputs.Memory()
-    with artefacts.folder(inputs.ROOT) as root:
-        artefacts.write_json(root / "backbone.json", inputs.of_backbone(backbone.name, backbone.pretrained, memory))
+    with files.folder(inputs.ROOT) as root:
+        files.write_json(root / "backbone.json", inputs.of_backbone(backbone.name, backbone.pretrained, memory))
         for dataset in datasets:
-            artefacts.write_json(
+            files.write_json(
                 root / inputs.file(dataset).relative_to(inputs.ROOT), inputs.of_dataset(dataset, data.home, memory)
             )
-            artefacts.write_json(root / "listings" / f"{dataset}.json", inputs.of_listing(dataset, data.home))
+            files.write_json(root / "listings" / f"{dataset}.json", inputs.of_listing(dataset, data.home))
     memory.save()
     stage.say(f"inputs: looked at the weights and {len(datasets)} datasets")
 

@@ -14,7 +14,7 @@ import psutil
 from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 from dvc.utils.serialize import load_yaml
 
-from adapt import stage
+from adapt.pipeline import stage
 
 LOCK = Path("dvc.lock")
 BUSY = Path(".dvc/tmp/rwlock")

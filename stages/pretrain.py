@@ -1,20 +1,24 @@
 """Pre-train the pocket CLIP: its weights, and beside them the log, the curve and the scores that its card quotes."""
 
-from adapt import architecture, artefacts, clip, params, stage
-from adapt.checkpoint import Checkpoint
-from adapt.data import pocket
+from adapt import config as params
+from adapt.clip import backbone as clip
+from adapt.clip import model_configs
+from adapt.data import builtin
+from adapt.pipeline import stage
 from adapt.pretraining import probe
 from adapt.pretraining.augment import Pictures
 from adapt.pretraining.captions import Captions, subjects
 from adapt.pretraining.contrastive import Schedule, build, draw_log, expand, train
+from adapt.runtime import files
+from adapt.runtime.checkpoint import Checkpoint
 
 NAME = "pocket"
 SAVE_EVERY = 120.0  # seconds
-WEIGHTS = architecture.MODELS / f"{NAME}.safetensors"
+WEIGHTS = model_configs.MODELS / f"{NAME}.safetensors"
 
 
 def main(pretrain: params.Pretrain) -> None:
-    config, settings = architecture.config(NAME), pretrain.model_dump()
+    config, settings = model_configs.config(NAME), pretrain.model_dump()
     schedule = Schedule(*(settings.pop(key) for key in Schedule._fields))
     drawings = subjects()
     captions = Captions(drawings)
@@ -24,12 +28,12 @@ def main(pretrain: params.Pretrain) -> None:
     bar = stage.bar("pretrain", 0, "step")
     log = train(model, Pictures(drawings, captions), schedule, checkpoint, bar=bar, **settings)
     weights = {key: value.half() for key, value in expand(model, captions.vocabulary, config).items()}
-    artefacts.write_tensors(WEIGHTS, weights, {"format": "pt", "pretrain": pretrain.model_dump()})
-    artefacts.write_csv(WEIGHTS.with_suffix(".csv"), log[0], log)
+    files.write_tensors(WEIGHTS, weights, {"format": "pt", "pretrain": pretrain.model_dump()})
+    files.write_csv(WEIGHTS.with_suffix(".csv"), log[0], log)
     draw_log(log, WEIGHTS.with_suffix(".png"))
     backbone = clip.load(NAME, str(WEIGHTS), "cpu")
-    scores = [probe.score(backbone, pocket.load(name)) for name in pocket.NAMES]
-    artefacts.write_csv(WEIGHTS.with_name(f"{NAME}_scores.csv"), scores[0], scores)
+    scores = [probe.score(backbone, builtin.load(name)) for name in builtin.NAMES]
+    files.write_csv(WEIGHTS.with_name(f"{NAME}_scores.csv"), scores[0], scores)
     checkpoint.clear()
 
 

@@ -10,9 +10,13 @@ from functools import partial
 import pandas as pd
 import torch
 
-from adapt import clip, parallel, params, removal, settings, stage, study
-from adapt.data import catalogue
-from adapt.report import foretold
+from adapt import config
+from adapt.clip import backbone as clip
+from adapt.data import catalog
+from adapt.pipeline import method_configs, stage, study
+from adapt.report import token_effects as foretold
+from adapt.runtime import workers
+from adapt.training import token_effects
 
 
 def main(
@@ -20,21 +24,21 @@ def main(
     shots: int,
     datasets: list[str],
     seeds: list[int],
-    data: params.Data,
-    backbone: params.Backbone,
-    views: params.Views,
-    runtime: params.Runtime,
+    data: config.Data,
+    backbone: config.Backbone,
+    views: config.Views,
+    runtime: config.Runtime,
 ) -> None:
     """Write a row per dataset, seed and criterion: how its scores agree with what removal does to the loss."""
     torch.set_num_threads(1)  # the seeds run side by side
     start, frozen = time.perf_counter(), clip.from_params(backbone, runtime)
     rows = []
     for dataset in datasets:
-        source, settled = catalogue.load(dataset, data.home), settings.read(dataset, "adapt")
-        work = partial(removal.measure, frozen, source, settled, views)
-        found = parallel.for_each(work, seeds, processes=runtime.processes, device=frozen.device)
+        source, settled = catalog.load(dataset, data.home), method_configs.read(dataset, "adapt")
+        work = partial(token_effects.measure, frozen, source, settled, views)
+        found = workers.for_each(work, seeds, processes=runtime.processes, device=frozen.device)
         for seed, one in zip(seeds, found, strict=True):
-            rows += [{"dataset": dataset, "seed": seed, **row} for row in removal.agreement(one)]
+            rows += [{"dataset": dataset, "seed": seed, **row} for row in token_effects.agreement(one)]
         stage.say(f"removal {dataset}: {len(found[0].effects)} tokens for seeds {seeds}")
     made = {"preset": preset, "backbone": frozen.name, "weights": frozen.weights[:10], "shots": shots}
     record = {"command": foretold.COMMAND, "commit": study.commit(), **made}

@@ -5,22 +5,27 @@ from pathlib import Path
 
 import pandas as pd
 
-from adapt import artefacts, params, stage, stats
+from adapt import config
+from adapt.pipeline import stage
 from adapt.report import (
+    aggregate,
     claims,
     figures,
     fonts,
-    foretold,
+    load,
     page,
+    plot_data,
     published,
-    runs,
-    series,
-    shown,
+    statistics,
     studies,
     study_figures,
-    tables,
+    token_effects,
 )
-from adapt.report.table import Table
+from adapt.report import (
+    tables as shown,
+)
+from adapt.report.formatting import Table
+from adapt.runtime import files
 
 OUT = Path("reports")
 Numbers = dict[str, tuple[pd.DataFrame, Table]]  # by name: what a CSV file holds, and how a reader sees it
@@ -32,34 +37,34 @@ def main(
     seeds: list[int],
     datasets: list[str],
     methods: list[str],
-    backbone: params.Backbone,
-    evaluate: params.Evaluate,
+    backbone: config.Backbone,
+    evaluate: config.Evaluate,
 ) -> None:
-    found = runs.read(
+    found = load.read(
         Path("runs"), datasets=datasets, methods=methods, seeds=seeds,
         preset=preset, backbone=backbone.name, shots=shots, split=evaluate.split,
     )  # fmt: skip
     facts = published.read()
     gathered, absent = studies.read(found)
-    removal = foretold.read(found)
+    removal = token_effects.read(found)
     numbers, of_studies = make_tables(found, facts, gathered), study_figures.by_name(gathered)
     if isinstance(removal, str):
-        absent[foretold.NAME] = removal
+        absent[token_effects.NAME] = removal
     else:
-        numbers[foretold.NAME] = removal.rows, foretold.show(removal)
-        spec = study_figures.Spec(foretold.TITLE, removal.caption, foretold.draw)
-        of_studies[foretold.NAME] = spec, removal
+        numbers[token_effects.NAME] = removal.rows, token_effects.show(removal)
+        spec = study_figures.Spec(token_effects.TITLE, removal.caption, token_effects.draw)
+        of_studies[token_effects.NAME] = spec, removal
     with (
-        artefacts.folder(OUT / "tables") as table_folder,
-        artefacts.folder(OUT / "plots") as plot_folder,
-        artefacts.folder(OUT / "figures") as figure_folder,
-        artefacts.whole(OUT / "index.html") as index,
+        files.folder(OUT / "tables") as table_folder,
+        files.folder(OUT / "plots") as plot_folder,
+        files.folder(OUT / "figures") as figure_folder,
+        files.whole(OUT / "index.html") as index,
     ):
         for name, (frame, table) in numbers.items():
             frame.to_csv(table_folder / f"{name}.csv", index=False)
             for form in ("md", "tex"):
                 (table_folder / f"{name}.{form}").write_text(table.render(form), encoding="utf-8")
-        for name, frame in {**series.by_name(found), "studies": studies.all_curves(gathered)}.items():
+        for name, frame in {**plot_data.by_name(found), "studies": studies.all_curves(gathered)}.items():
             frame.to_csv(plot_folder / f"{name}.csv", index=False, float_format="%.6g")
         drawn = {name: spec.draw(found) for name, spec in figures.FIGURES.items()}
         drawn |= {name: spec.draw(study) for name, (spec, study) in of_studies.items()}
@@ -75,24 +80,27 @@ def main(
             {name: table for name, (_, table) in numbers.items()}, published.why_not(found),
         )  # fmt: skip
         index.write_text(text, encoding="utf-8")
-    artefacts.write_json(OUT / "metrics.json", tables.metrics(found))
+    files.write_json(OUT / "metrics.json", aggregate.metrics(found))
     if lost := frozenset().union(*map(fonts.lost, drawn.values())):
         stage.say(
             f"report: no installed font has {''.join(sorted(lost))}: install one, such as Noto Sans of that script"
         )
-    for line in runs.shorten(found.missing):
+    for line in load.shorten(found.missing):
         stage.say(f"report: left empty: {line}")
     stage.say(f"report: {len(found.results)} of {found.asked} runs; {OUT}/index.html with {len(drawn)} figures")
 
 
-def make_tables(found: runs.Runs, facts: dict, gathered: dict[str, studies.Gathered]) -> Numbers:
+def make_tables(found: load.Runs, facts: dict, gathered: dict[str, studies.Gathered]) -> Numbers:
     """All tables that can be made of these runs and studies."""
     numbers: Numbers = {
-        "accuracy": (tables.accuracy(found), shown.accuracy(found)),
-        "cost": (tables.cost(found), shown.cost(found)),
+        "accuracy": (aggregate.accuracy(found), shown.accuracy(found)),
+        "cost": (aggregate.cost(found), shown.cost(found)),
     }
-    if tables.OURS in found.methods and len(found.methods) > 1:
-        numbers["significance"] = stats.compare(tables.accuracy(found), tables.OURS), shown.significance(found)
+    if aggregate.OURS in found.methods and len(found.methods) > 1:
+        numbers["significance"] = (
+            statistics.compare(aggregate.accuracy(found), aggregate.OURS),
+            shown.significance(found),
+        )
     if not published.why_not(found):
         beside, by_shots = published.beside(facts, found), published.beside_by_shots(facts, gathered.get("shots"))
         numbers["published"] = beside, published.show(facts, beside, found)

@@ -1,18 +1,18 @@
 """Draw the few-shot subsets of a dataset, one a seed: which images train, which validate, and the test split."""
 
-from adapt import fewshot, stage
-from adapt.data import catalogue
+from adapt.config import Data
+from adapt.data import catalog
 from adapt.data.folders import some
 from adapt.data.sampling import sample
-from adapt.params import Data
+from adapt.pipeline import fewshot, stage
 
 
 def main(dataset: str, shots: int, seeds: list[int], data: Data) -> None:
     """Write data/fewshot/<dataset>/."""
-    found = catalogue.load(dataset, data.home)
+    found = catalog.load(dataset, data.home)
     subsets = {seed: sample(found.train, found.val, shots, seed) for seed in seeds}
     fewshot.write(found, subsets, shots)
-    for line in catalogue.remarks(found, data.home):
+    for line in catalog.remarks(found, data.home):
         stage.say(f"sample {dataset}: {line}")
     if not found.val:
         stage.say(

@@ -3,8 +3,8 @@
 Not a stage of dvc.yaml: it calls `dvc exp run` for every point of the study's grid. `dvc repro report` then draws it.
 """
 
-from adapt import stage, study
 from adapt.errors import UserError
+from adapt.pipeline import stage, study
 
 
 def main(overrides: list[str]) -> None:

@@ -2,13 +2,16 @@
 
 import torch
 
-from adapt import artefacts, clip, fewshot, inputs, names, parallel, stage
-from adapt import teacher as cache
-from adapt.checkpoint import Checkpoint
-from adapt.data import catalogue
+from adapt.clip import backbone as clip
+from adapt.clip import class_names
+from adapt.config import Backbone, Data, Runtime, Teacher, Views
+from adapt.data import catalog
+from adapt.data.augment import to_tensor
 from adapt.data.dataset import centre
-from adapt.data.views import to_tensor
-from adapt.params import Backbone, Data, Runtime, Teacher, Views
+from adapt.pipeline import fewshot, inputs, stage
+from adapt.pipeline import teacher as cache
+from adapt.runtime import files, workers
+from adapt.runtime.checkpoint import Checkpoint
 
 
 def main(
@@ -24,8 +27,8 @@ def main(
     """Write data/teacher/<dataset>/."""
     torch.set_num_threads(1)  # the seeds run side by side
     frozen = clip.from_params(backbone, runtime)
-    described, source = fewshot.describe(dataset), catalogue.load(dataset, data.home)
-    for line in names.check(frozen.tokenize, source):
+    described, source = fewshot.describe(dataset), catalog.load(dataset, data.home)
+    for line in class_names.check(frozen.tokenize, source):
         stage.say(f"teacher {dataset}: {line}")
     made_from = {"preset": preset, "backbone": frozen.name, "weights": frozen.weights, "dataset": dataset}
     made_from |= {"precision": frozen.precision}
@@ -58,12 +61,12 @@ def main(
             first += len(pixels)
         return found
 
-    seen = parallel.for_each(embed, seeds, processes=runtime.processes, device=frozen.device)
+    seen = workers.for_each(embed, seeds, processes=runtime.processes, device=frozen.device)
     features = cache.embed_templates(frozen, described.classes, teacher.templates)
     classes = {"features": cache.ensemble(features), "zero_shot": cache.zero_shot(features)}
-    with artefacts.folder(cache.ROOT / dataset) as path:
+    with files.folder(cache.ROOT / dataset) as path:
         for seed, tensors in [(None, classes), *zip(seeds, seen, strict=True)]:
-            artefacts.write_tensors(path / cache.file(dataset, seed).name, tensors, made_from)
+            files.write_tensors(path / cache.file(dataset, seed).name, tensors, made_from)
     for store in stores.values():
         store.clear()
     count = sum(found[f"{split}.views"].flatten(0, 1).shape[0] for found in seen for split in fewshot.SEEDED)

@@ -2,8 +2,11 @@
 
 import torch
 
-from adapt import artefacts, clip, parallel, params, settings, stage, tuning
-from adapt.data import catalogue
+from adapt import config
+from adapt.clip import backbone as clip
+from adapt.data import catalog
+from adapt.pipeline import method_configs, stage, train
+from adapt.runtime import files, workers
 
 
 def main(
@@ -11,27 +14,27 @@ def main(
     method: str,
     preset: str,
     seeds: list[int],
-    data: params.Data,
-    backbone: params.Backbone,
-    views: params.Views,
-    runtime: params.Runtime,
+    data: config.Data,
+    backbone: config.Backbone,
+    views: config.Views,
+    runtime: config.Runtime,
 ) -> None:
     """Write data/tuned/<dataset>/<method>/seed_<s>/."""
     torch.set_num_threads(1)  # the seeds run side by side
     frozen = clip.from_params(backbone, runtime)
-    source, settled = catalogue.load(dataset, data.home), settings.read(dataset, method)
-    made_from = tuning.describe(frozen, preset, dataset, method, settled, views)
-    stores = {seed: tuning.checkpoint(made_from, seed, runtime.checkpoint_seconds) for seed in seeds}
+    source, settled = catalog.load(dataset, data.home), method_configs.read(dataset, method)
+    made_from = train.describe(frozen, preset, dataset, method, settled, views)
+    stores = {seed: train.checkpoint(made_from, seed, runtime.checkpoint_seconds) for seed in seeds}
     stage.say_kept(f"train {dataset} {method}", stores.values())
 
-    def tune(seed: int) -> tuning.Tuned:
+    def tune(seed: int) -> train.Tuned:
         progress = stage.bar(f"{dataset} {method} seed {seed}", seeds.index(seed), "epoch")
-        return tuning.tune(method, frozen, source, seed, settled, views, stores[seed], progress)
+        return train.tune(method, frozen, source, seed, settled, views, stores[seed], progress)
 
-    tuned = parallel.for_each(tune, seeds, processes=runtime.processes, device=frozen.device)
-    with artefacts.folder(tuning.ROOT / dataset / method) as path:
+    tuned = workers.for_each(tune, seeds, processes=runtime.processes, device=frozen.device)
+    with files.folder(train.ROOT / dataset / method) as path:
         for seed, result in zip(seeds, tuned, strict=True):
-            tuning.write(path / f"seed_{seed}", result, made_from | {"seed": seed})
+            train.write(path / f"seed_{seed}", result, made_from | {"seed": seed})
     for store in stores.values():
         store.clear()
     tokens = ", ".join(str(result.tokens) for result in tuned)

@@ -10,11 +10,11 @@ import torch
 from hypothesis import settings
 from safetensors.torch import load_file
 
-from adapt.checkpoint import Checkpoint
-from adapt.clip import Backbone, freeze
-from adapt.data.batches import Batches
+from adapt.clip.backbone import Backbone, freeze
+from adapt.data.loader import Batches
+from adapt.pipeline.teacher import embed_classes, embed_images, embed_templates, embed_views, ensemble, zero_shot
+from adapt.runtime.checkpoint import Checkpoint
 from adapt.task import Task
-from adapt.teacher import embed_classes, embed_images, embed_templates, embed_views, ensemble, zero_shot
 
 GOLDENS = Path(__file__).parent / "goldens"
 CLASSES = ["annual crop land", "forest", "brushland or shrubland", "river", "sea or lake"]

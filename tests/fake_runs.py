@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from adapt import study
-from adapt.report import runs
+from adapt.pipeline import study
+from adapt.report import load
 
 ASKED: dict[str, Any] = {
     "datasets": ["digits", "phosphor"],
@@ -68,8 +68,8 @@ def write_runs(root: Path, layers: int = 6, **changed: Any) -> dict[str, Any]:
     return asked
 
 
-def read(root: Path, **changed: Any) -> runs.Runs:
-    return runs.read(root, **write_runs(root, **changed))
+def read(root: Path, **changed: Any) -> load.Runs:
+    return load.read(root, **write_runs(root, **changed))
 
 
 def edit_json(path: Path, **changed: Any) -> None:

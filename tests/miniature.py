@@ -9,8 +9,8 @@ from pathlib import Path
 from PIL import Image
 
 from adapt.data.dataset import Item
-from adapt.data.entries import Entry, Folders, Json, Lists, Sizes, entries
 from adapt.data.readers import imagenet_names
+from adapt.data.specs import Entry, Folders, Json, Lists, Sizes, entries
 from adapt.data.splits import Splits
 
 EACH = Sizes(train=3, val=1, test=2)  # images per class; ImageNet and its shifts have one

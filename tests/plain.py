@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from adapt.distill import Features, logits
-from adapt.encoders import Stream, TextInput
+from adapt.clip.encoders import Stream, TextInput
+from adapt.distillation import Features, logits
 
 CONTEXT = 77
 

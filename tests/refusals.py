@@ -12,9 +12,13 @@ from typing import Any
 import torch
 from ruamel.yaml import YAML
 
-from adapt import artefacts, clip, fewshot, names, params, settings, stage, teacher, tuning
-from adapt.data import catalogue, pocket, splits
+from adapt import config
+from adapt.clip import backbone as clip
+from adapt.clip import class_names
+from adapt.data import builtin, catalog, splits
 from adapt.data.sampling import sample
+from adapt.pipeline import fewshot, method_configs, stage, teacher, train
+from adapt.runtime import files
 from tests.miniature import put
 
 ROOT = Path(__file__).parents[1]
@@ -43,7 +47,7 @@ def with_params(folder: Path, changes: dict[str, Any]) -> None:
         place[last] = value
     with_models(folder)
     YAML().dump({key: value for key, value in content.items() if value != "missing"}, folder / "params.yaml")
-    params.load(Path("params.yaml"))
+    config.load(Path("params.yaml"))
 
 
 def with_text(folder: Path, text: str | bytes | None) -> None:
@@ -51,22 +55,22 @@ def with_text(folder: Path, text: str | bytes | None) -> None:
     with_models(folder)
     if text is not None:
         put(folder / "params.yaml", text if isinstance(text, bytes) else text.encode())
-    params.load(Path("params.yaml"))
+    config.load(Path("params.yaml"))
 
 
 def with_override(folder: Path, override: str) -> None:
     """An override of `dvc exp run -S` or of `python -m stages.compose`."""
-    params.compose([override], ROOT / "conf")
+    config.compose([override], ROOT / "conf")
 
 
 def with_knobs(folder: Path, given: tuple[str, dict[str, Any]]) -> None:
     """A method's knobs with some changed."""
     method, changes = given
     with_models(folder)
-    checked = params.Params(**json.loads(values()))
+    checked = config.Params(**json.loads(values()))
     sections = {name: getattr(checked, name) for name in ("context", "prune", "distill", "optimiser")}
-    knobs = settings.merge(checked.knobs, {method: changes})
-    settings.settle(method, "digits", 16, "pocket", knobs, sections)
+    knobs = method_configs.merge(checked.knobs, {method: changes})
+    method_configs.settle(method, "digits", 16, "pocket", knobs, sections)
 
 
 def with_arguments(folder: Path, arguments: list[str]) -> None:
@@ -93,7 +97,7 @@ def with_own_file(name: str) -> Callable[[Path, str | bytes], None]:
 
     def refuse(folder: Path, text: str | bytes) -> None:
         put(birds(folder) / name, text if isinstance(text, bytes) else text.encode())
-        catalogue.load("birds", Path("datasets"))
+        catalog.load("birds", Path("datasets"))
 
     return refuse
 
@@ -101,13 +105,13 @@ def with_own_file(name: str) -> Callable[[Path, str | bytes], None]:
 def with_dataset(folder: Path, name: str) -> None:
     """A dataset that is not there."""
     birds(folder)
-    catalogue.load(name, Path("datasets"))
+    catalog.load(name, Path("datasets"))
 
 
 def with_image(folder: Path, content: bytes) -> None:
     """An image of these bytes."""
     home = birds(folder)
-    loaded = catalogue.load("birds", Path("datasets"))
+    loaded = catalog.load("birds", Path("datasets"))
     put(home / loaded.test[0].path, content)
     loaded.image(loaded.test[0].path)
 
@@ -120,7 +124,7 @@ def with_split(folder: Path, text: str | bytes) -> None:
 def with_sample(folder: Path, given: tuple[str, str | bytes | None]) -> None:
     """A file that `sample` made, replaced; None: gone."""
     name, text = given
-    digits = pocket.load("digits")
+    digits = builtin.load("digits")
     fewshot.write(digits, {1: sample(digits.train, digits.val, 1, 1)}, 1)
     path = fewshot.ROOT / "digits" / name
     path.unlink()
@@ -134,8 +138,8 @@ def with_sample(folder: Path, given: tuple[str, str | bytes | None]) -> None:
 def with_settings(folder: Path, text: str | None) -> None:
     """What `configure` wrote, replaced."""
     if text is not None:
-        put(folder / settings.file("digits", "coop"), text.encode())
-    settings.read("digits", "coop")
+        put(folder / method_configs.file("digits", "coop"), text.encode())
+    method_configs.read("digits", "coop")
 
 
 @cache
@@ -158,15 +162,15 @@ def with_prompts(folder: Path, change: dict[str, Any] | bytes | None) -> None:
     if isinstance(change, dict):
         knobs = json.loads(values())["knobs"]["coop"]
         change = {"settings": {name: knob for name, knob in knobs.items() if name != "cases"}} | change
-    with_tensors(tuning.prompts("digits", "coop", 1), change)
+    with_tensors(train.prompts("digits", "coop", 1), change)
     task = Task(backbone(), "a {}.", ["a", "b"], torch.ones(2, 3), seed=1)
-    tuning.restore("coop", task, "digits")
+    train.restore("coop", task, "digits")
 
 
 def with_tensors(path: Path, change: dict[str, Any] | bytes | None) -> None:
     if isinstance(change, dict):
         facts = {"backbone": backbone().name, "weights": backbone().weights}
-        artefacts.write_tensors(path, {"features": torch.ones(2, 3)}, facts | change)
+        files.write_tensors(path, {"features": torch.ones(2, 3)}, facts | change)
     elif change is not None:
         put(path, change)
 
@@ -187,8 +191,8 @@ def with_names(folder: Path, given: dict[str, Any]) -> None:
         home / "dataset.yaml",
         TEMPLATE.encode() + json.dumps({"classes": given}).encode()[1:-1].replace(b'"classes"', b"classes"),
     )
-    source = catalogue.load("birds", Path("datasets"))
-    names.check(backbone().tokenize, source)
+    source = catalog.load("birds", Path("datasets"))
+    class_names.check(backbone().tokenize, source)
     teacher.embed_classes(backbone(), list(source.classes), [source.template])
 
 

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from adapt import methods, study
-from adapt.data.entries import Json, entries
-from adapt.supply.listing import download
-from adapt.supply.sources import supplies
+from adapt import methods
+from adapt.data.specs import Json, entries
+from adapt.download.sources import supplies
+from adapt.download.status import download
+from adapt.pipeline import study
 from benchmarks import paper, switches
 from benchmarks.table import table
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import pytest
 from ruamel.yaml import YAML
 
-from adapt import code
-from adapt.params import Params, Runtime, compose
+from adapt.config import Params, Runtime, compose
+from adapt.pipeline import source_hashes
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,23 +27,26 @@ class Rule(NamedTuple):
 
 
 TORCH = ("torch", "torchvision", "open_clip")
-ON_TENSORS = ("adapt.data.views", "adapt.data.batches")
+ON_TENSORS = ("adapt.data.augment", "adapt.data.loader")
 RULES = (
     Rule("adapt", ("stages", "tests", "benchmarks")),
-    Rule("adapt.fit", ("open_clip", "adapt.clip", "adapt.encoders")),
-    Rule("adapt.methods", ("adapt.fit",)),
+    Rule("adapt.training.trainer", ("open_clip", "adapt.clip.backbone", "adapt.clip.encoders")),
+    Rule("adapt.methods", ("adapt.training.trainer",)),
     # what needs no torch starts in a second
     Rule("stages.sample", TORCH),
     Rule("stages.pack", TORCH),
     Rule("stages.report", TORCH),
     Rule("adapt.report", TORCH),
     Rule("adapt.data", TORCH, ON_TENSORS),
-    Rule("adapt.supply", TORCH),
+    Rule("adapt.download", TORCH),
     Rule("adapt.__main__", TORCH),
-    Rule("adapt.data", ("adapt.supply",)),  # a new address for a download must not train everything again
+    Rule("adapt.data", ("adapt.download",)),  # a new address for a download must not train everything again
 )
 FREE = {"processes", "workers", "checkpoint_seconds"}  # of `runtime`: they change when a result comes, not which
-SPEAK = {ROOT / "adapt/stage.py", ROOT / "adapt/warm.py"}  # to the user, as a stage and in its stead
+SPEAK = {
+    ROOT / "adapt/pipeline/stage.py",
+    ROOT / "adapt/runtime/fork_server.py",
+}  # to the user, as a stage and in its stead
 FORBIDDEN = ("/wor[k]/", "[.]librar[y]", "/roo[t]/")  # in brackets, since this file is searched too
 
 
@@ -64,13 +67,13 @@ STAGES: dict[str, dict[str, Any]] = read_yaml("dvc.yaml")["stages"]
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.of)
 def test_imports_point_one_way(rule: Rule):
-    modules = [code.module_of(path.relative_to(ROOT)) for path in sources("adapt", "stages")]
+    modules = [source_hashes.module_of(path.relative_to(ROOT)) for path in sources("adapt", "stages")]
     bound = [m for m in modules if within(m, rule.of) and not any(within(m, free) for free in rule.except_)]
     assert bound, f"no module is called {rule.of}"
     breaches = [
         f"{module} reaches {reached}"
         for module in bound
-        for reached in sorted(code.reach(module, inside_functions=False))
+        for reached in sorted(source_hashes.reach(module, inside_functions=False))
         if any(within(reached, never) for never in rule.never)
     ]
     assert not breaches
@@ -85,10 +88,10 @@ def definition(stage: str) -> dict[str, Any]:
 def test_stage_declares_its_params(stage: str):
     entries = definition(stage).get("params", [])
     assert all(isinstance(entry, str) for entry in entries), "params come from params.yaml"
-    sections = code.arguments(stage) & set(Params.model_fields)
+    sections = source_hashes.arguments(stage) & set(Params.model_fields)
     assert {entry.split(".")[0] for entry in entries} - {"runtime"} == sections - {"runtime"}
     runtime = {entry.removeprefix("runtime.") for entry in entries if within(entry, "runtime")}
-    on_tensors = "torch" in code.reach(f"stages.{stage}") and "runtime" in sections
+    on_tensors = "torch" in source_hashes.reach(f"stages.{stage}") and "runtime" in sections
     assert runtime == (set(Runtime.model_fields) - FREE if on_tensors else set())
 
 
@@ -96,12 +99,12 @@ def test_stage_declares_its_params(stage: str):
 def test_stage_is_called_with_the_rest_of_its_arguments(stage: str):
     python, flag, module, *given = shlex.split(definition(stage)["cmd"])
     assert (python, flag, module) == ("python", "-m", f"stages.{stage}")
-    assert {word.split("=")[0] for word in given} == code.arguments(stage) - set(Params.model_fields)
+    assert {word.split("=")[0] for word in given} == source_hashes.arguments(stage) - set(Params.model_fields)
 
 
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "code"])
 def test_stage_depends_on_its_code(stage: str):
-    method = "/${item.method}" if "method" in code.arguments(stage) else ""
+    method = "/${item.method}" if "method" in source_hashes.arguments(stage) else ""
     assert f"data/code/{stage}{method}.json" in definition(stage)["deps"]
     assert not [dep for dep in definition(stage)["deps"] if dep.split("/")[0] in ("adapt", "stages")]
 

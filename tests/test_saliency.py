@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from adapt.config import Context, Distill, Prune
 from adapt.methods.adapt import Adapt
-from adapt.params import Context, Distill, Prune
+from adapt.pipeline.teacher import embed_classes
 from adapt.prompts import Prompts
 from adapt.saliency import CRITERIA, Saliency
 from adapt.task import Task
-from adapt.teacher import embed_classes
 from tests.conftest import CLASSES, small_clip
 
 NO_DISTILLATION = Distill(kind="none", text=0.0, image=0.0)
@@ -154,7 +154,7 @@ def test_gate_predicts_the_true_effect_of_removal(batches, record_property):
 def test_every_criterion_of_the_params_is_there():
     from typing import get_args
 
-    from adapt.params import Criterion
+    from adapt.config import Criterion
 
     assert set(CRITERIA) == set(get_args(Criterion))
 

@@ -2,7 +2,7 @@
 
 torchvision's dataset classes know the same folders but other splits (the official ones, where CoOp drew its own), have
 none for UCF101's frames, the split files or ImageNet's shifts, and importing them takes seconds that `sample` does
-not have. Only ImageNet's archives are unpacked by torchvision (adapt/supply/imagenet.py).
+not have. Only ImageNet's archives are unpacked by torchvision (adapt/download/imagenet.py).
 """
 
 import os
@@ -11,8 +11,8 @@ from pathlib import Path
 
 from adapt.data import splits
 from adapt.data.dataset import Dataset, Item, open_inside
-from adapt.data.entries import Entry, Folders, Json, Lists
 from adapt.data.folders import SUFFIXES, hidden
+from adapt.data.specs import Entry, Folders, Json, Lists
 from adapt.data.splits import Splits
 from adapt.errors import UserError
 

@@ -13,9 +13,9 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from adapt import artefacts
 from adapt.data.dataset import Item, inside
 from adapt.errors import UserError
+from adapt.runtime import files
 
 T = TypeVar("T")
 
@@ -96,5 +96,5 @@ def class_names(splits: Splits, source: Path) -> list[str]:
 
 def write(splits: Splits, path: Path) -> None:
     """Keep a split in a file."""
-    with artefacts.whole(path) as temporary:
+    with files.whole(path) as temporary:
         temporary.write_text(json.dumps(splits._asdict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 if TYPE_CHECKING:
-    from adapt.methods._method import Method
+    from adapt.methods._base import Method
     from adapt.task import Task
 
 

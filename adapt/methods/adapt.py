@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from adapt import pruning
-from adapt.data.batches import Batches
-from adapt.methods._prompted import Prompted
-from adapt.params import Context, Distill, Prune
+from adapt.config import Context, Distill, Prune
+from adapt.data.loader import Batches
+from adapt.methods._kv_prompts import Prompted
 from adapt.prompts import BRANCHES, Prompts
 from adapt.pruning import Removal, Schedule
 from adapt.saliency import Gradient, Saliency

@@ -9,11 +9,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from adapt.blocks import Adapter
-from adapt.data.batches import Batch
-from adapt.encoders import Stream, TextInput
-from adapt.methods._towers import Towers
-from adapt.params import Count, Share, Template, Weight
+from adapt.clip.attention import Adapter
+from adapt.clip.encoders import Stream, TextInput
+from adapt.config import Count, Share, Template, Weight
+from adapt.data.loader import Batch
+from adapt.methods._two_tower import Towers
 from adapt.prompts import BRANCHES
 from adapt.task import Task
 

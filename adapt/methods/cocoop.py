@@ -5,12 +5,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from adapt.data.batches import Batch
-from adapt.encoders import Stream, split_shared
-from adapt.methods._method import Classifier
-from adapt.methods._towers import Towers
-from adapt.methods._words import embed_words, opening
-from adapt.params import Count, Words
+from adapt.clip.encoders import Stream, split_shared
+from adapt.config import Count, Words
+from adapt.data.loader import Batch
+from adapt.methods._base import Classifier
+from adapt.methods._init_words import embed_words, opening
+from adapt.methods._two_tower import Towers
 from adapt.task import Task
 
 

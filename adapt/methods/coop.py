@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from adapt.encoders import PLAIN, Stream, TextInput, cut, embed, split_shared
-from adapt.methods._towers import Towers
-from adapt.methods._words import embed_words, opening, random_tokens, written
-from adapt.params import Count, Std, Words
+from adapt.clip.encoders import PLAIN, Stream, TextInput, cut, embed, split_shared
+from adapt.config import Count, Std, Words
+from adapt.methods._init_words import embed_words, opening, random_tokens, written
+from adapt.methods._two_tower import Towers
 from adapt.task import Task
 
 ClassPlace = Literal["end", "middle", "front"]

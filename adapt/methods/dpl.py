@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from adapt.blocks import Mixture
-from adapt.data.batches import Batch, Batches
-from adapt.encoders import Stream
-from adapt.methods._prompted import Prompted
-from adapt.params import Count, Positive, Std
+from adapt.clip.attention import Mixture
+from adapt.clip.encoders import Stream
+from adapt.config import Count, Positive, Std
+from adapt.data.loader import Batch, Batches
+from adapt.methods._kv_prompts import Prompted
 from adapt.prompts import BRANCHES, Prompts, spread
 from adapt.task import Task
 

@@ -5,10 +5,10 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from adapt.encoders import TextInput
-from adapt.methods._deep import Deep, image_parameters, text_parameters, without_words
-from adapt.methods._words import TEMPLATE
-from adapt.params import Count, Depth, Std, Words
+from adapt.clip.encoders import TextInput
+from adapt.config import Count, Depth, Std, Words
+from adapt.methods._deep_prompts import Deep, image_parameters, text_parameters, without_words
+from adapt.methods._init_words import TEMPLATE
 from adapt.task import Task
 
 

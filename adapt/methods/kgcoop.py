@@ -6,11 +6,11 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from adapt.data.batches import Batch
-from adapt.distill import Features
-from adapt.methods._towers import Term
+from adapt.config import Templates, Weight
+from adapt.data.loader import Batch
+from adapt.distillation import Features
+from adapt.methods._two_tower import Term
 from adapt.methods.coop import Coop
-from adapt.params import Templates, Weight
 from adapt.task import Task
 
 

@@ -9,9 +9,9 @@ from pydantic import Field
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from adapt.data.batches import Batches
-from adapt.methods._method import Classifier, Method
-from adapt.params import Count, Positive
+from adapt.config import Count, Positive
+from adapt.data.loader import Batches
+from adapt.methods._base import Classifier, Method
 from adapt.task import Task
 
 

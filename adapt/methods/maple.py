@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from adapt.encoders import TextInput
-from adapt.methods._deep import Deep, text_parameters, without_words
+from adapt.clip.encoders import TextInput
+from adapt.config import Count, Depth, Std, Words
+from adapt.methods._deep_prompts import Deep, text_parameters, without_words
 from adapt.methods.ivlp import Ivlp
-from adapt.params import Count, Depth, Std, Words
 from adapt.task import Task
 
 

@@ -8,10 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from adapt.data.batches import Batch
-from adapt.distill import Features, logits
+from adapt.config import Templates, Weight
+from adapt.data.loader import Batch
+from adapt.distillation import Features, logits
 from adapt.methods.coop import Coop
-from adapt.params import Templates, Weight
 from adapt.task import Task
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adapt.data.batches import Batch
-from adapt.distill import Features, kl, l1
-from adapt.methods._towers import Term
+from adapt.config import Positive, Sgd, Weight
+from adapt.data.loader import Batch
+from adapt.distillation import Features, kl, l1
+from adapt.methods._two_tower import Term
 from adapt.methods.ivlp import Ivlp
-from adapt.params import Positive, Sgd, Weight
 from adapt.pruning import Removal
 from adapt.task import Task
 

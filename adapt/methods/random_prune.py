@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from adapt.config import Prune
 from adapt.methods.adapt import Adapt
-from adapt.params import Prune
 from adapt.task import Task
 
 

@@ -8,10 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from adapt.data.batches import Batches
-from adapt.methods._method import Classifier
-from adapt.methods._towers import Towers
-from adapt.params import Count, Templates, Weight
+from adapt.config import Count, Templates, Weight
+from adapt.data.loader import Batches
+from adapt.methods._base import Classifier
+from adapt.methods._two_tower import Towers
 from adapt.task import Task
 
 

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from adapt.data.batches import Batch, Batches
+from adapt.data.loader import Batch, Batches
 from adapt.methods.tip_adapter import TipAdapter
 from adapt.pruning import Removal
 

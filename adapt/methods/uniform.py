@@ -1,7 +1,7 @@
 """The control for what pruning brings: as many tokens as `adapt` ends with, spread evenly, never pruned."""
 
-from adapt.methods._prompted import Prompted
-from adapt.params import Context, Distill, Prune
+from adapt.config import Context, Distill, Prune
+from adapt.methods._kv_prompts import Prompted
 from adapt.prompts import Prompts, spread
 from adapt.task import Task
 

@@ -3,9 +3,9 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from adapt.encoders import TextInput
-from adapt.methods._deep import Deep, image_parameters
-from adapt.params import Count, ImageDepth, Std, Template
+from adapt.clip.encoders import TextInput
+from adapt.config import Count, ImageDepth, Std, Template
+from adapt.methods._deep_prompts import Deep, image_parameters
 from adapt.task import Task
 
 

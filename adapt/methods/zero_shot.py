@@ -5,7 +5,7 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from adapt.methods._towers import Towers
+from adapt.methods._two_tower import Towers
 from adapt.task import Task
 
 

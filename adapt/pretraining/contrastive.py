@@ -18,9 +18,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from adapt import artefacts, interrupts
-from adapt.checkpoint import Checkpoint
 from adapt.pretraining.augment import Pictures
+from adapt.runtime import files, signals
+from adapt.runtime.checkpoint import Checkpoint
 
 LOG_EVERY = 50  # steps that a row of the log sums up
 MOST_SCALE = math.log(100)  # CLIP's bound of the logit scale
@@ -147,12 +147,12 @@ def train(
             log.append(row | {"seconds": round(seconds, 3)})
             losses, since = [], time.perf_counter()
 
-    with interrupts.held():
+    with signals.held():
         for step in bar(range(state["step"], schedule.steps)):
             advance(step)
-            if interrupts.asked() or checkpoint.due():
+            if signals.asked() or checkpoint.due():
                 save(step + 1)
-            interrupts.stop()
+            signals.stop()
     return log
 
 
@@ -163,5 +163,5 @@ def draw_log(log: list[dict[str, int | float]], path: Path) -> None:
     axes.plot([row["step"] for row in log], [row["loss"] for row in log])
     axes.set(xlabel="step", ylabel="loss", title="Pre-training of the pocket CLIP", ylim=(0, None))
     axes.grid(alpha=0.3)
-    with artefacts.whole(path) as temporary:
+    with files.whole(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)

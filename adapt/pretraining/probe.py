@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from adapt.clip import Backbone
+from adapt.clip.backbone import Backbone
 from adapt.data.dataset import Dataset, Item, centre
 from adapt.data.sampling import sample
 

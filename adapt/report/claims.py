@@ -1,8 +1,8 @@
 """The paper's claims and what the numbers here say of each: computed, never typed in.
 
-A verdict needs an interval: a claim holds where the whole 95 % interval of a difference (see `adapt.stats`) is on its
-side, does not hold where it is on the other, and is undecided where it is on both. Claims about the size of a number
-are tested by the paper preset alone.
+A verdict needs an interval: a claim holds where the whole 95 % interval of a difference (see
+`adapt.report.statistics`) is on its side, does not hold where it is on the other, and is undecided where it is on
+both. Claims about the size of a number are tested by the paper preset alone.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,13 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from adapt import stats
-from adapt.report import studies, tables
-from adapt.report.reading import many, within
-from adapt.report.runs import Runs, missed_budgets
+from adapt.report import aggregate, statistics, studies
+from adapt.report.aggregate import OURS
+from adapt.report.formatting import p_value
+from adapt.report.load import Runs, missed_budgets
 from adapt.report.studies import Gathered
-from adapt.report.table import p_value
-from adapt.report.tables import OURS
+from adapt.report.summary_text import many, within
 
 HOLDS, FAILS = "holds here", "does not hold here"
 UNDECIDED, UNTESTED = "undecided here", "cannot be tested here"
@@ -42,7 +41,7 @@ class Evidence:
     @property
     def table(self) -> pd.DataFrame:
         """The accuracy of every run."""
-        return tables.accuracy(self.runs)
+        return aggregate.accuracy(self.runs)
 
     @property
     def paper(self) -> bool:
@@ -69,7 +68,7 @@ def verdict(low: float, high: float, threshold: float = 0) -> str:
 
 def average(evidence: Evidence, _: Mapping[str, float]) -> Finding:
     """`adapt` minus the best rival on the average."""
-    rival = tables.best_rival(evidence.table)
+    rival = aggregate.best_rival(evidence.table)
     if OURS not in evidence.runs.methods or rival is None:
         return Finding("adapt and a rival with all runs are needed", UNTESTED)
     value, low, high = _gain(evidence.table, rival)
@@ -80,8 +79,8 @@ def best_gain(evidence: Evidence, numbers: Mapping[str, float]) -> Finding:
     """The largest gain on one dataset over the best rival there."""
     found = []
     for dataset in evidence.runs.datasets if OURS in evidence.runs.methods else []:
-        rival = tables.best_rival(evidence.table, dataset)
-        value, error = tables.gap(evidence.table, rival, dataset) if rival else (np.nan, np.nan)
+        rival = aggregate.best_rival(evidence.table, dataset)
+        value, error = aggregate.gap(evidence.table, rival, dataset) if rival else (np.nan, np.nan)
         if not np.isnan(value):
             found.append((value, error, dataset, rival))
     if not found:
@@ -109,18 +108,18 @@ def significance(evidence: Evidence, _: Mapping[str, float]) -> Finding:
     """Holm-corrected p of the signed-rank test against PromptSRC; against the best rival where that was not run."""
     if OURS not in evidence.runs.methods:
         return Finding("adapt was not run", UNTESTED)
-    rival = "promptsrc" if "promptsrc" in evidence.runs.methods else tables.best_rival(evidence.table)
+    rival = "promptsrc" if "promptsrc" in evidence.runs.methods else aggregate.best_rival(evidence.table)
     found = _compared(evidence.table)
     if rival is None or np.isnan(found[rival]["gain"]):
         return Finding("runs of adapt or its rival are missing", UNTESTED)
     p, effect, pairs = (found[rival][name] for name in ("p_holm", "effect", "nonzero"))
     text = f"against {rival}: p {p_value(p).text} (Holm, {len(found)} rivals), effect {effect:+.2f}"
     text += f", {many(pairs, 'pair')} that differ"
-    if len(found) * stats.smallest_p(pairs) >= stats.LEVEL and p >= stats.LEVEL:
-        return Finding(f"{text}: too few for any p below {stats.LEVEL}", UNTESTED)
+    if len(found) * statistics.smallest_p(pairs) >= statistics.LEVEL and p >= statistics.LEVEL:
+        return Finding(f"{text}: too few for any p below {statistics.LEVEL}", UNTESTED)
     if rival != "promptsrc":
         return Finding(f"{text}; promptsrc was not run", UNTESTED)
-    return Finding(text, (HOLDS if effect > 0 else FAILS) if p < stats.LEVEL else UNDECIDED)
+    return Finding(text, (HOLDS if effect > 0 else FAILS) if p < statistics.LEVEL else UNDECIDED)
 
 
 def few_shots(evidence: Evidence, _: Mapping[str, float]) -> Finding:
@@ -129,7 +128,7 @@ def few_shots(evidence: Evidence, _: Mapping[str, float]) -> Finding:
         return _absent(evidence, "shots")
     rows = evidence.studies["shots"].runs
     few = rows[rows["shots"] == rows["shots"].min()]
-    rival = tables.best_rival(few)
+    rival = aggregate.best_rival(few)
     if rival is None or OURS not in set(few["method"]):
         return Finding("runs of adapt or its rivals are missing", UNTESTED)
     value, low, high = _gain(few, rival)
@@ -145,8 +144,8 @@ def pruning_helps(evidence: Evidence, _: Mapping[str, float]) -> Finding:
         return _absent(evidence, "budget")
     gathered = evidence.studies["budget"]
     whole = max(gathered.runs[gathered.axis])
-    value, low, high = stats.average(studies.differences(gathered, gathered.own, whole))
-    times = stats.average(studies.differences(gathered, gathered.own, whole, "step_ms"))
+    value, low, high = statistics.average(studies.differences(gathered, gathered.own, whole))
+    times = statistics.average(studies.differences(gathered, gathered.own, whole, "step_ms"))
     faster = "step times are missing" if np.isnan(times[0]) else f"{times[0]:+.1f} ms per step"
     text = f"{gathered.own} against {whole} tokens: {interval(value, low, high)}; {faster}"
     both = {verdict(low, high), verdict(-times[2], -times[1])}
@@ -170,7 +169,7 @@ def budget(evidence: Evidence, numbers: Mapping[str, float]) -> Finding:
         return _absent(evidence, "budget")
     gathered = evidence.studies["budget"]
     half = gathered.own // 2
-    value, low, high = stats.average(studies.differences(gathered, half, gathered.own))
+    value, low, high = statistics.average(studies.differences(gathered, half, gathered.own))
     text = f"{half} against {gathered.own} tokens: {interval(value, low, high)}"
     if not evidence.paper:
         return Finding(f"{text}; the size is claimed of 128 and 64 tokens", UNTESTED)
@@ -194,7 +193,7 @@ def interval(value: float, low: float, high: float) -> str:
 
 
 def _compared(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    found: list[Any] = stats.compare(table, OURS).to_dict("records")
+    found: list[Any] = statistics.compare(table, OURS).to_dict("records")
     return {row["rival"]: row for row in found}
 
 
@@ -213,7 +212,7 @@ def _contrast(evidence: Evidence, name: str, first: str, others: list[str]) -> F
         return _absent(evidence, name)
     gathered, texts, words = evidence.studies[name], [], set()
     for other in others:
-        value, low, high = stats.average(studies.differences(gathered, first, other))
+        value, low, high = statistics.average(studies.differences(gathered, first, other))
         texts.append(f"{first} over {other}: {interval(value, low, high)}")
         words.add(verdict(low, high))
     worst = next(word for word in (FAILS, UNTESTED, UNDECIDED, HOLDS) if word in words)

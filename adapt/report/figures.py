@@ -10,8 +10,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure, FigureBase
 
-from adapt.report import classes, draw, series, style, tables
-from adapt.report.runs import Runs
+from adapt.report import aggregate, per_class, plot_data, plots, style
+from adapt.report.load import Runs
 
 WIDE = 12  # inches: at the 1180 pixels of the page, type of 10 points is 14 pixels high
 NAMED_UP_TO = 6  # datasets that have room for a legend in the overview; the figure `tokens` names all
@@ -37,14 +37,14 @@ def accuracy(runs: Runs) -> Figure:
 
 def gain(runs: Runs) -> Figure:
     """Bars: by how much `adapt` leads the best rival of each dataset."""
-    table = series.gain(runs)
+    table = plot_data.gain(runs)
     with style.sheet(runs, "Gain over the best rival", 8.5, 2 + 0.36 * max(2, len(table))) as figure:
         if not len(table) or not table["rival"].any():
             style.say_empty(figure, "nothing to compare: adapt or its rivals have no whole set of runs")
             return figure
         axes = figure.subplots()
         labels = [f"{row.dataset} (over {row.rival or 'none'})" for row in table.itertuples()]
-        draw.signed_bars(axes, labels, table["gain"], table["low"], table["high"])
+        plots.signed_bars(axes, labels, table["gain"], table["low"], table["high"])
         axes.get_yticklabels()[-1].set_fontweight("bold")
         axes.axhline(len(table) - 1.5, color="#bbbbbb", lw=1)
         axes.set_xlabel(f"points of top-1 accuracy, {runs.split}")
@@ -53,7 +53,7 @@ def gain(runs: Runs) -> Figure:
 
 def lengths(runs: Runs) -> Figure:
     """Heat maps, one per dataset and their mean (and method, where several remove tokens): branches by layers."""
-    table = series.lengths(runs)
+    table = plot_data.lengths(runs)
     names = _names(table, runs)
     layers = table["layer"].nunique()
     columns = min(3 if layers <= 8 else 2, max(1, len(names)))
@@ -66,9 +66,9 @@ def lengths(runs: Runs) -> Figure:
             return figure
         grid = style.panels(figure, list(names), columns)
         for axes, (_, part) in zip(grid, names.items(), strict=True):
-            draw.heat(
+            plots.heat(
                 axes,
-                part.pivot(index="branch", columns="layer", values="length").loc[series.BRANCHES],
+                part.pivot(index="branch", columns="layer", values="length").loc[plot_data.BRANCHES],
                 table["length"].max(),
             )
             axes.set_xlabel("layer")
@@ -83,7 +83,7 @@ def tokens(runs: Runs) -> Figure:
         if not methods:
             style.say_empty(figure, "no method here removes tokens")
             return figure
-        table = series.tokens(runs)
+        table = plot_data.tokens(runs)
         branches = {"both": "both branches", "text": "text branch", "image": "image branch"}
         grid = style.panels(
             figure, [f"{name} ({method})" for method in methods for name in branches.values()], 3, sharey=True
@@ -97,21 +97,21 @@ def tokens(runs: Runs) -> Figure:
 
 def loss(runs: Runs) -> Figure:
     """Training loss per epoch, a panel per dataset, a line per trained method; the band spans the seeds."""
-    table = series.loss(runs)
+    table = plot_data.loss(runs)
     columns = min(3, len(runs.datasets))
     rows = -(-len(runs.datasets) // columns)
     with style.sheet(runs, "Training loss", max(7.0, 4 * columns), 1.6 + 2.6 * rows) as figure:
         grid = style.panels(figure, runs.datasets, columns)
         for axes, dataset in zip(grid, runs.datasets, strict=True):
-            draw.lines(axes, table[table["dataset"] == dataset], runs.methods, "method", x="epoch", y="loss")
-            draw.label(axes, "epoch", "loss")
+            plots.lines(axes, table[table["dataset"] == dataset], runs.methods, "method", x="epoch", y="loss")
+            plots.label(axes, "epoch", "loss")
         _legend(figure, grid)
     return figure
 
 
 def by_class(runs: Runs) -> Figure:
     """For one dataset: the confusion matrix of `adapt`, and each class's gain over the best rival there."""
-    found = classes.read(runs)
+    found = per_class.read(runs)
     size = len(found.names) if found else 0
     with style.sheet(
         runs, f"Class by class: {found.dataset}" if found else "", WIDE, np.clip(2 + 0.4 * size, 4, 12)
@@ -120,13 +120,13 @@ def by_class(runs: Runs) -> Figure:
             style.say_empty(figure, "nothing to compare: adapt or its rivals have no whole set of runs")
             return figure
         left, right = figure.subplots(1, 2, width_ratios=[1.3, 1])
-        left.set_title(f"Confusion of {tables.OURS}: share of a class's images")
+        left.set_title(f"Confusion of {aggregate.OURS}: share of a class's images")
         shares = pd.DataFrame(found.confusion, index=found.names, columns=found.names)
-        draw.heat(left, shares, 1, ".2f", 7 if size <= CELLS_UP_TO else 0)
+        plots.heat(left, shares, 1, ".2f", 7 if size <= CELLS_UP_TO else 0)
         left.set(xlabel="predicted class", ylabel="true class")
         left.tick_params(axis="x", rotation=90 if size > 12 or max(map(len, found.names)) > 6 else 0)
-        right.set_title(f"Gain of {tables.OURS} over {found.rival}")
-        draw.signed_bars(right, found.names, *[pd.Series(found.gain)] * 3)
+        right.set_title(f"Gain of {aggregate.OURS} over {found.rival}")
+        plots.signed_bars(right, found.names, *[pd.Series(found.gain)] * 3)
         right.set_xlabel("points of the class's accuracy")
     return figure
 
@@ -135,19 +135,19 @@ def overview(runs: Runs) -> Figure:
     """For the README: accuracy by dataset; below it, where the tokens stayed and how they went."""
     if not runs.pruned:
         return accuracy(runs)
-    focus = tables.OURS if tables.OURS in runs.pruned else runs.pruned[0]
-    table = series.lengths(runs).query("method == @focus and dataset != @tables.AVERAGE")
-    left = series.tokens(runs).query("method == @focus and branch == 'both'")
+    focus = aggregate.OURS if aggregate.OURS in runs.pruned else runs.pruned[0]
+    table = plot_data.lengths(runs).query("method == @focus and dataset != @aggregate.AVERAGE")
+    left = plot_data.tokens(runs).query("method == @focus and branch == 'both'")
     rows = -(-(len(runs.datasets) + 1) // 6)
     upper, lower = 0.2 + rows * (0.75 + 0.2 * len(runs.methods)), 1.5 + 0.25 * len(runs.datasets)
     with style.sheet(runs, "", WIDE, 0.6 + upper + lower) as figure:
         parts: Any = figure.subfigures(2, 1, height_ratios=[upper, lower])
         draw_accuracy(parts[0], runs, 6)
         grid = parts[1].subplots(1, 3)
-        for axes, branch in zip(grid, series.BRANCHES, strict=False):
+        for axes, branch in zip(grid, plot_data.BRANCHES, strict=False):
             axes.set_title(f"Length learned by {focus}, {branch} branch")
             part = table[table["branch"] == branch].pivot(index="dataset", columns="layer", values="length")
-            draw.heat(axes, part.reindex(runs.datasets), table["length"].max())
+            plots.heat(axes, part.reindex(runs.datasets), table["length"].max())
             axes.set_xlabel("layer")
         grid[1].tick_params(labelleft=False)
         grid[2].set_title("Tokens left over training")
@@ -183,21 +183,21 @@ FIGURES = {
 
 def draw_accuracy(figure: FigureBase, runs: Runs, columns: int) -> None:
     """The panels of accuracy, the average last."""
-    table = series.accuracy(runs)
-    groups = [*runs.datasets, tables.AVERAGE]
+    table = plot_data.accuracy(runs)
+    groups = [*runs.datasets, aggregate.AVERAGE]
     for axes, dataset in zip(style.panels(figure, groups, columns, sharex=True, sharey=True), groups, strict=True):
-        draw.named_bars(axes, table[table["dataset"] == dataset].set_index("method"), runs.methods)
-        if dataset == tables.AVERAGE:
+        plots.named_bars(axes, table[table["dataset"] == dataset].set_index("method"), runs.methods)
+        if dataset == aggregate.AVERAGE:
             axes.title.set_fontweight("bold")
         for name in axes.get_yticklabels():
-            name.set_fontweight("bold" if name.get_text() == tables.OURS else "normal")
+            name.set_fontweight("bold" if name.get_text() == aggregate.OURS else "normal")
 
 
 def draw_tokens(axes: Axes, runs: Runs, table: pd.DataFrame) -> None:
     """Stairs down, a line per dataset."""
-    draw.lines(axes, table, runs.datasets, "dataset", x="epoch", y="tokens", steps="post")
+    plots.lines(axes, table, runs.datasets, "dataset", x="epoch", y="tokens", steps="post")
     axes.set_ylim(bottom=0)
-    draw.label(axes, "epoch", "tokens")
+    plots.label(axes, "epoch", "tokens")
 
 
 def _names(table: pd.DataFrame, runs: Runs) -> dict[str, pd.DataFrame]:
@@ -207,7 +207,7 @@ def _names(table: pd.DataFrame, runs: Runs) -> dict[str, pd.DataFrame]:
 
 
 def _bar(figure: Figure, grid: list[Axes], top: float, label: str) -> None:
-    figure.colorbar(ScalarMappable(Normalize(0, top), draw.HEAT), ax=grid, label=label, fraction=0.03, pad=0.01)
+    figure.colorbar(ScalarMappable(Normalize(0, top), plots.HEAT), ax=grid, label=label, fraction=0.03, pad=0.01)
 
 
 def _legend(figure: Figure, grid: list[Axes]) -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from adapt.report.runs import Runs, shorten
-from adapt.report.table import Table, environment
+from adapt.report.formatting import Table, environment
+from adapt.report.load import Runs, shorten
 
 PIXELS = 98  # of the page per inch of a figure: the widest just fit
 

@@ -7,10 +7,10 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from adapt.errors import UserError
-from adapt.report import studies, tables
-from adapt.report.runs import Runs
+from adapt.report import aggregate, studies
+from adapt.report.formatting import Cell, Table, rounded
+from adapt.report.load import Runs
 from adapt.report.studies import Gathered
-from adapt.report.table import Cell, Table, rounded
 
 FILE = Path("reports/published.yaml")
 SHOTS = 16  # of the published results
@@ -41,14 +41,14 @@ def beside(facts: dict[str, Any], runs: Runs) -> pd.DataFrame:
 
     published is NaN where only the average was published, measured where the method was not run or runs are missing.
     """
-    means = tables.summary(tables.accuracy(runs)).set_index(["method", "dataset"])["accuracy"]
+    means = aggregate.summary(aggregate.accuracy(runs)).set_index(["method", "dataset"])["accuracy"]
     rows = [
         {
             **{key: result.get(key, "") for key in ("method", "source", "protocol")}, "dataset": dataset,
-            "published": {tables.AVERAGE: result["average"], **result.get("by_dataset", {})}.get(dataset),
+            "published": {aggregate.AVERAGE: result["average"], **result.get("by_dataset", {})}.get(dataset),
             "measured": 100 * means.get((result["method"], dataset), float("nan")),
         }
-        for result in facts["results"] for dataset in [*runs.datasets, tables.AVERAGE]
+        for result in facts["results"] for dataset in [*runs.datasets, aggregate.AVERAGE]
     ]  # fmt: skip
     return pd.DataFrame(rows).astype({"published": float})
 
@@ -69,7 +69,7 @@ def beside_by_shots(facts: dict[str, Any], shots: Gathered | None) -> pd.DataFra
 
 def show(facts: dict[str, Any], table: pd.DataFrame, runs: Runs) -> Table:
     """The frame of `beside`: by method, a row for each published result and, where there is one, for the measured."""
-    columns = [*runs.datasets, tables.AVERAGE]
+    columns = [*runs.datasets, aggregate.AVERAGE]
     caption = f"Top-1 in percent, {SHOTS} shots; measured: mean over seeds. Published averages as published."
     caption = f"{caption} {sources(facts)}"
     head, rows = ["method", "source", *columns], _rows(table, "dataset", columns)

@@ -1,4 +1,4 @@
-"""The gathered studies (`adapt.study`): read, and averaged over datasets and seeds for tables, figures and claims."""
+"""The gathered studies (`adapt.pipeline.study`): read, and averaged over datasets and seeds for what is shown."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,11 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from adapt import artefacts, study
-from adapt.report.runs import Runs, missed, missed_budgets
+from adapt.pipeline import study
+from adapt.report.aggregate import AVERAGE, OURS, with_average
+from adapt.report.formatting import Cell, Table, percent
+from adapt.report.load import Runs, missed, missed_budgets
 from adapt.report.style import MISSED
-from adapt.report.table import Cell, Table, percent
-from adapt.report.tables import AVERAGE, OURS, with_average
+from adapt.runtime import files
 
 CURVE = ["method", "series", "x", "accuracy", "std", "low", "high", "tokens", "step_ms", "missed"]
 
@@ -75,7 +76,7 @@ def read(runs: Runs, folder: Path = study.FOLDER) -> tuple[dict[str, Gathered], 
         if not table.exists():
             absent[name] = f"not run yet: `make study-{name}`"
             continue
-        record = artefacts.read_json(folder / f"{name}.json", f"make study-{name}")
+        record = files.read_json(folder / f"{name}.json", f"make study-{name}")
         rows = pd.read_csv(table, keep_default_na=False, na_values=[""])  # `none` is a value, not a gap
         rows = rows.assign(budget=rows.get("budget"))  # which tables of old do not have
         if others := differing(runs, record, rows):

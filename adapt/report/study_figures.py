@@ -8,9 +8,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter, ScalarFormatter
 
-from adapt.report import draw, studies, style
+from adapt.report import plots, studies, style
+from adapt.report.aggregate import OURS
 from adapt.report.studies import Gathered
-from adapt.report.tables import OURS
 
 PRUNED, WHOLE = "with pruning", "without"
 LOG_FROM = 16  # the ratio of the greatest to the smallest value of an axis
@@ -30,7 +30,7 @@ def lines(gathered: Gathered) -> Figure:
     names = list(dict.fromkeys(table["series"]))
     with style.sheet(gathered, gathered.declared.title, 9, 4.6 + 0.1 * max(0, len(names) - 10)) as figure:
         axes = figure.subplots()
-        draw.lines(axes, table, names, "series", x="x", y="accuracy")
+        plots.lines(axes, table, names, "series", x="x", y="accuracy")
         values = sorted(table["x"].unique())
         if values[0] > 0 and values[-1] / values[0] >= LOG_FROM:
             axes.set_xscale("log", base=2)
@@ -50,7 +50,7 @@ def dots(gathered: Gathered) -> Figure:
     height = 1.9 + len(values) * max(0.5, 0.3 * len(names))
     with style.sheet(gathered, gathered.declared.title, 8, height) as figure:
         axes = figure.subplots()
-        draw.dots(axes, table, values, names)
+        plots.dots(axes, table, values, names)
         axes.set(xlabel=f"average top-1, {gathered.split}", ylabel=gathered.axis)
         if len(names) > 1:
             figure.legend(loc="outside right upper", fontsize=9)
@@ -62,7 +62,7 @@ def pruning(gathered: Gathered) -> Figure:
     table = pruned_and_whole(gathered)
     with style.sheet(gathered, "With and without pruning", 9, 3) as figure:
         left, right = figure.subplots(1, 2, sharey=True)
-        draw.dots(left, table, list(table["x"]), [OURS])
+        plots.dots(left, table, list(table["x"]), [OURS])
         left.set_xlabel(f"average top-1, {gathered.split}")
         places = np.arange(len(table))
         right.barh(places, table["step_ms"], 0.5, color=[style.STRONG, style.WEAK][: len(table)])

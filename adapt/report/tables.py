@@ -1,113 +1,103 @@
-"""The numbers of the tables, as frames; `shown` makes texts of them."""
-
-from typing import Any
+"""The tables as a reader sees them: rounded, the best marked, and a word on how each number was made."""
 
 import numpy as np
 import pandas as pd
 
-from adapt.report.runs import Runs
+from adapt.report import aggregate, statistics, summary_text
+from adapt.report.aggregate import AVERAGE, OURS
+from adapt.report.formatting import NONE, Cell, Table, p_value, percent, rounded
+from adapt.report.load import Runs
 
-AVERAGE = "average"
-OURS = "adapt"
-FLOOR = "zero_shot"
-COSTS = ["trainable", "tokens", "steps", "seconds", "step_ms", "step_gflop", "memory_mb"]
-
-
-def accuracy(runs: Runs) -> pd.DataFrame:
-    """One row per run that params name: `preset, dataset, method, seed, shots, accuracy, tokens`.
-
-    Accuracy is a fraction; a missing run has neither accuracy nor tokens.
-    """
-    table = _all_asked(runs).assign(preset=runs.preset, shots=runs.shots)
-    return table[["preset", "dataset", "method", "seed", "shots", "accuracy", "tokens"]]
-
-
-def cost(runs: Runs) -> pd.DataFrame:
-    """One row per run that params name: `dataset, method, seed`, COSTS, `budget`; empty where a run has none of it.
-
-    budget: the tokens that a method was to end with.
-    """
-    table = _all_asked(runs).astype({"budget": "Int64"})
-    steps = table["steps"].where(table["steps"] > 0).astype(float)
-    return table.assign(step_ms=1000 * table["seconds"] / steps)[["dataset", "method", "seed", *COSTS, "budget"]]
+HEADINGS = {  # column of tables.cost: its heading, its format
+    "trainable": ("trainable parameters", ",.0f"),
+    "tokens": ("tokens", ".4g"),
+    "steps": ("steps", ",.0f"),
+    "seconds": ("seconds", ",.1f"),
+    "step_ms": ("ms per step", ",.1f"),
+    "step_gflop": ("GFLOP per step", ".3g"),
+    "memory_mb": ("peak memory, MB", ",.0f"),
+}
 
 
-def with_average(table: pd.DataFrame) -> pd.DataFrame:
-    """`dataset, method, seed, accuracy` with rows of a last dataset, `average`: each seed's mean over the datasets.
-
-    The average is NaN where a dataset is missing: averages over different datasets are not to be compared.
-    """
-    average = table.groupby(["method", "seed"], sort=False)["accuracy"].mean(skipna=False).reset_index()
-    columns = ["dataset", "method", "seed", "accuracy"]
-    return pd.concat([table[columns], average.assign(dataset=AVERAGE)[columns]], ignore_index=True)
-
-
-def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Per dataset, `average` last, and method: mean and sample standard deviation over the seeds, and their number.
-
-    A seed that is missing leaves all three empty: over fewer seeds they would be other quantities.
-    """
-    groups = with_average(table).groupby(["dataset", "method"], sort=False)["accuracy"]
-    found = groups.agg(seeds="count").assign(accuracy=groups.mean(skipna=False), std=groups.std(skipna=False))
-    return found.reset_index()[["dataset", "method", "accuracy", "std", "seeds"]]
-
-
-def ranks(table: pd.DataFrame) -> pd.Series:
-    """By method, its rank by mean accuracy (1 is best, ties share the mean rank), averaged over the datasets.
-
-    Only methods with all runs are ranked, among each other; the others are NaN.
-    """
-    means = summary(table).query("dataset != @AVERAGE").pivot(index="method", columns="dataset", values="accuracy")
-    whole = means.dropna()
-    return whole.rank(ascending=False).mean(axis=1).reindex(means.index)
-
-
-def gap(table: pd.DataFrame, rival: str, dataset: str = AVERAGE) -> tuple[float, float]:
-    """By how much `adapt` leads the rival, and the standard error of that over seeds (NaN for one), as fractions.
-
-    The difference is taken seed by seed: both methods saw the same images under a seed. NaN where a run is missing.
-    """
-    rows = with_average(table).query("dataset == @dataset").pivot(index="seed", columns="method", values="accuracy")
-    difference = rows[OURS] - rows[rival]
-    error = difference.std(skipna=False) / np.sqrt(len(difference))
-    return float(difference.mean(skipna=False)), float(error)
+def accuracy(runs: Runs) -> Table:
+    """Mean ± standard deviation over seeds by method and dataset, in percent, with the average and the mean rank."""
+    table = aggregate.accuracy(runs)
+    means, ranked = aggregate.summary(table).set_index(["method", "dataset"]), aggregate.ranks(table)
+    columns = [*runs.datasets, AVERAGE]
+    rows = [
+        [
+            Cell(method),
+            *(percent(means["accuracy"][method, name], means["std"][method, name]) for name in columns),
+            rounded(ranked[method], ".2f"),
+        ]
+        for method in runs.methods
+    ]
+    one = "" if len(runs.seeds) > 1 else f" ({NONE} with one seed)"
+    caption = (
+        f"Top-1 in percent, mean ± standard deviation over seeds{one}; the best of a column in bold. The average is "
+        "each seed's mean over all datasets; the rank is by mean accuracy, averaged over the datasets. Below, "
+        "differences are in points, ± the standard error over seeds, paired by seed."
+    )
+    shown = Table(
+        "Accuracy",
+        ["method", *columns, "mean rank"],
+        rows,
+        runs.stamp,
+        runs.warnings,
+        caption,
+        summary_text.accuracy(runs),
+    )
+    return shown.with_best(dict.fromkeys(range(1, len(columns) + 1), True) | {len(columns) + 1: False})
 
 
-def best_rival(table: pd.DataFrame, dataset: str = AVERAGE) -> str | None:
-    """The method other than `adapt` that is best on a dataset; None where no rival has all its runs."""
-    means = summary(table).query("dataset == @dataset and method != @OURS").set_index("method")["accuracy"].dropna()
-    return str(means.idxmax()) if len(means) else None
+def cost(runs: Runs) -> Table:
+    """What a run costs, by method."""
+    groups = aggregate.cost(runs).groupby("method", sort=False)
+    means = groups[list(HEADINGS)].mean(skipna=False).astype(float)
+    rows = [
+        [Cell(method), *(rounded(means[name][method], form) for name, (_, form) in HEADINGS.items())]
+        for method in runs.methods
+    ]
+    caption = (
+        "Mean over datasets and seeds, of training alone; empty where a run is missing or did not measure it. "
+        "Seconds depend on the machine and on what else it did. Tokens are those left at the end, over both branches; "
+        "FLOPs are those of the last step, forward and backward, by count."
+    )
+    head = ["method", *(heading for heading, _ in HEADINGS.values())]
+    return Table("Cost", head, rows, runs.stamp, runs.warnings, caption)
 
 
-def metrics(runs: Runs) -> dict[str, Any]:
-    """What `dvc metrics show` prints: mean accuracy (fraction) by dataset and method, mean tokens by method.
-
-    Null where a run is missing.
-    """
-    means = summary(accuracy(runs)).pivot(index="dataset", columns="method", values="accuracy")
-    tokens = accuracy(runs).groupby("method", sort=False)["tokens"].mean(skipna=False)
-    return {
-        "preset": runs.preset,
-        "backbone": runs.backbone,
-        "weights": runs.weights[:10],
-        "split": runs.split,
-        "shots": runs.shots,
-        "seeds": len(runs.seeds),
-        "missing": len(runs.missing),
-        "accuracy": {
-            dataset: {method: _json(means[method][dataset], 6) for method in runs.methods}
-            for dataset in [AVERAGE, *runs.datasets]
-        },
-        "tokens": {method: _json(tokens[method], 2) for method in runs.methods},
-    }
+def significance(runs: Runs) -> Table:
+    """Wilcoxon's signed-rank test of `adapt` against each rival, and the interval of the average gain."""
+    found = statistics.compare(aggregate.accuracy(runs), OURS)
+    rows = [
+        [
+            Cell(row["rival"]), Cell(f"{row['pairs']} ({row['nonzero']})"), rounded(100 * row["gain"], "+.2f"),
+            Cell("" if np.isnan(row["low"]) else f"{100 * row['low']:+.2f} to {100 * row['high']:+.2f}"),
+            rounded(row["effect"], "+.2f"), p_value(row["p"]), p_value(row["p_holm"]),
+        ]
+        for row in found.to_dict("records")
+    ]  # fmt: skip
+    caption = (
+        "Two-sided signed-rank test over datasets × seeds, pairs that differ in brackets; effect is the matched-pairs "
+        "rank-biserial correlation; Holm's correction is over the rivals. Gain in points: mean over datasets of the "
+        f"means over seeds, with its 95 % bootstrap interval (BCa, {statistics.RESAMPLES} resamples of the "
+        f"{len(runs.datasets)} datasets). Pairs of one dataset share its test images, so p is rather too small."
+    )
+    head = ["rival", "pairs", "gain", "95 % interval", "effect", "p", "p (Holm)"]
+    return Table("Significance", head, rows, runs.stamp, runs.warnings, caption, power(found))
 
 
-def _all_asked(runs: Runs) -> pd.DataFrame:
-    """The results with a row for every run that params name."""
-    names = ["dataset", "method", "seed"]
-    asked = pd.MultiIndex.from_product([runs.datasets, runs.methods, runs.seeds], names=names)
-    return runs.results.set_index(names).reindex(asked).reset_index().astype({"tokens": "Int64", "steps": "Int64"})
-
-
-def _json(value: float, digits: int) -> float | None:
-    return None if pd.isna(value) else round(float(value), digits)
+def power(found: pd.DataFrame) -> list[str]:
+    """A sentence on each way in which the tests are too small to show anything."""
+    lines = []
+    for pairs, part in found.groupby("nonzero"):
+        least, names = statistics.smallest_p(int(str(pairs))), ", ".join(f"`{name}`" for name in part["rival"])
+        if least >= statistics.LEVEL:
+            lines.append(f"Too few pairs against {names}: with {pairs} that differ, p cannot be below {least:.3g}.")
+        elif least * len(found) >= statistics.LEVEL:
+            lines.append(
+                f"Too few pairs against {names} for {len(found)} tests: corrected, p may not get below "
+                f"{statistics.LEVEL} even where all {pairs} pairs agree."
+            )
+    return lines

@@ -1,0 +1,177 @@
+"""The frozen backbone: an open_clip model with its tokenizer, its preprocessing and the hash of its weights."""
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import open_clip
+import torch
+from jaxtyping import Float, Int, UInt8
+from open_clip.transformer import QuickGELU, ResidualAttentionBlock, VisionTransformer
+from torch import Tensor, nn
+
+from adapt import config as params
+from adapt.clip import attention, encoders, weights
+from adapt.clip.encoders import PLAIN, Stream, TextInput
+from adapt.errors import UserError
+from adapt.runtime import malloc
+
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A frozen CLIP. `weights` is the sha256 of its state dict: artefacts carry it, so that they are not mixed."""
+
+    name: str
+    model: Any  # open_clip.CLIP or CustomTextCLIP
+    tokenizer: Callable[..., Tensor]  # of texts, and of a context_length where the model's own is not meant
+    weights: str
+    device: torch.device
+    precision: Precision = "float32"  # of the towers' matrix products; prompts, features and losses are float32
+    classes_at_once: int | None = None  # texts encoded at a time, None for all: less memory, more time
+
+    @property
+    def text(self) -> Any:
+        """The module that has the text tower's parts: the model itself or, of a CustomTextCLIP, its `text`."""
+        return getattr(self.model, "text", self.model)
+
+    @cached_property
+    def layers(self) -> dict[str, int]:
+        """Number of blocks that prompts can enter by branch; none in an image tower that is not a plain ViT."""
+        visual = self.model.visual
+        attention = {"text": self.text.transformer.resblocks}
+        attention["image"] = visual.transformer.resblocks if takes_prompts(visual) else []
+        return {branch: len(found) for branch, found in attention.items()}
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Width d of the tokens by branch; 0 where prompts cannot enter."""
+        image = self.model.visual.positional_embedding.shape[1] if self.layers["image"] else 0
+        return {"text": self.text.positional_embedding.shape[1], "image": image}
+
+    @property
+    def size(self) -> int:
+        """Pixels along an edge of the input images."""
+        size = self.model.visual.image_size
+        return size if isinstance(size, int) else size[0]
+
+    @property
+    def scale(self) -> Float[Tensor, ""]:
+        """What cosines are multiplied with to make logits."""
+        return self.model.logit_scale.exp()
+
+    @cached_property
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation [3, 1, 1] of the model's input."""
+        config = self.model.visual.preprocess_cfg
+        mean, std = (torch.tensor(config[key], device=self.device).reshape(3, 1, 1) for key in ("mean", "std"))
+        return mean, std
+
+    def normalise(self, pixels: UInt8[Tensor, "b 3 y x"]) -> Float[Tensor, "b 3 y x"]:
+        """Pixels as the model takes them, on its device."""
+        mean, std = self.moments
+        return (pixels.to(self.device).float() / 255 - mean) / std
+
+    def encode_text(self, text: TextInput, stream: Stream = PLAIN, *, place: int = 0) -> Float[Tensor, "c f"]:
+        """Text features, not normalised: see `encoders.encode_text`."""
+        with self.casting():
+            found = encoders.encode_text(self.text, text, stream, place=place, chunk=self.classes_at_once)
+        return found.float()
+
+    def encode_image(self, images: Float[Tensor, "b 3 y x"], stream: Stream = PLAIN) -> Float[Tensor, "b f"]:
+        """Image features, not normalised: see `encoders.encode_image`. Without a stream any image tower will do."""
+        with self.casting():
+            if stream is PLAIN and not self.layers["image"]:
+                return self.model.encode_image(images).float()
+            return encoders.encode_image(self.model, images, stream).float()
+
+    def casting(self) -> torch.autocast:
+        """The context in which the towers run: matrix products in bfloat16, if so asked, and sums in float32."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+
+    def tokenize(self, texts: Sequence[str]) -> Int[Tensor, "c s"]:
+        """Token numbers, one row a text, on the model's device."""
+        return self.tokenizer(list(texts)).to(self.device)
+
+
+def load(name: str, pretrained: str, device: str) -> Backbone:
+    """A frozen backbone by open_clip's name and its weights, an open_clip tag or a file.
+
+    Raises: UserError as `weights.read`, and for a device that is not there.
+    """
+    place = torch.device(choose_device(device))
+    return freeze(name, weights.read(name, pretrained, place), place)
+
+
+def from_params(backbone: params.Backbone, runtime: params.Runtime) -> Backbone:
+    """The backbone that params name, to run as they say; what holds for all of PyTorch is set.
+
+    Raises: UserError as `load`.
+    """
+    choose_products(runtime.precision)
+    if runtime.deterministic:
+        choose_determinism()
+    frozen = load(backbone.name, backbone.pretrained, runtime.device)
+    malloc.keep()  # now that what loading took is given back
+    return replace(frozen, precision=runtime.precision, classes_at_once=runtime.classes_at_once)
+
+
+def freeze(name: str, model: Any, device: torch.device) -> Backbone:
+    """A model as a backbone: evaluation mode, no gradients, and an activation that takes less memory."""
+    model.eval().requires_grad_(False)
+    for module in model.modules():
+        for child, activation in module.named_children():
+            if isinstance(activation, QuickGELU):
+                setattr(module, child, attention.QuickGELU())
+    tokenizer = open_clip.get_tokenizer(name) if name in open_clip.list_models() else open_clip.tokenize
+    return Backbone(name, model, tokenizer, weights_hash(model), device)
+
+
+def takes_prompts(visual: Any) -> bool:
+    """Whether an image tower is a ViT of plain blocks that is read at its class token."""
+    return (
+        isinstance(visual, VisionTransformer)
+        and all(isinstance(block, ResidualAttentionBlock) for block in visual.transformer.resblocks)
+        and visual.attn_pool is None
+        and visual.pool_type == "tok"
+        and not visual.final_ln_after_pool
+    )
+
+
+def weights_hash(model: nn.Module) -> str:
+    """sha256 over names and bytes of all weights, in the order of their names."""
+    digest = hashlib.sha256()
+    for key, value in sorted(model.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def choose_products(precision: Precision) -> None:
+    """What a GPU may do with float32: nothing else (torch lets convolutions round to TF32), or TF32 beside bfloat16."""
+    rounded = precision == "bfloat16"
+    torch.set_float32_matmul_precision("high" if rounded else "highest")
+    torch.backends.cudnn.allow_tf32 = rounded
+
+
+def choose_determinism() -> None:
+    """The same bytes from a GPU each time, where PyTorch has such kernels; where it has none it says so, and raises.
+
+    On a CPU, with one thread, they are the same anyway.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cuda.enable_mem_efficient_sdp(False)  # its backward pass adds in any order
+
+
+def choose_device(device: str) -> str:
+    """`auto` is a GPU where there is one."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("params.yaml: runtime.device: cuda asked for, but torch sees no GPU; set it to auto or cpu")
+    return device

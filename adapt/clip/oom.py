@@ -1,0 +1,70 @@
+"""What is done where the device has too little memory: the work is cut smaller, and a message says so."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+import torch
+
+from adapt.clip.backbone import Backbone
+from adapt.errors import UserError
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+class Portions:
+    """How many images are worked on at a time: `size`, and half as many each time that memory runs out."""
+
+    def __init__(self, size: int):
+        self.size = size
+
+    def each(self, work: Callable[[slice], T], wanted: range) -> list[T]:
+        """`work(slice)` for consecutive slices of the numbers `wanted`.
+
+        Raises: torch.OutOfMemoryError where memory does not even hold one.
+        """
+        parts, start = [], wanted.start
+        while start < wanted.stop:
+            try:
+                parts.append(work(slice(start, min(start + self.size, wanted.stop))))
+                start += self.size
+                continue
+            except torch.OutOfMemoryError:
+                if self.size == 1:
+                    raise
+            self.size //= 2  # after the handler: what the error held is free now
+            release(f"out of memory: going on with {self.size} images at a time")
+        return parts
+
+
+def with_classes(work: Callable[[Backbone], T], backbone: Backbone, classes: int) -> T:
+    """`work(backbone)`, again with half as many classes encoded at once for as long as memory runs out.
+
+    Raises: UserError where it does not even hold one class at a time.
+    """
+    while True:
+        try:
+            return work(backbone)
+        except torch.OutOfMemoryError:
+            pass
+        now = min(backbone.classes_at_once or classes, classes)
+        if now == 1:
+            raise UserError(
+                "the device has too little memory even for one class and one image at a time, or for a training batch; "
+                "lower `batch` in the params (knobs.<method>.optimiser or optimiser), set runtime.precision to "
+                "bfloat16, or free the device"
+            )
+        backbone = replace(backbone, classes_at_once=now // 2)
+        release(
+            f"out of memory with {now} classes at a time: going on with {now // 2}; to begin with as many, set "
+            f"runtime.classes_at_once: {now // 2} in the params"
+        )
+
+
+def release(message: str) -> None:
+    """Say what happens now, and give back the memory that torch keeps for later."""
+    log.warning(message)
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

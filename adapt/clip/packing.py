@@ -1,0 +1,110 @@
+"""Sequence packing: the own tokens of several classes stand in one row, which attention takes as a whole.
+
+A mask keeps the classes of a row apart. Axis letters as in adapt/clip/encoders.py: c classes, s sequence, h heads, e
+width of a head; r rows, w tokens of a row, n = r·w.
+"""
+
+import heapq
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from adapt.clip.attention import Keys, additive, read
+
+WIDTH = 64  # tokens of a row, about: in wider ones the mask removes more, in narrower ones more copies are read
+TRIES = 16  # numbers of rows, about, of which the best is taken
+
+
+class Memory(NamedTuple):
+    """What a layer's own tokens attend to beside themselves; alternatives with weights where a context is mixed."""
+
+    keys: list[Keys]  # [h, s, e]; the bias, [s] or None, is the context's
+    weights: Tensor | None = None
+
+
+class Layout(NamedTuple):
+    """Where the tokens of classes stand."""
+
+    tokens: Int[Tensor, " n"]  # in the classes' own parts, one class after the other
+    ends: Int[Tensor, " c"]  # where in the rows each class ends
+    seen: Bool[Tensor, "r w w"]  # by each token: its class up to itself
+
+
+class Packing:
+    """Rows of classes with so many tokens each."""
+
+    def __init__(self, lengths: list[int], like: Tensor):
+        self.tokens, self.ends, seen = lay_out(tuple(lengths), like.device, WIDTH)
+        self.shape = seen.shape[:2]
+        self.causal = additive(seen, like)
+
+    def read(self, own: Keys, q: Float[Tensor, "h n e"], memory: Memory) -> Float[Tensor, "n d"]:
+        """What every token reads of all that is shared and of its class."""
+        own_k, own_v, q = (part.unflatten(1, self.shape).transpose(0, 1) for part in (own.k, own.v, q))
+        keys = [
+            Keys(self.join(shared.k, own_k), self.join(shared.v, own_v), self.bias(shared)) for shared in memory.keys
+        ]
+        return read(q, keys, memory.weights).flatten(0, 1)
+
+    def join(self, shared: Float[Tensor, "h s e"], own: Float[Tensor, "r h w e"]) -> Float[Tensor, "r h _ e"]:
+        """Shared keys or values before those of each row."""
+        return torch.cat([shared.expand(len(own), -1, -1, -1), own], dim=-2)
+
+    def bias(self, shared: Keys) -> Float[Tensor, "r 1 w _"]:
+        """What is added to the logits: the gates of what is shared, the mask of what is a row's own."""
+        gate = shared.k.new_zeros(shared.k.shape[-2]) if shared.bias is None else shared.bias
+        return torch.cat([gate.expand(*self.shape, -1), self.causal], dim=-1)[:, None]
+
+
+@lru_cache(maxsize=1024)  # chunks of classes come round every step, so there must be room for all
+def lay_out(lengths: tuple[int, ...], device: torch.device, width: int) -> Layout:
+    """The layout of classes with so many tokens each; the shorter rows are padded with copies of the first token."""
+    rows = pack(lengths, width)
+    places = torch.arange(sum(lengths)).split(lengths)
+    tokens = pad_sequence([torch.cat([places[c] for c in row]) for row in rows], batch_first=True)
+    sizes = torch.tensor(lengths)
+    owners = pad_sequence(
+        [torch.tensor(row).repeat_interleave(sizes[row]) for row in rows], batch_first=True, padding_value=-1
+    )
+    seen = (owners[:, :, None] == owners[:, None]).tril()
+    ends = torch.empty(len(lengths), dtype=torch.long)
+    for i, row in enumerate(rows):
+        ends[row] = i * tokens.shape[1] + sizes[row].cumsum(0) - 1
+    return Layout(tokens.flatten().to(device), ends.to(device), seen.to(device))
+
+
+def pack(lengths: Sequence[int], width: int) -> list[list[int]]:
+    """Classes in rows of about `width` tokens, in so many as leave the least padding.
+
+    At the least as many as all tokens fill to the brim, at the most as many as hold every class within the width.
+    """
+    longest_first = sorted(range(len(lengths)), key=lambda c: -lengths[c])
+    width = max(width, lengths[longest_first[0]])
+    least, most, room = max(1, sum(lengths) // width), 0, 0
+    for c in longest_first:
+        if lengths[c] > room:
+            most, room = most + 1, width
+        room -= lengths[c]
+    counts = range(most, least - 1, -max(1, (most - least) // TRIES))
+    return min((fill(lengths, longest_first, count) for count in counts), key=lambda rows: size(lengths, rows))
+
+
+def fill(lengths: Sequence[int], longest_first: Sequence[int], count: int) -> list[list[int]]:
+    """Classes in so many rows, each next longest class in the emptiest row."""
+    rows: list[list[int]] = [[] for _ in range(count)]
+    emptiest_first = [(0, i) for i in range(count)]
+    for c in longest_first:
+        filled, i = emptiest_first[0]
+        heapq.heapreplace(emptiest_first, (filled + lengths[c], i))
+        rows[i].append(c)
+    return rows
+
+
+def size(lengths: Sequence[int], rows: Sequence[Sequence[int]]) -> int:
+    """Tokens of all rows with their padding."""
+    return len(rows) * max(sum(lengths[c] for c in row) for row in rows)

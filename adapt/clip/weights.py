@@ -1,0 +1,126 @@
+"""An open_clip model with its weights: an open_clip tag or a file (.safetensors, .pt, OpenAI's JIT archive)."""
+
+import logging
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+
+from adapt.clip import model_configs
+from adapt.errors import UserError, nearest
+from adapt.pipeline.paths import place
+
+SETTINGS = ("input_resolution", "context_length", "vocab_size")  # beside the weights in OpenAI's archives
+
+
+def read(name: str, pretrained: str, device: torch.device) -> Any:
+    """The model `name` (open_clip.CLIP or CustomTextCLIP) in float32 with its weights.
+
+    Raises: UserError for weights that are missing, broken, of another architecture or of the other GELU, and for a
+        text tower that the encoders cannot run.
+    """
+    path = model_configs.files()[name]
+    if path.parent == model_configs.MODELS:
+        open_clip.add_model_config(path)
+    if why := model_configs.obstacle(name):
+        raise UserError(f"params.yaml: backbone.name: {name} cannot be used: {why}; give a CLIP such as ViT-B-16")
+    file = place(pretrained)
+    model = from_file(name, file, pretrained, device) if file.is_file() else from_tag(name, pretrained, device)
+    check_resize(name, model)
+    return model
+
+
+def from_file(name: str, path: Path, given: str, device: torch.device) -> Any:
+    """A model with the weights of a file, which the params give in these words."""
+    archive = is_archive(str(path))
+    if archive:
+        check_gelu(name, True, f"{given} is an archive of OpenAI's, whose weights were")
+    try:
+        if not archive:
+            return open_clip.create_model(name, pretrained=str(path), device=device, precision="fp32")
+        model = untrained(name, device)
+        model.load_state_dict(read_archive(str(path)))
+        return model
+    except Exception as error:  # what torch raises on a broken file is not listed anywhere
+        raise UserError(
+            f"params.yaml: backbone.pretrained: cannot load {given} as weights of {name} ({brief(error)}); "
+            "give weights of that architecture, or the name that belongs to them in backbone.name"
+        ) from None
+
+
+def from_tag(name: str, tag: str, device: torch.device) -> Any:
+    """A model with weights that open_clip knows by a tag and, if need be, downloads."""
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    if "/" in tag or (tag not in tags and Path(tag).suffix):
+        raise UserError(f"params.yaml: backbone.pretrained: there is no file {tag}; give a file or an open_clip tag")
+    if tag not in tags:
+        hint = nearest(tag, tags) if tags else "it has no tags, give a file"
+        raise UserError(f"params.yaml: backbone.pretrained: {name} has no weights called {tag!r}; {hint}")
+    config = open_clip.get_pretrained_cfg(name, tag)
+    check_gelu(name, bool(config.get("quick_gelu")), f"the weights {tag} were")
+    try:
+        return open_clip.create_model(name, pretrained=tag, device=device, precision="fp32")
+    except Exception as error:  # what torch raises on a broken file is not listed anywhere
+        raise UserError(
+            f"params.yaml: backbone.pretrained: cannot get {tag} for {name} ({brief(error)}); with no connection, "
+            "download the weights elsewhere and give the file"
+        ) from None
+
+
+def check_gelu(name: str, quick: bool, said: str) -> None:
+    """Refuse weights that were trained with the other of the two GELUs: they load, and score a little worse."""
+    if bool(model_configs.config(name).get("quick_gelu")) == quick:
+        return
+    suffix = "-quickgelu"
+    other = f"{name}{suffix}" if quick else name.removesuffix(suffix)
+    known = other != name and other in model_configs.files()
+    way = f"set backbone.name to {other}" if known else "give other weights, or a model with that GELU"
+    raise UserError(
+        f"params.yaml: backbone.name: {said} trained with the {'quick' if quick else 'exact'} GELU, which {name} does "
+        f"not have; {way}"
+    )
+
+
+def check_resize(name: str, model: Any) -> None:
+    """Refuse a model that wants its images resized otherwise than views do."""
+    config = model.visual.preprocess_cfg
+    wanted = config["resize_mode"], config["interpolation"]
+    if wanted != ("shortest", "bicubic"):
+        raise UserError(
+            f"params.yaml: backbone.name: the images of {name} are to be resized by {' and '.join(wanted)}; "
+            "here they are by shortest and bicubic, as CLIP's: give another backbone"
+        )
+
+
+def is_archive(path: str) -> bool:
+    """Whether a file is a whole TorchScript archive, as OpenAI publishes its weights."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(entry.endswith("/constants.pkl") for entry in archive.namelist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):  # no archive, or a broken one, which loading refuses
+        return False
+
+
+def read_archive(path: str) -> dict[str, torch.Tensor]:
+    """The weights in a TorchScript archive; nothing of its code is run."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch.jit is on its way out; the archives stay
+        weights = torch.jit.load(path, map_location="cpu").state_dict()
+    return {key: value for key, value in weights.items() if key not in SETTINGS}
+
+
+def untrained(name: str, device: torch.device) -> Any:
+    """A model of open_clip with random weights, without its warning that they are."""
+    logging.disable(logging.WARNING)
+    try:
+        return open_clip.create_model(name, device=device, precision="fp32")
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def brief(error: Exception) -> str:
+    """What an error is and says, on one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

@@ -1,0 +1,287 @@
+"""Your own datasets: a folder under the root, no code.
+
+    datasets/my_birds/dataset.yaml      template: a photo of a {}, a type of bird.
+    datasets/my_birds/robin/0001.jpg    a folder per class …
+    datasets/my_birds/images.csv        … or a table of images: path and label
+
+The 50 : 20 : 30 split is drawn once, per class, and kept beside the images as split.json; where the class folders lie
+in folders called train, val and test, it is theirs.
+"""
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+from pydantic import Field, ValidationError
+
+from adapt.data import folders, splits
+from adapt.data.dataset import Dataset, Item, inside
+from adapt.data.folders import Image, is_image, some
+from adapt.data.readers import dataset
+from adapt.data.specs import Strict, Template
+from adapt.data.splits import Splits
+from adapt.errors import UserError, nearest
+
+FILE = "dataset.yaml"
+TABLE = "images.csv"
+SPLIT = "split.json"
+NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_-]*")  # what DVC takes as part of a stage's name
+SEED = 0
+EXPECTED = {
+    "template": "a text with one {} for the class name",
+    "classes": "names by label or a list of names, all of them texts (put others in quotes)",
+}
+LEAST = 3  # images of a class: one for each split
+
+
+class Description(Strict):
+    """dataset.yaml: the template, and the class names where folders or labels should not serve as such."""
+
+    template: Template
+    classes: dict[str | int, str] | list[str] = Field(default_factory=dict)
+
+
+def names(root: Path) -> list[str]:
+    """The datasets under a root."""
+    return sorted(
+        path.parent.name for path in root.glob(f"*/{FILE}") if path.is_file() and NAME.fullmatch(path.parent.name)
+    )
+
+
+def lacks(home: Path) -> list[str]:
+    """Why a folder is no dataset; nothing where it is one."""
+    found = []
+    if not NAME.fullmatch(home.name):
+        found.append("its name has to be of letters, digits, _ and -, and to begin with a letter or digit")
+    if not (home / FILE).is_file():
+        other = next((path.name for path in sorted(home.glob("*.y*ml"))), None)
+        hint = f"; is {other} meant to be it?" if other else ""
+        found.append(f"it has no {FILE}, with a line such as `template: a photo of a {{}}.`{hint}")
+    return found
+
+
+def load(name: str, root: Path) -> Dataset:
+    """A dataset of `names(root)`. Draws and writes its split where there is none yet.
+
+    Raises: UserError for what is wrong in its files.
+    """
+    home = root / name
+    described, path = describe(home), home / SPLIT
+    if not path.is_file():
+        drawn = draw(find(home), home)
+        make_sense(drawn, splits.class_names(drawn, home), home)
+        splits.write(drawn, path)
+    found = splits.parse(path.read_bytes(), path)
+    labels = splits.class_names(found, path)
+    make_sense(found, labels, path)
+    agree(found, home)
+    return dataset(name, described.template, called(labels, described, home), found, home, labels=tuple(labels))
+
+
+def make_sense(found: Splits, labels: list[str], path: Path) -> None:
+    """Refuse a split that cannot be learned from or that says nothing: raises UserError.
+
+    No val images are legal: see `sampling`.
+    """
+    if twice := [label for label, count in Counter(labels).items() if count > 1]:
+        raise UserError(f"{path}: the label {twice[0]!r} stands for several numbers; give each class one of its own")
+    if len(labels) < 2:
+        raise UserError(f"{path}: there are images of {len(labels)} classes; a dataset has two or more")
+    for part in ("train", "test"):
+        if not getattr(found, part):
+            raise UserError(f"{path}: there are no {part} images; a split has some, of every class in train")
+    untaught = [labels[label] for label in sorted(set(range(len(labels))) - {item.label for item in found.train})]
+    if untaught:
+        raise UserError(
+            f"{path}: no training images of {some([repr(label) for label in untaught])}; every class has some"
+        )
+    counts = Counter(plain(item.path) for part in found for item in part)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise UserError(f"{path}: {some(twice)}: an image stands once, in one split; take out the other places")
+
+
+def agree(found: Splits, home: Path) -> None:
+    """Refuse a split that says otherwise than the table which it was drawn from: raises UserError."""
+    if not (home / TABLE).is_file():
+        return
+    told = dict(from_table(home))
+    for item in (item for part in found for item in part):
+        if told.get(plain(item.path)) not in (item.name, str(item.label)):
+            here = repr(told[plain(item.path)]) if plain(item.path) in told else "not there"
+            raise UserError(
+                f"{home / TABLE} and {SPLIT} disagree: {item.path} is {here} in the table and {item.name!r} in the "
+                f"split; delete {SPLIT} to draw it anew from the table, or the table if the split is right"
+            )
+
+
+def plain(path: str) -> str:
+    """A path in its one spelling: ./a.jpg is a.jpg."""
+    return str(PurePosixPath(path))
+
+
+class Unused(NamedTuple):
+    """What lies in the folder and is not in the dataset: images that a new split would have, and all else."""
+
+    images: list[str]
+    others: list[str]
+
+
+def unused(found: Dataset, home: Path) -> Unused:
+    """What lies in the folder and is not in the dataset. The split stands, so nothing is refused."""
+    listed = {plain(item.path) for part in (found.train, found.val, found.test) for item in part}
+    names = [name for name in listing(home) if name not in listed | {FILE, TABLE, SPLIT}]
+    tabled = {path for path, _ in from_table(home)} if (home / TABLE).is_file() else None
+    wanted = [name for name in names if ("/" in name if tabled is None else name in tabled) and is_image(home / name)]
+    return Unused(wanted, [name for name in names if name not in set(wanted)])
+
+
+def passed_over(rest: Unused, home: Path) -> list[str]:
+    """A sentence on what lies in the folder and is no image of a class."""
+    others, why = rest.others, f"not in {TABLE}" if (home / TABLE).is_file() else "no images of a class"
+    return [f"passed over, as {why}: {len(others)} files: {some(others)}"] if others else []
+
+
+def left_out(rest: Unused, found: Dataset, home: Path) -> list[str]:
+    """A sentence on the images that are not in the split."""
+    images = rest.images
+    if not images:
+        return []
+    listed = {plain(item.path).partition("/")[0] for part in (found.train, found.val, found.test) for item in part}
+    new = sorted({path.partition("/")[0] for path in images} - listed)
+    folders_too = f" (and the whole of {some(new)})" if new else ""
+    return [
+        f"{len(images)} images, the first {images[0]}{folders_too}, are not in {home / SPLIT}, which is older: delete "
+        "that to draw the split anew"
+    ]
+
+
+def listing(home: Path) -> list[str]:
+    """The names of all that lies in the folder, to tell when there is something new."""
+    return [path.relative_to(home).as_posix() for path in folders.walk(home)]
+
+
+def files(dataset: Dataset, home: Path) -> list[tuple[str, Path]]:
+    """All files that decide numbers: the description, the table, the split, and the images that it names."""
+    images = {item.path for part in (dataset.train, dataset.val, dataset.test) for item in part}
+    return [(name, home / name) for name in (FILE, TABLE, SPLIT, *sorted(images))]
+
+
+def describe(home: Path) -> Description:
+    """The content of dataset.yaml."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    path = home / FILE
+    try:
+        return Description(**YAML(typ="safe").load(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(map(str, problem["loc"][:1]))
+        if problem["type"] == "extra_forbidden":
+            raise UserError(f"{path}: {key}: unknown key; {nearest(key, Description.model_fields)}") from None
+        expected = EXPECTED.get(key, problem["msg"])
+        raise UserError(f"{path}: {key}: {expected}; got {problem['input']!r}") from None
+    except (YAMLError, ValueError, TypeError) as error:
+        raise UserError(f"{path} is not a YAML mapping with a template: {' '.join(str(error).split())}") from None
+
+
+def called(labels: list[str], described: Description, home: Path) -> list[str]:
+    """The class names of labels: as dataset.yaml says, else the label (a folder's name) itself."""
+    given = names_given(labels, described, home)
+    nameless = next((label for label in labels if label.isdecimal() and label not in given), None)
+    if nameless is not None:
+        raise UserError(f"{home / FILE}: classes: class {nameless} needs a name, since a number says nothing to CLIP")
+    names = [given.get(label, label) for label in labels]
+    if blank := next((label for label, name in zip(labels, names, strict=True) if not name.strip("_ ")), None):
+        raise UserError(f"{home / FILE}: classes: class {blank!r} needs a name: it has no letter")
+    return names
+
+
+def names_given(labels: list[str], described: Description, home: Path) -> dict[str, str]:
+    """Class names by label: a list names all of them in their order; YAML reads a key 001 as the number 1."""
+    if isinstance(described.classes, list):
+        if len(described.classes) != len(labels):
+            raise UserError(
+                f"{home / FILE}: classes: {len(described.classes)} names for {len(labels)} classes, {some(labels)}; a "
+                "list has one for each, in this order"
+            )
+        return dict(zip(labels, described.classes, strict=True))
+    given = {}
+    for key, name in described.classes.items():
+        equal = [label for label in labels if label.isdecimal() and int(label) == key] if isinstance(key, int) else []
+        label = str(key) if str(key) in labels or len(equal) != 1 else equal[0]
+        if label not in labels:
+            raise UserError(f"{home / FILE}: classes: there is no class {label!r}; {nearest(label, labels)}")
+        given[label] = name
+    return given
+
+
+def find(home: Path) -> list[Image]:
+    """All images: of images.csv where there is one, else of the folders.
+
+    Raises: UserError for a table or a folder that makes no sense.
+    """
+    if (home / TABLE).is_file():
+        return [Image(path, label) for path, label in from_table(home)]
+    return folders.find(home)
+
+
+def from_table(home: Path) -> list[tuple[str, str]]:
+    """The rows of images.csv: columns path and label, a number or the class's name; blanks around do not count."""
+    source = home / TABLE
+    try:
+        with source.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True, skipinitialspace=True)
+            columns = reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or []]
+            rows = [(reader.line_num, row) for row in reader]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UserError(f"{source} is not a readable CSV file: {error}") from None
+    if not columns.count("path") == columns.count("label") == 1:
+        raise UserError(f"{source}: the columns are path and label, got {', '.join(columns) or 'none'}")
+    found: dict[str, str] = {}
+    for line, row in rows:
+        path, label = ((row[column] or "").strip() for column in ("path", "label"))
+        if not path and not label:  # as spreadsheets leave them at the end
+            continue
+        path = plain(inside(path, source))
+        if path in found:
+            raise UserError(f"{source}, line {line}: {path} stands twice; an image has one label")
+        if not label:
+            raise UserError(f"{source}, line {line}: {path} has no label")
+        if not (home / path).is_file():
+            raise UserError(f"{source}, line {line}: there is no image {home / path}")
+        found[path] = label
+    return list(found.items())
+
+
+def draw(found: list[Image], home: Path) -> Splits:
+    """CoOp's protocol for datasets without a split: each class's images shuffled and cut 50 : 20 : 30.
+
+    Images that lie in folders of splits stay in theirs.
+    """
+    by_label: dict[str, list[Image]] = {}
+    for image in found:
+        by_label.setdefault(image.label, []).append(image)
+    if len(by_label) < 2:
+        raise UserError(f"{home} has {len(by_label)} classes of images; a dataset has two or more")
+    numbers = all(label.isdecimal() for label in by_label)
+    order = sorted(by_label, key=int if numbers else str)
+    rng = np.random.default_rng(SEED)
+    parts = Splits([], [], [])
+    for number, label in enumerate(order):
+        for part, paths in zip(parts, cut(label, sorted(by_label[label]), home, rng), strict=True):
+            part.extend(Item(path, number, label) for path in paths)
+    return parts
+
+
+def cut(label: str, images: list[Image], home: Path, rng: np.random.Generator) -> Iterable[list[str]]:
+    """A class's images by split, as their folders say or drawn."""
+    if images[0].split:
+        return [[image.path for image in images if image.split == part] for part in Splits._fields]
+    if len(images) < LEAST:
+        raise UserError(f"{home}: class {label!r} has {len(images)} images, fewer than {LEAST}, one for each split")
+    return splits.split([image.path for image in images], rng)

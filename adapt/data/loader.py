@@ -1,0 +1,82 @@
+"""Training batches of one seed: which images, in which view, in which order, is a pure function of seed and epoch."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.transforms.v2.functional import to_pil_image as to_image
+
+from adapt.data import augment
+from adapt.data.dataset import centre
+
+
+class Batch(NamedTuple):
+    """Images as the model takes them, labels, and the frozen model's normalised features of these very views."""
+
+    images: Float[Tensor, "b 3 y x"]
+    labels: Int[Tensor, " b"]
+    teacher: Float[Tensor, "b f"]
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Call with an epoch (from 0) for its batches.
+
+    Every epoch shows each image once, in view `epoch mod v`; with `drop_last` the last batch is dropped unless it is
+    full or the only one (Dassl's convention).
+    """
+
+    images: list[UInt8[Tensor, "3 y x"]]  # decoded once and kept
+    labels: Int[Tensor, " n"]
+    teacher: Float[Tensor, "n v f"]  # the frozen model's features of the views, not normalised
+    frozen: Float[Tensor, "n f"]  # and of the images as evaluation sees them
+    normalise: Callable[[UInt8[Tensor, "b 3 y x"]], Float[Tensor, "b 3 y x"]]
+    seed: int
+    batch_size: int
+    size: int
+    scale: list[float]
+    flip: bool
+    first: int  # number of the first image: train and val images have numbers of their own
+    device: torch.device  # where views are cut and batches end up
+    drop_last: bool = True
+
+    def __len__(self) -> int:
+        """Steps per epoch."""
+        if not self.drop_last:
+            return math.ceil(len(self.images) / self.batch_size)
+        return max(1, len(self.images) // self.batch_size)
+
+    def __call__(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch, from number `first` on."""
+        return (self.batch(epoch, step) for step in range(first, len(self)))
+
+    def batch(self, epoch: int, step: int) -> Batch:
+        """Batch number `step` of an epoch."""
+        number = epoch % self.teacher.shape[1]
+        chosen = self.order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
+        keys = [(self.seed, self.first + i, number) for i in chosen]
+        images, settings = [self.images[i] for i in chosen], {"scale": self.scale, "flip": self.flip}
+        pixels = augment.stack(images, keys, self.device, size=self.size, **settings)
+        return self.make(chosen, pixels, self.teacher[chosen, number])
+
+    def centred(self, number: int, size: int) -> Batch:
+        """Batch number `number` (from 0, without end) of `size` images as evaluation sees them, in an order a round."""
+        epoch, step = divmod(number, math.ceil(len(self.images) / size))
+        chosen = self.order(epoch)[step * size : (step + 1) * size]
+        pixels = [torch.from_numpy(centre(to_image(self.images[i]), self.size)) for i in chosen]
+        return self.make(chosen, torch.stack(pixels), self.frozen[chosen])
+
+    def order(self, epoch: int) -> list[int]:
+        """The numbers of all images in the order of an epoch."""
+        return np.random.default_rng((self.seed, epoch)).permutation(len(self.images)).tolist()
+
+    def make(self, chosen: list[int], pixels: UInt8[Tensor, "b 3 y x"], features: Float[Tensor, "b f"]) -> Batch:
+        """The batch of some images: their pixels, labels, and the frozen model's features."""
+        teacher = F.normalize(features, dim=-1)
+        return Batch(self.normalise(pixels), self.labels[chosen].to(self.device), teacher.to(self.device))

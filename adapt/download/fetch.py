@@ -1,0 +1,135 @@
+"""Fetch a dataset: its split file, then its images from the first source that gives them."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from adapt.data.specs import Entry, Json, entries
+from adapt.download import imagenet
+from adapt.download.archives import unpack
+from adapt.download.http import Bar, download, mismatch, size
+from adapt.download.sources import File, Source, Supply, supplies
+from adapt.errors import UserError, nearest
+
+WORK = ".downloads"  # under the root, so that what is complete only has to be renamed
+GIB = 1 << 30
+
+Say = Callable[[str], object]
+
+
+def fetch(name: str, root: Path, *, say: Say, bar: Bar) -> None:
+    """Get what is missing of a dataset of the catalogue, by CoOp's layout under `root`.
+
+    Raises: UserError for an unknown name, where all sources failed, or that says what has to be done by hand.
+    """
+    if name not in entries():
+        raise UserError(f"there is nothing to fetch for {name!r}; {nearest(name, entries())}")
+    supply(name, entries()[name], supplies()[name], root, say=say, bar=bar)
+
+
+def supply(name: str, entry: Entry, given: Supply, root: Path, *, say: Say, bar: Bar) -> None:
+    """`fetch` of given facts."""
+    root.mkdir(parents=True, exist_ok=True)
+    work = root / WORK / name
+    if isinstance(entry.split, Json):
+        get_split(entry.split, given.split, root, work / "split", bar)
+    if (home := entry.home(root)) is not None:
+        say(f"{name}: here, in {home}")
+        return
+    if given.login:
+        unpack_by_hand(name, given, root / entry.images[0], say)
+    else:
+        get_images(name, entry, given.sources, root, work, say=say, bar=bar)
+    shutil.rmtree(work, ignore_errors=True)
+    say(f"{name}: complete, in {entry.home(root)}")
+
+
+def get_split(split: Json, urls: list[str], root: Path, work: Path, bar: Bar) -> None:
+    """The split file in its place, if it is not there."""
+    path = root / split.file
+    if path.is_file():
+        problem = mismatch(path, split.sha256, None)
+        if problem:
+            raise UserError(f"{path} is not the published split: {problem}; delete it and run again")
+        return
+    found = download(File(file=path.name, urls=urls, sha256=split.sha256), work, bar)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    found.rename(path)
+
+
+def get_images(name: str, entry: Entry, sources: list[Source], root: Path, work: Path, *, say: Say, bar: Bar) -> None:
+    """The images in their place, from the first source that works."""
+    reasons = []
+    for number, source in enumerate(sources):
+        folder = work / str(number)
+        try:
+            room(name, source, folder, root)
+            archives = [download(file, folder, bar) for file in source.files]
+            say(f"{name}: unpacking")
+            unpacked = unpack_all(archives, source.files, work / "unpacked")
+            put(name, entry, unpacked, root)
+            return
+        except UserError as error:
+            say(f"{name}: {source.name}: {error}")
+            reasons.append(f"  {source.name}: {error}")
+    raise UserError("\n".join([f"{name} could not be fetched from any source:", *reasons]))
+
+
+def room(name: str, source: Source, folder: Path, root: Path) -> None:
+    """Refuse to begin what the disk cannot hold: archive and images, less what is there already."""
+    there = sum(size(folder / f"{file.file}{end}") for file in source.files for end in ("", ".partial"))
+    needed, free = 2 * (source.size() or 0) - there, shutil.disk_usage(root).free
+    if needed > free:
+        raise UserError(
+            f"{name} needs {needed / GIB:.1f} GiB in {root}, where {free / GIB:.1f} GiB are free; free some, or set "
+            "ADAPT_DATA to a folder on a larger disk"
+        )
+
+
+def unpack_all(archives: list[Path], files: list[File], folder: Path) -> Path:
+    """A new folder with what the archives hold."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for archive, file in zip(archives, files, strict=True):
+        unpack(archive, folder)
+        if file.inner:
+            inner = next(folder.rglob(file.inner), None)
+            if inner is None:
+                raise UserError(f"{archive} does not hold {file.inner}; delete it and run again")
+            unpack(inner, inner.parent)
+            inner.unlink()
+    return folder
+
+
+def put(name: str, entry: Entry, unpacked: Path, root: Path) -> None:
+    """Move the images' folder, wherever an archive has it, to where CoOp's layout has it."""
+    places = (Path(place) for place, _, _ in os.walk(unpacked) if "__MACOSX" not in place)
+    found = next((place for place in places if entry.is_home(place)), None)
+    if found is None:
+        raise UserError(f"the archive of {name} does not hold {entry.holds[0]} anywhere, so it is another's")
+    target = root / entry.images[0]
+    if target.exists():  # with a split file or more in it
+        for child in sorted(found.iterdir()):
+            if not (target / child.name).exists():
+                child.rename(target / child.name)
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        found.rename(target)
+    if not entry.is_home(target):
+        raise UserError(f"{target} holds something else in place of {entry.holds[0]}; move it away and run again")
+
+
+def unpack_by_hand(name: str, given: Supply, target: Path, say: Say) -> None:
+    """Unpack ImageNet where its archives are; raises UserError that says which to put where."""
+    folder = target.parent
+    missing = [file for file in given.sources[0].files if not (folder / file.file).is_file()]
+    if missing:
+        sizes = {file.file: f" ({file.bytes / GIB:.1f} GiB)" if file.bytes else "" for file in missing}
+        wanted = ", ".join(f"{file}{size}" for file, size in sizes.items())
+        raise UserError(
+            f"{name} asks for an account and its terms: download {wanted} at {given.login}, put them into {folder} "
+            f"and run `python -m adapt data fetch {name}` again, which unpacks them; or put the class folders into "
+            f"{target}/train and {target}/val"
+        )
+    say(f"{name}: unpacking, which takes a while")
+    imagenet.unpack(folder)

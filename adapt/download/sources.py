@@ -1,0 +1,51 @@
+"""Where each downloaded dataset comes from: sources.yaml typed."""
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from adapt.data.specs import Sha256, Strict
+
+FILE = Path(__file__).with_name("sources.yaml")
+
+
+class File(Strict):
+    """One file to download: copies of the same bytes at several addresses."""
+
+    file: Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")]  # a name, not a path
+    urls: list[Annotated[str, Field(pattern="^https?://")]] = Field(default_factory=list)
+    bytes: int | None = None
+    sha256: Sha256 | None = None
+    md5: Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None = None
+    inner: str | None = None
+
+
+class Source(Strict):
+    """Files that together hold all of a dataset's images."""
+
+    name: str
+    files: Annotated[list[File], Field(min_length=1)]
+
+    def size(self) -> int | None:
+        """The bytes of its files, where they are known."""
+        known = [file.bytes for file in self.files if file.bytes]
+        return sum(known) or None
+
+
+class Supply(Strict):
+    """A dataset's licence, addresses of its split file, and its sources, of which each is enough."""
+
+    licence: str
+    login: str | None = None
+    split: list[str] = Field(default_factory=list)
+    sources: Annotated[list[Source], Field(min_length=1)]
+
+
+@cache
+def supplies() -> dict[str, Supply]:
+    """All supplies by the dataset's name."""
+    from ruamel.yaml import YAML
+
+    return {name: Supply(**fields) for name, fields in YAML(typ="safe").load(FILE).items()}

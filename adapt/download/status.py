@@ -1,0 +1,48 @@
+"""What of the datasets is here: one line each."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from adapt.data import builtin, custom
+from adapt.data.specs import Entry, Json, entries
+from adapt.download.sources import Supply, supplies
+
+GIB = 1 << 30
+COUNTS = ("train", "val", "test", "download")
+
+
+def lines(root: Path) -> Iterator[str]:
+    """A table of all datasets: what is here, images per split, size of the download, licence."""
+    yield f"datasets in {root} (set ADAPT_DATA for another folder)"
+    head = ("name", "state", "train", "val", "test", "download", "licence")
+    rows = [head, *(row(name, entry, root) for name, entry in entries().items())]
+    rows += [(name, "here", "", "", "", "", "yours") for name in custom.names(root)]
+    rows += [(name, "here", "", "", "", "", "in the installed packages") for name in builtin.NAMES]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for cells in rows:
+        aligned = [
+            cell.rjust(width) if column in COUNTS else cell.ljust(width)
+            for column, cell, width in zip(head, cells, widths, strict=True)
+        ]
+        yield "  ".join(aligned).rstrip()
+
+
+def row(name: str, entry: Entry, root: Path) -> tuple[str, ...]:
+    """A dataset of the catalogue."""
+    supply = supplies()[name]
+    amounts = (f"{count:,}" if count else "–" for count in entry.sizes.model_dump().values())
+    return name, state(entry, supply, root), *amounts, download(supply), supply.licence
+
+
+def download(supply: Supply) -> str:
+    """The size of what has to be downloaded, from the first source."""
+    size = supply.sources[0].size()
+    return f"{size / GIB:.1f} GiB" if size else "unknown"
+
+
+def state(entry: Entry, supply: Supply, root: Path) -> str:
+    """What is here, and what can be fetched."""
+    if entry.home(root) is None:
+        return "by hand" if supply.login else "missing"
+    split = not isinstance(entry.split, Json) or (root / entry.split.file).is_file()
+    return "here" if split else "split missing"

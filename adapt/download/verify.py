@@ -1,0 +1,132 @@
+"""Verify a dataset: count what its splits name, open every image."""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from adapt.data import catalog, custom
+from adapt.data.dataset import Dataset, Item
+from adapt.data.folders import some
+from adapt.data.specs import entries
+from adapt.data.splits import Splits
+from adapt.download.http import Bar
+from adapt.errors import UserError
+
+DARK = 2**13  # of 2**16
+AT_ONCE = 4096  # images given to the threads, since each waits in memory
+
+
+class Verified(NamedTuple):
+    """Readable and expected images per split, readable images per split of each class, what is wrong, and remarks."""
+
+    name: str
+    splits: dict[str, tuple[int, int]]
+    classes: list[tuple[str, tuple[int, int, int]]]
+    problems: list[str]
+    remarks: list[str]
+
+
+def verify(name: str, root: Path, bar: Bar) -> Verified:
+    """Read all images of a dataset; raises UserError where there is nothing to read."""
+    dataset = catalog.load(name, root)
+    if name in entries():
+        expected = entries()[name].sizes.model_dump()
+    else:
+        expected = {part: len(getattr(dataset, part)) for part in Splits._fields}
+    found = inspect(dataset, expected, bar)
+    if name in custom.names(root):
+        rest = custom.unused(dataset, root / name)
+        found.problems.extend([*same_words(dataset), *custom.left_out(rest, dataset, root / name)])
+        found.remarks.extend([*custom.passed_over(rest, root / name), *same_pictures(dataset, root / name)])
+    found.remarks.extend(dark(dataset))
+    return found
+
+
+def same_pictures(dataset: Dataset, home: Path) -> list[str]:
+    """A sentence on the pictures that stand in several splits or classes under different names, by their bytes."""
+    places: dict[bytes, list[tuple[str, Item]]] = defaultdict(list)
+    for part in Splits._fields:
+        for item in getattr(dataset, part):
+            path = home / item.path
+            if path.is_file():
+                places[hashlib.sha256(path.read_bytes()).digest()].append((part, item))
+    several = [found for found in places.values() if len({(part, item.label) for part, item in found}) > 1]
+    if not several:
+        return []
+    first = " and ".join(f"{part} ({item.path})" for part, item in several[0])
+    return [
+        f"{len(several)} pictures stand in more than one split or class, so that accuracy is not to be trusted, the "
+        f"first in {first}; take all but one of each out"
+    ]
+
+
+def dark(dataset: Dataset) -> list[str]:
+    """A sentence on 16-bit images that use so little of their range that they come out nearly black."""
+    found = []
+    for item in (item for part in Splits._fields for item in getattr(dataset, part)):
+        try:
+            with dataset.read(item.path) as image:
+                if image.mode.startswith("I;16") and int(np.asarray(image).max()) < DARK:
+                    found.append(item.path)
+        except Exception:
+            continue
+    if not found:
+        return []
+    return [
+        f"{len(found)} images of 16 bits use at most an eighth of their range, as of a camera's 12 bits, and come out "
+        f"nearly black: scale them to the whole range: {some(found)}"
+    ]
+
+
+def same_words(dataset: Dataset) -> list[str]:
+    """Which classes are one to CLIP or too long for it; its tokenizer takes a second to import."""
+    import open_clip
+
+    from adapt.clip import class_names
+
+    clip: Any = SimpleNamespace(name="CLIP", tokenize=open_clip.tokenize, tokenizer=open_clip.tokenize)
+    try:
+        class_names.check(clip.tokenize, dataset)
+        class_names.tokenize(clip, dataset.classes, dataset.template.format)
+    except UserError as error:
+        return [str(error)]
+    return []
+
+
+def inspect(dataset: Dataset, expected: dict[str, int], bar: Bar) -> Verified:
+    """Open every image of a dataset, several at a time (decoding does not hold Python's lock)."""
+
+    def problem(item: Item) -> str | None:
+        try:
+            dataset.image(item.path)
+        except UserError as error:
+            return str(error)
+        return None
+
+    parts = {part: getattr(dataset, part) for part in Splits._fields}
+    items = [item for part in parts.values() for item in part]
+
+    def problems_of_all() -> Iterator[str | None]:
+        with ThreadPoolExecutor() as pool:
+            for start in range(0, len(items), AT_ONCE):
+                yield from pool.map(problem, items[start : start + AT_ONCE])
+
+    outcomes = list(bar(problems_of_all(), total=len(items)))
+    problems = [outcome for outcome in outcomes if outcome]
+    whole = {item.path for item, outcome in zip(items, outcomes, strict=True) if not outcome}
+    readable = {part: [item for item in items if item.path in whole] for part, items in parts.items()}
+    splits = {part: (len(readable[part]), expected[part]) for part in parts}
+    for part, amount in expected.items():
+        if len(parts[part]) != amount:
+            problems.append(f"{part} has {len(parts[part])} images, expected {amount}")
+    counts = [Counter(item.label for item in readable[part]) for part in Splits._fields]
+    classes = [
+        (name, (counts[0][label], counts[1][label], counts[2][label])) for label, name in enumerate(dataset.classes)
+    ]
+    return Verified(dataset.name, splits, classes, problems, [])

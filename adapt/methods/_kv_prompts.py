@@ -1,0 +1,55 @@
+"""Key/value prompts in both towers with distillation: what `adapt` and its controls share."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from adapt.clip.encoders import Stream
+from adapt.config import Distill
+from adapt.data.loader import Batch
+from adapt.distillation import DISTANCES, Features
+from adapt.methods._two_tower import Term, Towers
+from adapt.prompts import BRANCHES, Prompts
+from adapt.task import Task
+
+
+class Prompted(Towers):
+    """A frozen CLIP with prompts as keys and values at every layer of both towers.
+
+    Loss (stated): cross-entropy + λ_text · distance over classes + λ_image · distance over instances.
+    """
+
+    enters_image = True
+
+    def __init__(self, task: Task, prompts: Prompts, distill: Distill | None):
+        super().__init__(task)
+        self.prompts = prompts.to(task.backbone.device)
+        self.distill = distill
+
+    def gates(self, branch: str) -> Tensor | None:
+        """Additive key biases that tokens are seen through; None for none."""
+        return None
+
+    def stream(self, branch: str) -> Stream:
+        """The prompts of every layer, set anew."""
+        return Stream(self.prompts.by_layer(branch), self.prompts.split(branch, self.gates(branch)))
+
+    def terms(self, student: Features, batch: Batch) -> list[Term]:
+        """Both distances to the teacher."""
+        if self.distill is None:
+            return []
+        teacher = Features(self.task.teacher, batch.teacher)
+        text, image = DISTANCES[self.distill.kind](student, teacher, self.task.backbone.scale)
+        return [Term("distill_text", self.distill.text, text), Term("distill_image", self.distill.image, image)]
+
+    def lengths(self) -> dict[str, list[int]]:
+        """Tokens by branch and layer."""
+        return {branch: self.prompts.lengths(branch) for branch in BRANCHES}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The prompts, with their slots."""
+        return self.prompts.tensors()
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Prompts that were tuned, of whatever lengths."""
+        self.prompts = Prompts.restore(tensors, self.task.backbone.layers).to(self.task.backbone.device)

@@ -1,0 +1,113 @@
+"""How a stage runs: arguments and params in, the user's mistakes out as one sentence."""
+
+import errno
+import gc
+import inspect
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tqdm import tqdm
+
+from adapt import config, methods
+from adapt.data import catalog
+from adapt.errors import UserError, nearest
+from adapt.runtime import fork_server, locks, signals
+
+if TYPE_CHECKING:
+    from adapt.runtime.unfinished import Unfinished
+
+PARAMS = Path("params.yaml")
+LOCKS = Path(".scratch/locks")
+ITEMS = ("dataset", "method")  # arguments of stages
+T = TypeVar("T")
+
+
+def run(main: Callable[..., None]) -> None:
+    """Call a stage's main with what its signature names: `key=value` arguments and entries of params.yaml.
+
+    The whole of params.yaml is checked before any work.
+    """
+    gc.freeze()  # what the imports have left stays
+    gc.enable()
+    if fork_server.wanted():
+        fork_server.start()
+    if "DVC_STAGE" in os.environ:  # without DVC nobody takes in the results
+        signals.follow(fork_server.awaited if fork_server.is_worker() else signals.child_of(os.getppid()))
+    guard(lambda: call(main, sys.argv[1:]))
+
+
+def call(main: Callable[..., None], arguments: list[str]) -> None:
+    """Bind and run, alone: two processes at one item of a stage would write into each other's files."""
+    bound = bind(main, arguments)
+    items = "-".join(bound[name] for name in ITEMS if name in bound)
+    name = "@".join(filter(None, (Path(inspect.getfile(main)).stem, items)))
+    with locks.alone(LOCKS / name, name):
+        main(**bound)
+
+
+def guard(work: Callable[[], None]) -> None:
+    """Do some work. Exit status 1 and one message for what the user can mend, 128 + n after signal n."""
+    signals.install()
+    try:
+        work()
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except BrokenPipeError:  # `… | head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG):
+            raise
+        sys.exit(
+            f"error: cannot write {error.filename or 'the results'}: {error.strerror}; free or unlock it, run again"
+        )
+    except signals.Interrupted as stop:
+        name = signal.Signals(stop.number).name
+        print(f"stopped by {name}: run the same command again, it goes on from here", file=sys.stderr)  # noqa: T201
+        raise
+
+
+def bind(main: Callable[..., None], arguments: list[str]) -> dict[str, Any]:
+    """The keyword arguments of main."""
+    given: dict[str, Any] = {key: value for key, _, value in (argument.partition("=") for argument in arguments)}
+    wanted = inspect.signature(main).parameters
+    if list(wanted) == ["overrides"]:  # a command that takes params rather than reading them
+        return {"overrides": arguments}
+    settings = config.load(PARAMS)
+    sections = [name for name in wanted if name in config.Params.model_fields]
+    expected = sorted(set(wanted) - set(sections))
+    if sorted(given) != expected:
+        raise UserError(f"this stage takes {' '.join(f'{name}=…' for name in expected)}, got {' '.join(arguments)!r}")
+    dataset, method = (given.get(name) for name in ITEMS)
+    if dataset is not None and dataset not in catalog.names(settings.data.home):
+        raise UserError(f"dataset={dataset}: {catalog.unknown(dataset, settings.data.home)}")
+    if method is not None and method not in methods.names():
+        raise UserError(f"method={method}: unknown method; {nearest(method, methods.names())}")
+    return given | {name: getattr(settings, name) for name in sections}
+
+
+def bar(title: str, position: int, unit: str) -> Callable[[Iterable[T]], Iterable[T]]:
+    """A progress bar to put around what is iterated; side by side, each process takes a line."""
+    interval = 0.5 if sys.stderr.isatty() else 10  # a log file takes a line now and then
+    return partial(tqdm, desc=title, unit=unit, position=position, mininterval=interval, leave=False)
+
+
+def say_kept(title: str, stores: "Iterable[Unfinished]") -> None:
+    """Say once what is strange about the checkpoints of a stage's seeds."""
+    stores = list(stores)
+    kept = [path for store in stores for path in store.others()]
+    if kept:
+        say(f"{title}: not used, since it is of other params or code: {kept[0]}")
+    if any(store.lock is None for store in stores):
+        say(f"{title}: another process is at this very run and keeps its checkpoint; this one goes without")
+
+
+def say(message: str) -> None:
+    """A progress line; what the terminal's encoding lacks stands there by its number."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(message.encode(encoding, "backslashreplace").decode(encoding), flush=True)  # noqa: T201

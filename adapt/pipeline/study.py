@@ -1,0 +1,217 @@
+"""Studies: grids of params, run as DVC experiments one after another and gathered into one table each.
+
+An experiment runs in a copy of the working tree, so a study leaves params.yaml, runs/ and reports/ as they are. It is
+named after what it changes: an interrupted study goes on with the experiments that are not there yet.
+"""
+
+import io
+import itertools
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+
+from adapt import config
+from adapt.errors import UserError, nearest
+from adapt.runtime import files
+
+DECLARED = Path("conf/studies.yaml")
+FOLDER = Path("reports/studies")
+TABLES = {
+    "accuracy": ["accuracy", "tokens"],
+    "cost": ["trainable", "seconds", "step_ms", "memory_mb", "budget"],
+}  # what is gathered of reports/tables/
+KEYS = ["dataset", "method", "seed"]
+MADE = ["preset", "backbone", "weights", "split"]  # of reports/metrics.json: what a study's runs have in common
+Values = Annotated[list[Any], Field(min_length=1)]
+
+
+class Study(BaseModel):
+    """One entry of conf/studies.yaml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    title: str
+    methods: list[str] | None
+    grid: Annotated[dict[str, Values | dict[str, Values]], Field(min_length=1)]
+
+    def points(self, preset: str) -> list[dict[str, Any]]:
+        """Every combination of the grid's values, by key."""
+        axes = [values[preset] if isinstance(values, dict) else values for values in self.grid.values()]
+        return [dict(zip(self.grid, values, strict=True)) for values in itertools.product(*axes)]
+
+
+def load(path: Path = DECLARED) -> dict[str, Study]:
+    """All studies by name.
+
+    Raises: UserError for an entry that is no study.
+    """
+    try:
+        return {name: Study(**entry) for name, entry in YAML(typ="safe").load(path.read_text(encoding="utf-8")).items()}
+    except ValidationError as error:
+        raise UserError(f"{path}: {config.explain(error.errors()[0])}") from None
+
+
+def find(name: str) -> Study:
+    """A study by its name.
+
+    Raises: UserError for an unknown one.
+    """
+    studies = load()
+    if name not in studies:
+        raise UserError(f"{DECLARED} has no study {name!r}; {nearest(name, studies)}")
+    return studies[name]
+
+
+def overrides(study: Study, point: Mapping[str, Any], more: Sequence[str]) -> list[str]:
+    """The `-S` arguments of one experiment; `more` are those that all experiments of a call share."""
+    methods = [f"methods=[{','.join(study.methods)}]"] if study.methods else []
+    return [*more, *methods, *(f"{key}={value}" for key, value in point.items())]
+
+
+def check(changed: Sequence[str]) -> config.Params:
+    """The params that an experiment will run with.
+
+    Raises: UserError if they are not valid, so that a study stops before its first experiment rather than at its last.
+    """
+    values = YAML(typ="safe").load(config.compose(list(changed)))
+    try:
+        return config.Params(**values)
+    except ValidationError as error:
+        raise UserError(f"-S {' -S '.join(changed)}: {config.explain(error.errors()[0])}") from None
+
+
+def plan(name: str, more: Sequence[str]) -> list[dict[str, Any]]:
+    """The experiments of a study: `name`, `point` and `overrides` of each, all checked."""
+    study = find(name)
+    found = []
+    for point in study.points(check(more).preset):
+        changed = overrides(study, point, more)
+        check(changed)
+        values = "-".join(str(value) for value in point.values())
+        label = f"{name}-{values}-{files.fingerprint(sorted(changed))[:6]}"
+        found.append({"name": label, "point": point, "overrides": changed})
+    return found
+
+
+def run(name: str, more: Sequence[str]) -> Iterator[str]:
+    """Run what is not there yet, gather all into FOLDER, and yield a line of progress for each experiment."""
+    planned = plan(name, more)
+    now = commit()
+    before = earlier(FOLDER / f"{name}.json", now)
+    entries = [before.get(experiment["name"], new_entry(experiment)) for experiment in planned]
+    command = shlex.join(["python", "-m", "stages.study", name, *more])
+    record = {"study": name, "command": command, "commit": now, "own": own(name, more), "experiments": entries}
+    for at, entry in enumerate(entries, 1):
+        if entry["name"] not in finished(show()):
+            start = time.perf_counter()
+            subprocess.run(shlex.split(entry["command"]), env=environment(), check=False)
+            entry |= {"seconds": round(time.perf_counter() - start, 1), "state": "failed"}
+        found = finished(show())
+        entry |= {"state": "finished", **found[entry["name"]]} if entry["name"] in found else {}
+        if any(entry["state"] == "finished" for entry in entries):  # else what is there stays
+            write(name, record, gather(planned, found))
+        yield f"study {name}: {at} of {len(planned)}, {entry['name']} {entry['state']}"
+    if failed := [entry["command"] for entry in entries if entry["state"] != "finished"]:
+        left = "nothing is gathered" if len(failed) == len(entries) else f"{FOLDER}/{name}.csv has the others"
+        raise UserError(
+            f"study {name}: {len(failed)} of {len(entries)} experiments failed, {left}; why stands above; by "
+            f"hand: {failed[0]}"
+        )
+
+
+def commit() -> str:
+    """The commit of the working tree, `-dirty` where that differs."""
+    return output("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*").strip()
+
+
+def own(name: str, more: Sequence[str]) -> dict[str, Any]:
+    """What the params themselves say for the keys of the grid."""
+    values: dict[str, Any] = {}
+    for key in find(name).grid:
+        value: Any = check(more)
+        for part in key.split("."):
+            value = getattr(value, part)
+        values[key] = value
+    return values
+
+
+def new_entry(experiment: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of an experiment that has not run: the command that runs it, and no wall time."""
+    changes = [word for change in experiment["overrides"] for word in ("-S", change)]
+    command = ["dvc", "exp", "run", "--temp", "-n", experiment["name"], *changes]
+    return {"name": experiment["name"], "command": shlex.join(command), "seconds": None, "state": "waiting"}
+
+
+def gather(planned: Sequence[Mapping[str, Any]], found: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """The runs of those planned experiments that are among the finished ones."""
+    parts = []
+    for experiment in planned:
+        if experiment["name"] in found:
+            rev = found[experiment["name"]]["rev"]
+            texts = {table: output("git", "show", f"{rev}:reports/tables/{table}.csv") for table in TABLES}
+            parts.append(rows(experiment, texts))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=pd.Index(["experiment", *KEYS]))
+
+
+def rows(experiment: Mapping[str, Any], texts: Mapping[str, str]) -> pd.DataFrame:
+    """One row per run of an experiment: its name, its point of the grid, and the columns of TABLES.
+
+    texts: by table, the CSV that the report of the experiment wrote
+    """
+    tables = {name: pd.read_csv(io.StringIO(texts[name]))[KEYS + columns] for name, columns in TABLES.items()}
+    joined = tables["accuracy"].merge(tables["cost"], on=KEYS, how="left")
+    first = pd.DataFrame({"experiment": experiment["name"], **experiment["point"]}, index=joined.index)
+    return first.join(joined)
+
+
+def finished(shown: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The experiments in the output of `dvc exp show --json` whose report is there: by name, `rev` and MADE."""
+    found = {}
+    for baseline in shown:
+        for experiment in baseline.get("experiments") or []:
+            for revision in experiment["revs"]:
+                data = revision.get("data") or {}
+                metrics = (data.get("metrics") or {}).get("reports/metrics.json", {}).get("data")
+                if revision.get("name") and metrics:
+                    facts = {name: metrics[name] for name in MADE}
+                    found[revision["name"]] = {"rev": revision["rev"], **facts}
+    return found
+
+
+def earlier(path: Path, commit: str) -> dict[str, dict[str, Any]]:
+    """What the record of an earlier call at the same commit says, by experiment: how long those took that are kept."""
+    if not path.exists():
+        return {}
+    record = files.read_json(path, "python -m stages.study")
+    return {entry["name"]: entry for entry in record["experiments"]} if record["commit"] == commit else {}
+
+
+def write(name: str, record: Mapping[str, Any], table: pd.DataFrame) -> None:
+    """The table and the record; both are kept in git."""
+    with files.whole(FOLDER / f"{name}.csv") as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g")
+    files.write_json(FOLDER / f"{name}.json", record)
+
+
+def show() -> list[dict[str, Any]]:
+    """What DVC knows of the experiments on this commit."""
+    return json.loads(output("dvc", "exp", "show", "--json"))
+
+
+def output(*command: str) -> str:
+    """What a command prints."""
+    return subprocess.run(command, env=environment(), check=True, capture_output=True, encoding="utf-8").stdout
+
+
+def environment() -> dict[str, str]:
+    """The stages call `python`, which has to be this one."""
+    return {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}

@@ -1,0 +1,113 @@
+"""The numbers of the tables, as frames; `shown` makes texts of them."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from adapt.report.load import Runs
+
+AVERAGE = "average"
+OURS = "adapt"
+FLOOR = "zero_shot"
+COSTS = ["trainable", "tokens", "steps", "seconds", "step_ms", "step_gflop", "memory_mb"]
+
+
+def accuracy(runs: Runs) -> pd.DataFrame:
+    """One row per run that params name: `preset, dataset, method, seed, shots, accuracy, tokens`.
+
+    Accuracy is a fraction; a missing run has neither accuracy nor tokens.
+    """
+    table = _all_asked(runs).assign(preset=runs.preset, shots=runs.shots)
+    return table[["preset", "dataset", "method", "seed", "shots", "accuracy", "tokens"]]
+
+
+def cost(runs: Runs) -> pd.DataFrame:
+    """One row per run that params name: `dataset, method, seed`, COSTS, `budget`; empty where a run has none of it.
+
+    budget: the tokens that a method was to end with.
+    """
+    table = _all_asked(runs).astype({"budget": "Int64"})
+    steps = table["steps"].where(table["steps"] > 0).astype(float)
+    return table.assign(step_ms=1000 * table["seconds"] / steps)[["dataset", "method", "seed", *COSTS, "budget"]]
+
+
+def with_average(table: pd.DataFrame) -> pd.DataFrame:
+    """`dataset, method, seed, accuracy` with rows of a last dataset, `average`: each seed's mean over the datasets.
+
+    The average is NaN where a dataset is missing: averages over different datasets are not to be compared.
+    """
+    average = table.groupby(["method", "seed"], sort=False)["accuracy"].mean(skipna=False).reset_index()
+    columns = ["dataset", "method", "seed", "accuracy"]
+    return pd.concat([table[columns], average.assign(dataset=AVERAGE)[columns]], ignore_index=True)
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Per dataset, `average` last, and method: mean and sample standard deviation over the seeds, and their number.
+
+    A seed that is missing leaves all three empty: over fewer seeds they would be other quantities.
+    """
+    groups = with_average(table).groupby(["dataset", "method"], sort=False)["accuracy"]
+    found = groups.agg(seeds="count").assign(accuracy=groups.mean(skipna=False), std=groups.std(skipna=False))
+    return found.reset_index()[["dataset", "method", "accuracy", "std", "seeds"]]
+
+
+def ranks(table: pd.DataFrame) -> pd.Series:
+    """By method, its rank by mean accuracy (1 is best, ties share the mean rank), averaged over the datasets.
+
+    Only methods with all runs are ranked, among each other; the others are NaN.
+    """
+    means = summary(table).query("dataset != @AVERAGE").pivot(index="method", columns="dataset", values="accuracy")
+    whole = means.dropna()
+    return whole.rank(ascending=False).mean(axis=1).reindex(means.index)
+
+
+def gap(table: pd.DataFrame, rival: str, dataset: str = AVERAGE) -> tuple[float, float]:
+    """By how much `adapt` leads the rival, and the standard error of that over seeds (NaN for one), as fractions.
+
+    The difference is taken seed by seed: both methods saw the same images under a seed. NaN where a run is missing.
+    """
+    rows = with_average(table).query("dataset == @dataset").pivot(index="seed", columns="method", values="accuracy")
+    difference = rows[OURS] - rows[rival]
+    error = difference.std(skipna=False) / np.sqrt(len(difference))
+    return float(difference.mean(skipna=False)), float(error)
+
+
+def best_rival(table: pd.DataFrame, dataset: str = AVERAGE) -> str | None:
+    """The method other than `adapt` that is best on a dataset; None where no rival has all its runs."""
+    means = summary(table).query("dataset == @dataset and method != @OURS").set_index("method")["accuracy"].dropna()
+    return str(means.idxmax()) if len(means) else None
+
+
+def metrics(runs: Runs) -> dict[str, Any]:
+    """What `dvc metrics show` prints: mean accuracy (fraction) by dataset and method, mean tokens by method.
+
+    Null where a run is missing.
+    """
+    means = summary(accuracy(runs)).pivot(index="dataset", columns="method", values="accuracy")
+    tokens = accuracy(runs).groupby("method", sort=False)["tokens"].mean(skipna=False)
+    return {
+        "preset": runs.preset,
+        "backbone": runs.backbone,
+        "weights": runs.weights[:10],
+        "split": runs.split,
+        "shots": runs.shots,
+        "seeds": len(runs.seeds),
+        "missing": len(runs.missing),
+        "accuracy": {
+            dataset: {method: _json(means[method][dataset], 6) for method in runs.methods}
+            for dataset in [AVERAGE, *runs.datasets]
+        },
+        "tokens": {method: _json(tokens[method], 2) for method in runs.methods},
+    }
+
+
+def _all_asked(runs: Runs) -> pd.DataFrame:
+    """The results with a row for every run that params name."""
+    names = ["dataset", "method", "seed"]
+    asked = pd.MultiIndex.from_product([runs.datasets, runs.methods, runs.seeds], names=names)
+    return runs.results.set_index(names).reindex(asked).reset_index().astype({"tokens": "Int64", "steps": "Int64"})
+
+
+def _json(value: float, digits: int) -> float | None:
+    return None if pd.isna(value) else round(float(value), digits)

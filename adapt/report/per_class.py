@@ -1,0 +1,97 @@
+"""One dataset class by class: which classes are mistaken for which, and which gain over the best rival."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from adapt.errors import UserError
+from adapt.report import aggregate
+from adapt.report.aggregate import OURS
+from adapt.report.load import Runs
+from adapt.runtime import files
+
+NAMES = Path("data/fewshot")
+
+
+class Classes(NamedTuple):
+    """`confusion[i, j]`: the share of class i's images that were taken for class j; `gain` by class over the rival."""
+
+    dataset: str
+    rival: str
+    names: list[str]
+    confusion: np.ndarray
+    gain: np.ndarray
+
+
+def read(runs: Runs, names: Path = NAMES) -> Classes | None:
+    """Of the datasets where `adapt` and its best rival have all runs that of the fewest classes; None without any.
+
+    The choice does not look at the results, and few classes can be read in a figure.
+    """
+    table = aggregate.accuracy(runs)
+    found = []
+    for dataset in runs.datasets:
+        whole = not table.query("dataset == @dataset and method == @OURS")["accuracy"].isna().any()
+        rival = aggregate.best_rival(table, dataset)
+        if OURS in runs.methods and rival and whole:
+            try:
+                counts = {method: count(runs, dataset, method) for method in (OURS, rival)}
+            except UserError:  # runs without predictions: accuracies are there, classes are not
+                continue
+            size = max(len(matrix) for matrix in counts.values())
+            found.append((size, dataset, rival, counts))
+    if not found:
+        return None
+    size, dataset, rival, counts = min(found, key=lambda entry: entry[0])
+    shares = {method: _shares(matrix, size) for method, matrix in counts.items()}
+    gain = np.diag(shares[OURS]) - np.diag(shares[rival])
+    return Classes(dataset, rival, _names(names / dataset / "dataset.json", size), shares[OURS], gain)
+
+
+def count(runs: Runs, dataset: str, method: str) -> np.ndarray:
+    """How many images of class i were taken for class j, summed over the seeds."""
+    parts = [
+        files.read_csv(
+            runs.root / dataset / method / f"seed_{seed}" / "predictions.csv", f"dvc repro evaluate@{dataset}-{method}"
+        )
+        for seed in runs.seeds
+    ]
+    pairs = np.array([(int(row["label"]), int(row["prediction"])) for part in parts for row in part])
+    counts = np.zeros((pairs.max() + 1,) * 2, dtype=int)
+    np.add.at(counts, (pairs[:, 0], pairs[:, 1]), 1)
+    return counts
+
+
+def confusion(found: Classes | None) -> pd.DataFrame:
+    """`dataset, truth, prediction, share` in long form."""
+    columns = pd.Index(["dataset", "truth", "prediction", "share"])
+    if found is None:
+        return pd.DataFrame(columns=columns)
+    cells = [
+        (found.dataset, found.names[i], found.names[j], share) for (i, j), share in np.ndenumerate(found.confusion)
+    ]
+    return pd.DataFrame(cells, columns=columns)
+
+
+def gain(found: Classes | None) -> pd.DataFrame:
+    """`dataset, class, rival, gain`: of each class's accuracy over the best rival's, a fraction."""
+    columns = pd.Index(["dataset", "class", "rival", "gain"])
+    if found is None:
+        return pd.DataFrame(columns=columns)
+    rows = [(found.dataset, name, found.rival, value) for name, value in zip(found.names, found.gain, strict=True)]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _shares(counts: np.ndarray, size: int) -> np.ndarray:
+    padded = np.zeros((size, size))
+    padded[: len(counts), : len(counts)] = counts
+    return padded / np.maximum(padded.sum(axis=1, keepdims=True), 1)
+
+
+def _names(path: Path, size: int) -> list[str]:
+    """The names that `sample` wrote, or numbers where it did not run (a report may be made from runs alone)."""
+    names = json.loads(path.read_text(encoding="utf-8"))["classes"] if path.exists() else []
+    return [names[at] if at < len(names) else f"class {at}" for at in range(size)]

@@ -1,0 +1,48 @@
+"""Sentences on where `adapt` is ahead and where it is not, computed from the table."""
+
+import numpy as np
+
+from adapt.report import aggregate
+from adapt.report.aggregate import FLOOR, OURS
+from adapt.report.load import Runs
+
+
+def accuracy(runs: Runs) -> list[str]:
+    """Differences in points, ± the standard error over seeds, paired by seed."""
+    if OURS not in runs.methods or len(runs.methods) < 2:
+        return [f"`{OURS}` is not compared here: `methods` names {', '.join(runs.methods)}."]
+    table = aggregate.accuracy(runs)
+    lines = [
+        f"On the average `{OURS}` is {verdict(*aggregate.gap(table, rival), rival)}."
+        for rival in runs.methods
+        if rival != OURS
+    ]
+    if FLOOR in runs.methods:
+        gaps = {dataset: aggregate.gap(table, FLOOR, dataset) for dataset in runs.datasets}
+        known = {dataset: (d, e) for dataset, (d, e) in gaps.items() if not np.isnan(d)}
+        won = sum(difference > 0 for difference, _ in known.values())
+        each = ", ".join(f"{dataset} {100 * d:+.2f}{within(e)}" for dataset, (d, e) in known.items())
+        lines += [f"`{OURS}` is ahead of `{FLOOR}` on {won} of {many(len(known), 'dataset')}: {each}."] if known else []
+    return lines
+
+
+def verdict(difference: float, error: float, rival: str) -> str:
+    """By how much `adapt` is ahead, as the end of a sentence."""
+    if np.isnan(difference):
+        return f"not compared with `{rival}`: runs are missing"
+    shown = f"{abs(100 * difference):.2f}"
+    if shown == "0.00":
+        return f"level with `{rival}`"
+    where = "ahead of" if difference > 0 else "**behind**"
+    doubt = " (within two standard errors)" if abs(difference) < 2 * error else ""
+    return f"{where} `{rival}` by {shown}{within(error)}{doubt}"
+
+
+def within(error: float) -> str:
+    """The standard error behind a difference, in percent; nothing with one seed, which has none."""
+    return "" if np.isnan(error) else f" ± {100 * error:.2f}"
+
+
+def many(count: int, thing: str) -> str:
+    """A count and its noun."""
+    return f"{count} {thing}{'s' * (count != 1)}"

@@ -1,0 +1,112 @@
+"""Saliency criteria against the true effect of removal (`python -m stages.removal`): read, shown, drawn."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from adapt.pipeline import study
+from adapt.report import style
+from adapt.report.formatting import NONE, Cell, Table
+from adapt.report.load import Runs
+from adapt.runtime import files
+
+NAME, TITLE = "removal", "Criteria against true removal"
+COMMAND = "python -m stages.removal"
+KINDS = {"effect": "change of the loss", "size": "size of that change"}
+CAPTION = (
+    "Spearman's rank correlation of a criterion's scores with what removing each token alone does to the loss over the "
+    "training images, at the moment of adapt's first pruning. Pruning wants the change of the loss, which has a sign; "
+    "criteria estimate its size. Mean ± standard deviation over datasets and seeds."
+)
+
+
+@dataclass(frozen=True)
+class Foretold:
+    """A row per `dataset, seed, criterion` with the correlations `effect` and `size`, and how they were made."""
+
+    rows: pd.DataFrame
+    record: Mapping[str, Any]
+    warnings: list[str]
+
+    @property
+    def stamp(self) -> str:
+        """With what the numbers were made."""
+        made = self.record
+        counts = f"{self.rows['dataset'].nunique()} datasets, {self.rows['seed'].nunique()} seeds"
+        return (
+            f"{made['preset']} preset, backbone {made['backbone']}, weights {made['weights']}, {made['shots']} shots, "
+            f"training images, {counts}, commit {made['commit'][:10]}"
+        )
+
+    @property
+    def caption(self) -> str:
+        """How the numbers were made."""
+        return f"{CAPTION} Made by `{COMMAND}`, {self.record['seconds'] / 60:.0f} minutes."
+
+
+def read(runs: Runs, folder: Path = study.FOLDER) -> Foretold | str:
+    """What is there and was made as the report's runs are; else why it is not shown."""
+    table, again = folder / f"{NAME}.csv", f"`make study-{NAME}`"
+    if not table.exists():
+        return f"not run yet: {again}"
+    record, rows = files.read_json(folder / f"{NAME}.json", f"make study-{NAME}"), pd.read_csv(table)
+    here = {"preset": runs.preset, "backbone": runs.backbone, "weights": runs.weights[:10], "shots": runs.shots}
+    others = [key for key, value in here.items() if record[key] != value]
+    others += [f"{key}s" for key in ("dataset", "seed") if set(rows[key]) != set(getattr(runs, f"{key}s"))]
+    if others:
+        return f"{table} was made with other {', '.join(others)}: {again}"
+    return Foretold(rows, record, [runs.warnings[0]] if runs.preset != "paper" else [])
+
+
+def summary(rows: pd.DataFrame) -> pd.DataFrame:
+    """By criterion, the mean and standard deviation of both correlations over datasets and seeds; NaN if one is."""
+    groups = rows.groupby("criterion", sort=False)[list(KINDS)]
+    return groups.agg([lambda part: part.mean(skipna=False), lambda part: part.std(skipna=False)]).set_axis(
+        pd.MultiIndex.from_product([KINDS, ["mean", "std"]]), axis=1
+    )
+
+
+def show(foretold: Foretold) -> Table:
+    """A row per criterion."""
+    means = summary(foretold.rows)
+    rows = [
+        [Cell(str(name)), *(_cell(means.loc[name, kind]["mean"], means.loc[name, kind]["std"]) for kind in KINDS)]
+        for name in means.index
+    ]
+    caption = f"{foretold.caption.replace('`', '')} The best of a column in bold."
+    shown = Table(TITLE, ["criterion", *KINDS.values()], rows, foretold.stamp, foretold.warnings, caption)
+    return shown.with_best({1: True, 2: True})
+
+
+def draw(foretold: Foretold) -> Figure:
+    """Both correlations as dots with their deviation, a row per criterion, a panel each."""
+    means = summary(foretold.rows)
+    places = np.arange(len(means))
+    with style.sheet(foretold, TITLE, 9, 1.9 + 0.5 * len(means)) as figure:
+        for axes, (kind, what) in zip(figure.subplots(1, 2, sharey=True), KINDS.items(), strict=True):
+            mean, std = means[kind]["mean"], means[kind]["std"].fillna(0)
+            axes.hlines(places, mean - std, mean + std, color=style.STRONG, lw=1.4)
+            axes.plot(mean, places, style.MARKERS[0], color=style.STRONG, ms=7)
+            for place, value in zip(places, mean, strict=True):
+                if np.isfinite(value):
+                    axes.annotate(f"{value:.2f}", (value, place), (0, 6), textcoords="offset points", ha="center",
+                                  fontsize=8)  # fmt: skip
+            axes.axvline(0, color="#333333", lw=0.8)
+            axes.set_yticks(places, means.index)
+            axes.set_ylim(len(means) - 0.45, -0.6)
+            axes.margins(x=0.1)
+            axes.tick_params(axis="y", length=0)
+            axes.set_xlabel(f"rank correlation with the {what}")
+            axes.grid(axis="x")
+    return figure
+
+
+def _cell(mean: float, std: float) -> Cell:
+    if np.isnan(mean):
+        return Cell("")
+    return Cell(f"{mean:.2f} ± {NONE if np.isnan(std) else f'{std:.2f}'}")

@@ -1,0 +1,73 @@
+"""Work side by side, in forked processes: seeds, one thread each, and images to decode.
+
+On two cores two processes with two threads each ran more than ten times slower than with one each, and the small
+matrix products of few-shot tuning gain little from a second thread.
+"""
+
+import multiprocessing
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from adapt.errors import UserError
+from adapt.runtime import signals
+
+if TYPE_CHECKING:
+    from torch import device as Device
+
+Item = TypeVar("Item")
+T = TypeVar("T")
+
+
+def for_each(work: Callable[[int], T], seeds: Iterable[int], *, processes: int, device: "Device") -> list[T]:
+    """`work(seed)` for every seed, in order; on a GPU one after the other."""
+    return list(run(work, seeds, processes=processes if device.type == "cpu" else 1, knob="runtime.processes"))
+
+
+def run(
+    work: Callable[[Item], T], items: Iterable[Item], *, processes: int, knob: str, chunk: int = 1
+) -> Generator[T, None, None]:
+    """`work(item)` for every item, in order, as they are done; a process takes `chunk` items at a time.
+
+    knob: what in the params says how many processes, for the message when one is killed
+
+    The processes are forked, so that what was loaded before (backbone, images) is there and shared. Set one thread
+    before anything else is computed: a thread pool does not survive a fork.
+    Raises: Interrupted when this process or one of a seed is asked to stop; by then all have saved and ended.
+    """
+    items = list(items)
+    processes = min(processes, -(-len(items) // chunk))
+    if processes <= 1:
+        yield from map(work, items)
+        return
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_inherit, initargs=(work,)) as pool:
+        try:
+            yield from pool.map(_call, items, chunksize=chunk)
+        except (signals.Interrupted, GeneratorExit):  # the latter: nobody wants more
+            for child in multiprocessing.active_children():  # a signal to this process alone does not reach them
+                child.terminate()
+            raise
+        except BrokenProcessPool:
+            raise UserError(
+                f"a process was killed, perhaps for lack of memory; set {knob} lower if so, and run again: what was "
+                "saved is kept"
+            ) from None
+
+
+_work: Any
+
+
+def _inherit(work: Callable[[Any], Any]) -> None:
+    """Take what a fork inherits: closures cannot be sent to a process that runs already."""
+    global _work
+    _work = work
+    parent = multiprocessing.parent_process()
+    assert parent is not None and parent.pid is not None
+    signals.follow(signals.child_of(parent.pid))
+
+
+def _call(item: Any) -> Any:
+    signals.stop()  # asked while it worked on another
+    return _work(item)

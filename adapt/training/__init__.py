@@ -1,0 +1,1 @@
+"""Tuning: the loop, the optimizers, and what a run costs."""

@@ -1,0 +1,129 @@
+"""What the removal of a token truly does to the loss, and what each saliency criterion has foretold of it.
+
+At the moment of `adapt`'s first pruning. All criteria watch one and the same run: up to there they change nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from scipy.stats import spearmanr
+from torch import Tensor
+
+from adapt.clip.backbone import Backbone
+from adapt.config import AdamW, Context, Distill, Prune, Section, Sgd, Views
+from adapt.data.dataset import Dataset
+from adapt.data.loader import Batch, Batches
+from adapt.errors import UserError
+from adapt.methods.adapt import Adapt
+from adapt.pipeline import fewshot
+from adapt.pipeline import train as tuning
+from adapt.prompts import BRANCHES
+from adapt.pruning import Removal
+from adapt.saliency import CRITERIA, Saliency
+from adapt.task import Task
+from adapt.training import optimizers as optimisers
+from adapt.training.trainer import fit
+
+BATCH = 32  # images at a time where only the loss is asked for
+
+
+class FirstPruning(Exception):
+    """The run is where it would prune."""
+
+
+class Foretold(NamedTuple):
+    """Of all n tokens, text before image: the scores under each criterion, and the change of loss without the token."""
+
+    scores: dict[str, Float[Tensor, " n"]]
+    effects: Float[Tensor, " n"]
+
+
+class Watched(Adapt):
+    """`adapt` under every criterion at once, up to its first pruning."""
+
+    def __init__(self, task: Task, *, context: Context, prune: Prune, distill: Distill):
+        gated = prune.model_copy(update={"criterion": "gate"})  # all that a criterion may look at
+        super().__init__(task, context=context, prune=gated, distill=distill)
+        self.watching = {name: Saliency(self.prompts, name, task.seed) for name in CRITERIA}
+        self.shut: dict[str, Tensor] | None = None  # gates by branch, in place of the open ones
+
+    def gates(self, branch: str) -> Tensor | None:
+        """Open gates, as their gradient tells of removal, or those that are set."""
+        return super().gates(branch) if self.shut is None else self.shut[branch]
+
+    def observe(self, step: int) -> None:
+        """Add this step's scores under every criterion."""
+        if self.pruning_goes_on():
+            gradients = self.gradients(step)
+            for saliency in self.watching.values():
+                saliency.observe(step, gradients)
+
+    def prune(self, count: int, optimiser: torch.optim.Optimizer) -> list[Removal]:
+        """Raises FirstPruning where there is something to remove."""
+        if count:
+            raise FirstPruning
+        return []
+
+
+def measure(backbone: Backbone, source: Dataset, settings: Section, views: Views, seed: int) -> Foretold:
+    """For one seed of a dataset, under the settings of `adapt`.
+
+    Raises: UserError where these settings never prune.
+    """
+    knobs, described = dict(settings), fewshot.describe(source.name)
+    optimiser = knobs.pop("optimiser")
+    batches = tuning.make_batches(backbone, source, seed, optimiser=optimiser, views=views)
+    steps = optimisers.steps(optimiser, len(batches["train"]), described.shots)
+    return foretell(tuning.make_task(backbone, source.name, seed), knobs, batches, optimiser, steps)
+
+
+def foretell(
+    task: Task, knobs: Mapping[str, Any], batches: Mapping[str, Batches], optimiser: Sgd | AdamW, steps: int
+) -> Foretold:
+    """Tune as `adapt` with these knobs does, on the batches of `train`, until its first pruning.
+
+    Raises: UserError where it never comes.
+    """
+    method = Watched(task, **knobs)
+    method.prepare(batches["train"], batches["val"])
+    try:
+        fit(method, batches["train"], optimiser, steps=steps)
+    except FirstPruning:
+        scores = {name: saliency.scores() for name, saliency in method.watching.items()}
+        return Foretold(scores, effects(method, batches["train"]))
+    raise UserError("params.yaml: prune: adapt removes no token under these settings, so nothing is foretold")
+
+
+def agreement(foretold: Foretold) -> list[dict[str, Any]]:
+    """Spearman's rank correlation of each criterion's scores with the `effect` on the loss and with its `size`.
+
+    Pruning wants the first, which has a sign; criteria estimate the second, |effect|.
+    """
+    rows, effects = [], foretold.effects
+    for name, scores in foretold.scores.items():
+        signed, size = (float(spearmanr(scores, truth)[0]) for truth in (effects, effects.abs()))  # pyright: ignore
+        rows.append({"criterion": name, "tokens": len(effects), "effect": signed, "size": size})
+    return rows
+
+
+@torch.no_grad()
+def effects(method: Watched, train: Batches) -> Float[Tensor, " n"]:
+    """By how much the loss over the training images, in whole batches, rises without one token; text before image."""
+    counts = {branch: len(method.prompts.tokens[branch]) for branch in BRANCHES}
+    batches = replace(train, batch_size=min(BATCH, len(train.images)))
+
+    def loss(batch: Batch, branch: str | None = None, place: int = 0) -> Tensor:
+        method.shut = {name: torch.zeros(count, device=train.device) for name, count in counts.items()}
+        if branch is not None:
+            method.shut[branch][place] = float("-inf")  # a key that nothing attends to is not there
+        return method.losses(batch)[0]
+
+    rises = torch.zeros(sum(counts.values()), device=train.device)
+    for batch in batches(0):
+        without = [loss(batch, branch, place) for branch, count in counts.items() for place in range(count)]
+        rises += torch.stack(without) - loss(batch)
+    method.shut = None
+    return rises.cpu() / len(batches)

@@ -1,0 +1,127 @@
+"""Archives from elsewhere: what is unpacked, and what is refused."""
+
+import io
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from adapt.download import archives
+from adapt.download.archives import unpack
+from adapt.errors import UserError
+
+
+def tar(path: Path, *members: tuple[str, bytes], mode: str = "w:gz", change: Callable | None = None) -> Path:
+    """A tar of files, the first of which may be changed into something else."""
+    with tarfile.open(path, mode) as packed:
+        for number, (name, content) in enumerate(members):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            if change and not number:
+                change(member)
+            packed.addfile(member, io.BytesIO(content))
+    return path
+
+
+def zipped(path: Path, *members: tuple[str | zipfile.ZipInfo, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, content in members:
+            packed.writestr(name, content)
+    return path
+
+
+def refusal(archive: Path, folder: Path) -> str:
+    with pytest.raises(UserError) as error:
+        unpack(archive, folder / "out")
+    return str(error.value)
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+def test_tar_of_any_compression_is_unpacked(mode, tmp_path):
+    unpack(tar(tmp_path / "x", ("a/b.jpg", b"image"), mode=mode), tmp_path / "out")
+    assert (tmp_path / "out/a/b.jpg").read_bytes() == b"image"
+
+
+def test_zip_is_unpacked(tmp_path):
+    unpack(zipped(tmp_path / "x", ("a/b.jpg", b"image")), tmp_path / "out")
+    assert (tmp_path / "out/a/b.jpg").read_bytes() == b"image"
+
+
+@pytest.mark.parametrize("make", [tar, zipped])
+@pytest.mark.parametrize("name", ["../evil.txt", "a/../../evil.txt", "/evil.txt"])
+def test_member_that_leads_out_is_refused(make, name, tmp_path):
+    archive = make(tmp_path / "x", (name, b"evil"))
+    assert refusal(archive, tmp_path) == (
+        f"{archive} is refused: its member {name!r} would be written outside of its folder; "
+        "delete it and fetch it again"
+    )
+    assert not list(tmp_path.rglob("evil.txt"))
+
+
+def link(kind: bytes, target: str) -> Callable:
+    def change(member: tarfile.TarInfo) -> None:
+        member.type, member.linkname, member.size = kind, target, 0
+
+    return change
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
+@pytest.mark.parametrize("target", ["/etc", "../../etc"])
+def test_link_out_of_a_tar_is_refused(kind, target, tmp_path):
+    archive = tar(tmp_path / "x", ("a", b""), ("a/passwd", b"evil"), change=link(kind, target))
+    assert refusal(archive, tmp_path) == (
+        f"{archive} is refused: its member 'a' is a link out of its folder, to {target!r}; delete it and fetch it again"
+    )
+
+
+def test_link_in_a_zip_is_refused(tmp_path):
+    info = zipfile.ZipInfo("a")
+    info.create_system, info.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+    archive = zipped(tmp_path / "x", (info, b"/etc"))
+    assert "its member 'a' is a link, which zip archives of images have no use for" in refusal(archive, tmp_path)
+
+
+def test_device_is_refused(tmp_path):
+    archive = tar(tmp_path / "x", ("a", b""), change=link(tarfile.CHRTYPE, ""))
+    assert "its member 'a' is neither a file nor a folder in it" in refusal(archive, tmp_path)
+
+
+@pytest.mark.parametrize("make", [tar, zipped])
+def test_bomb_is_refused_before_it_is_unpacked(make, tmp_path):
+    archive = make(tmp_path / "x", ("zeros", bytes(archives.LEAST + 1)))
+    assert archive.stat().st_size < 1 << 20
+    assert refusal(archive, tmp_path) == (
+        f"{archive} is refused: it unpacks to more than {archives.LEAST} bytes, too much for its size; "
+        "delete it and fetch it again"
+    )
+    assert not list(tmp_path.rglob("zeros"))
+
+
+def test_bomb_of_many_empty_files_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "LEAST", 1 << 14)
+    archive = tar(tmp_path / "x", *((str(number), b"") for number in range(1000)))
+    assert "it unpacks to more than" in refusal(archive, tmp_path)
+
+
+@pytest.mark.parametrize("make", [tar, zipped])
+def test_truncated_archive_is_named(make, tmp_path):
+    archive = make(tmp_path / "x", *((f"{n}.jpg", bytes(range(256)) * n) for n in range(9)))
+    content = archive.read_bytes()
+    archive.write_bytes(content[: len(content) // 2])
+    assert refusal(archive, tmp_path).startswith(f"{archive} cannot be unpacked (")
+
+
+@pytest.mark.parametrize("make", [tar, zipped])
+def test_file_and_folder_of_one_name_are_refused(make, tmp_path):
+    archive = make(tmp_path / "x", ("a", b"file"), ("a/b", b"in a folder"))
+    assert refusal(archive, tmp_path).startswith(f"{archive} cannot be unpacked (")
+
+
+def test_what_is_no_archive_is_named(tmp_path):
+    (tmp_path / "x").write_bytes(b"<html>not found</html>")
+    assert refusal(tmp_path / "x", tmp_path) == (
+        f"{tmp_path}/x cannot be unpacked (File is not a zip file); delete it and fetch it again"
+    )

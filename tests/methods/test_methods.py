@@ -1,0 +1,494 @@
+"""What holds for every method, and what makes each one what it is."""
+
+import copy
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ruamel.yaml import YAML
+from sklearn.linear_model import LogisticRegression
+from torch.nn import functional as F
+
+from adapt import methods
+from adapt.clip.encoders import encode_image
+from adapt.config import Params
+from adapt.distillation import Features, logits
+from adapt.methods._init_words import written
+from adapt.methods._two_tower import Towers
+from adapt.methods.prograd import project
+from adapt.pipeline import method_configs
+from adapt.training import optimizers
+from adapt.training.trainer import fit
+from tests import plain
+from tests.conftest import Killed
+
+ROOT = Path(__file__).parents[2]
+PARAMS = YAML(typ="safe").load(ROOT / "params.yaml")
+SMALL = {  # what does not fit the small CLIP, or takes long
+    "vpt": {"depth": 2},
+    "ivlp": {"depth": 2},
+    "maple": {"depth": 2},
+    "promptsrc": {"depth": 2, "mean": 2.0, "deviation": 1.0},
+    "dpl": {"longest": 2, "search_epochs": 2},
+    "tip_adapter": {"alpha_steps": 5, "beta_steps": 7},
+    "tip_adapter_f": {"alpha_steps": 5, "beta_steps": 7},
+    "linear_probe": {"halvings": 2, "iterations": 200},
+}
+EPOCHS = 5
+TUNED = sorted(name for name in methods.names() if methods.find(name).tuned)
+
+
+def settle(name: str, **changes):
+    """The pocket's settings of a method, made small."""
+    params = Params(**PARAMS)
+    sections = {part: getattr(params, part) for part in ("context", "prune", "distill", "optimiser")}
+    sections["prune"] = params.prune.model_copy(update={"warmup": 1, "every": 1, "count": 3, "target": 4})
+    knobs = {**params.knobs, name: method_configs.merge(params.knobs[name], SMALL.get(name, {}) | changes)}
+    settled = method_configs.settle(name, "digits", 16, "pocket", knobs, sections)
+    if "optimiser" in type(settled).model_fields:
+        short = {"epochs": EPOCHS, "steps_per_shot": None, "batch": 4, "lr": 1e-3}
+        known = {key: value for key, value in short.items() if key in type(settled.optimiser).model_fields}
+        settled = settled.model_copy(update={"optimiser": settled.optimiser.model_copy(update=known)})
+    return settled
+
+
+def build(name: str, task, **changes):
+    return methods.build(name, task, dict(settle(name, **changes)))
+
+
+def tune(name: str, task, batches, method=None, **options):
+    """A tuned method and its record."""
+    settled = settle(name)
+    method = method or methods.build(name, task, dict(settled))
+    method.prepare(batches, batches)
+    if not method.tuned:
+        return method, None
+    steps = optimizers.steps(settled.optimiser, len(batches), shots=2)
+    return method, fit(method, batches, settled.optimiser, steps=steps, **options)
+
+
+def predictions(method, batches) -> torch.Tensor:
+    with torch.no_grad():
+        return method.eval().classifier()(batches.batch(0, 0).images)
+
+
+# --- every method ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_method_has_an_entry_in_the_params(name):
+    assert name in PARAMS["knobs"]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "adapt/methods").glob("*.py")), ids=lambda path: path.stem)
+def test_method_is_a_short_file(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 150
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_what_is_saved_gives_the_same_predictions(name, task, batches):
+    method, _ = tune(name, task, batches)
+    again = build(name, task)
+    again.load(method.tensors())
+    torch.testing.assert_close(predictions(again, batches), predictions(method, batches), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_frozen_weights_stay_bit_equal(name, task, batches):
+    before = copy.deepcopy(task.backbone.model.state_dict())
+    tune(name, task, batches)
+    for key, value in task.backbone.model.state_dict().items():
+        assert torch.equal(value, before[key]), key
+
+
+@pytest.mark.parametrize("name", TUNED)
+def test_tuning_moves_every_parameter(name, task, batches):
+    method = build(name, task)
+    method.prepare(batches, batches)
+    before = {key: value.detach().clone() for key, value in method.named_parameters()}
+    method, _ = tune(name, task, batches, method)
+    still = [
+        key
+        for key, value in method.named_parameters()
+        if value.numel() and key in before and value.shape == before[key].shape and torch.equal(value, before[key])
+    ]
+    assert not still
+
+
+@pytest.mark.parametrize("name", TUNED)
+def test_killed_and_resumed_equals_never_killed(name, task, batches, deadly, checkpoint):
+    """Killed within an epoch, having saved a step ago; between epochs; and having saved an epoch ago."""
+    whole, record = tune(name, task, batches)
+    for at, seconds in (((1, 1), 0.0), ((3, 0), 0.0), ((4, 1), 1e9)):
+        with pytest.raises(Killed):
+            tune(name, task, deadly(*at), store=checkpoint(seconds))
+    resumed, again = tune(name, task, batches, store=checkpoint())
+    assert again.history == record.history
+    assert again.trace == record.trace
+    for key, value in whole.tensors().items():
+        assert torch.equal(resumed.tensors()[key], value), key
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_same_seed_same_bytes(name, task, batches):
+    first, second = (tune(name, task, batches)[0].tensors() for _ in range(2))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.parametrize("name", ["adapt", "uniform", "promptsrc", "ivlp", "maple", "vpt", "coop", "kgcoop"])
+def test_step_equals_the_plain_one(name, task, batches, relative_error):
+    """77 positions a class, nothing shared or cached, prompts as tokens: the same loss and gradients."""
+    batch = batches.batch(0, 0)
+    fast, slow = build(name, task), build(name, task)
+    loss, expected = fast.losses(batch)[0], plain.losses(slow, batch)
+    loss.backward()
+    expected.backward()
+    assert relative_error(loss, expected) < 1e-5
+    for mine, theirs in zip(fast.parameters(), slow.parameters(), strict=True):
+        assert relative_error(mine.grad, theirs.grad) < 1e-4
+
+
+# --- a new method ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch) -> str:
+    """The method that CONTRIBUTING.md shows, added the way it says."""
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.DOTALL)
+    (entry,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "shift.py").write_text(code, encoding="utf-8")
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
+    monkeypatch.setitem(PARAMS["knobs"], "shift", YAML(typ="safe").load(entry)["shift"])
+    return "shift"
+
+
+def test_toy_method_is_one_file_and_one_entry(toy, task, batches):
+    method, record = tune(toy, task, batches)
+    assert record.history[-1]["loss"] < record.history[1]["loss"]
+    again = build(toy, task)
+    again.load(method.tensors())
+    torch.testing.assert_close(predictions(again, batches), predictions(method, batches), rtol=0, atol=0)
+
+
+# --- coop and its kin ------------------------------------------------------------------------------------------------
+
+
+def test_shared_context_equals_the_plain_path(task, batches, relative_error):
+    """The context as what all classes share, or as a part of every class's own text."""
+    losses, gradients = [], []
+    for shared in (True, False):
+        method = build("coop", task, tokens=4, class_specific=not shared)
+        with torch.no_grad():  # one context, or the same one for each class
+            method.context.copy_(build("coop", task, tokens=4, class_specific=False).context)
+        loss = method.losses(batches.batch(0, 0))[0]
+        loss.backward()
+        losses.append(loss)
+        gradients.append(method.context.grad if shared else method.context.grad.sum(dim=0))
+    assert relative_error(losses[0], losses[1]) < 1e-5
+    assert relative_error(gradients[0], gradients[1]) < 1e-4
+
+
+def test_words_stand_at_the_end_of_the_context(task):
+    context = build("coop", task, tokens=6, words="a photo of a", class_specific=False).context
+    tokens = task.backbone.tokenize(["a photo of a"])[0, 1:5]
+    assert torch.equal(context[2:], task.backbone.model.token_embedding(tokens))
+
+
+@pytest.mark.parametrize(
+    ("template", "start"), [("a photo of a {}.", "a photo of a"), ("{} texture.", "a photo of a"), ("an {}", "an")]
+)
+def test_context_may_start_from_the_datasets_template(template, start, task):
+    other = replace(task, template=template)
+    words, spelled = (build("coop", other, tokens=4, words=words).context for words in ("template", start))
+    assert torch.equal(words, spelled)
+
+
+def test_context_of_the_template_is_the_template(task):
+    """CoOp that starts from the template's words has the zero-shot embeddings."""
+    method = build("coop", task, tokens=4, words="a photo of a")
+    torch.testing.assert_close(method.text_features(), task.handcrafted)
+
+
+def test_text_methods_take_the_image_features_of_the_teacher(task, batches):
+    batch = batches.batch(0, 0)
+    method = build("coop", task)
+    torch.testing.assert_close(method.image_features(batch.images), batch.teacher)
+    assert method.losses(batch._replace(images=torch.zeros_like(batch.images)))[0] == method.losses(batch)[0]
+
+
+def test_kgcoop_pulls_nothing_at_the_template(task, batches):
+    terms = build("kgcoop", task, tokens=4).losses(batches.batch(0, 0))[1]
+    assert terms["distill_text"].item() == pytest.approx(0, abs=1e-6)
+
+
+def test_prograd_keeps_a_gradient_that_agrees():
+    a, b = torch.tensor([1.0, 2.0]), torch.tensor([1.0, 0.0])
+    assert torch.equal(project(a, b, 1.0), a)
+
+
+def test_prograd_takes_out_what_disagrees():
+    a, b = torch.tensor([-1.0, 2.0]), torch.tensor([3.0, 0.0])
+    assert torch.equal(project(a, b, 1.0), torch.tensor([0.0, 2.0]))
+
+
+def test_prograd_steps_by_its_projected_gradient(task, batches):
+    method, batch = build("prograd", task), batches.batch(0, 0)
+    loss, _ = method.losses(batch)
+    loss.backward()
+    student = logits(Features(method.text_features(), batch.teacher), task.backbone.scale)
+    teacher = logits(Features(task.handcrafted, batch.teacher), task.backbone.scale)
+    distance = -(teacher.softmax(dim=1) * student.log_softmax(dim=1)).sum(dim=1).mean()
+    (general,) = torch.autograd.grad(distance, method.context)
+    expected = project(method.context.grad.clone(), general, 1.0)
+    method.observe(1)
+    torch.testing.assert_close(method.context.grad, expected)
+
+
+def test_context_takes_all_tokens_of_its_words(task):
+    """Differs from CoOp's code, which takes as many tokens as there are words and leaves the rest as text behind."""
+    words = "a photomicrograph of a"
+    count = int(task.backbone.tokenize([words]).argmax()) - 1
+    context = build("coop", task, tokens=None, words=words, class_specific=False).context
+    assert len(context) == count > len(words.split())
+
+
+@pytest.mark.parametrize("place", ["front", "middle"])
+def test_name_that_ends_in_punctuation_keeps_its_tokens(place, task):
+    """Differs from CoOp's code, which cuts "kite (bird of prey)." after as many tokens as the name alone has.
+
+    There the bracket and the full stop are one token, so that the context stands behind the sentence's end; here the
+    name, the context and the full stop follow each other, as the words are written.
+    """
+    name = "kite (bird of prey)"
+    method = build("coop", replace(task, classes=[name, *task.classes[1:]]), tokens=4, words=None, class_place=place)
+    words = task.backbone.tokenizer([written(name, 4, place)])[0]
+    own, full = task.backbone.tokenize([name])[0], task.backbone.tokenize([f"{name}."])[0]
+    alone, whole = (row[1 : int(row.argmax())].tolist() for row in (own, full))
+    assert whole[: len(alone)] != alone, "the tokenizer joins the bracket and the full stop"
+    kept = [token for slot, token in enumerate(words.tolist()) if slot not in method.slots[0].tolist()]
+    assert kept[1 : len(alone) + 1] == alone
+
+
+@pytest.mark.parametrize("method", ["kgcoop", "prograd", "tip_adapter", "tip_adapter_f"])
+def test_frozen_text_stands_in_the_methods_own_template(method, task):
+    templates = ["a texture of {}."]
+    expected = F.normalize(task.backbone.encode_text(task.words(templates[0])), dim=-1)
+    torch.testing.assert_close(build(method, task, templates=templates).frozen_text, expected)
+    torch.testing.assert_close(build(method, task, templates=None).frozen_text, task.handcrafted)
+
+
+def test_tip_adapters_text_is_the_mean_over_its_templates(task):
+    templates = ["itap of a {}.", "a origami {}."]
+    each = [F.normalize(task.backbone.encode_text(task.words(template)), dim=-1) for template in templates]
+    expected = F.normalize(sum(each) / 2, dim=-1)
+    torch.testing.assert_close(build("tip_adapter", task, templates=templates).frozen_text, expected)
+
+
+# --- deep prompts ----------------------------------------------------------------------------------------------------
+
+
+TEMPLATES = [
+    "a {}.",
+    "icon of {}.",
+    "a photo of {}, a type of food.",
+    "{} texture.",
+    "a centered satellite photo of {}.",
+]
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("name", ["ivlp", "maple", "promptsrc"])
+def test_prompt_of_any_length_leaves_the_class_names(name, template, task):
+    """Also where the template has fewer tokens before the name than the prompt: the rest is filled up in front."""
+    method = build(name, replace(task, template=template), words="template", text_tokens=4)
+    assert method.lengths()["text"][:2] == [4, 4]
+    features = method.text_features().detach()
+    assert all(not torch.allclose(a, b, atol=1e-3) for i, a in enumerate(features) for b in features[:i])
+    names = [int(row.argmax()) for row in task.backbone.tokenize(task.classes)]  # tokens and the start
+    ends = method.input.lengths
+    assert [a - b for a, b in zip(ends, names, strict=True)] == [ends[0] - names[0]] * len(names)
+
+
+@pytest.mark.parametrize("name", ["ivlp", "maple", "promptsrc"])
+def test_prompt_that_is_filled_up_still_starts_from_the_words(name, task):
+    first = build(name, replace(task, template="icon of {}."), words="template", text_tokens=4).text_list[0]
+    tokens = task.backbone.tokenize(["icon of"])[0, 1:3]
+    assert torch.equal(first[2:], task.backbone.model.token_embedding(tokens))
+    assert 0 < float(first[:2].detach().std()) < 0.04, "N(0, 0.02²)"
+
+
+def test_vpt_encodes_the_classes_once(task, batches):
+    method = build("vpt", task)
+    method.losses(batches.batch(0, 0))
+    assert method.text_features() is method.text_features()
+
+
+def test_promptsrc_ends_with_the_weighted_mean_of_its_epochs(task, batches):
+    """w = 1, 2, 3 … scaled, by hand: the mean of what every epoch left."""
+    method = build("promptsrc", task)
+    left: list[list[torch.Tensor]] = []
+    close = method.close
+
+    def remember(epoch: int) -> None:
+        left.append([prompt.detach().clone() for prompt in method.parameters()])
+        close(epoch)
+
+    method.close = remember
+    method, _ = tune("promptsrc", task, batches, method)
+    heights = np.exp(-((np.arange(1, EPOCHS + 1) - 2.0) ** 2) / 2)
+    for number, prompt in enumerate(method.parameters()):
+        mean = sum(w * prompts[number] for w, prompts in zip(heights / heights.sum(), left, strict=True))
+        torch.testing.assert_close(prompt.detach(), mean.float())
+
+
+def test_maple_projects_its_text_prompts(task):
+    method = build("maple", task)
+    expected = [
+        F.linear(prompt, layer.weight, layer.bias) for prompt, layer in zip(method.text_list, method.maps, strict=True)
+    ]
+    torch.testing.assert_close(method.image_prompts(), expected)
+
+
+# --- adapters, caches, probes ----------------------------------------------------------------------------------------
+
+
+def test_lora_starts_as_the_frozen_model(task, batches):
+    method = build("clip_lora", task, template=None)
+    torch.testing.assert_close(predictions(method, batches), predictions(build("zero_shot", task), batches))
+
+
+def test_lora_drops_only_while_training(task, batches):
+    method, _ = tune("clip_lora", task, batches)
+    images = batches.batch(0, 0).images
+    assert not torch.equal(method.train().image_features(images), method.image_features(images))
+    assert torch.equal(method.eval().image_features(images), method.image_features(images))
+
+
+def test_tip_adapter_is_its_formula(task, batches):
+    method, _ = tune("tip_adapter", task, batches)
+    images = batches.batch(0, 0).images
+    f = F.normalize(encode_image(task.backbone.model, images), dim=-1)
+    keys = F.normalize(batches.teacher.mean(dim=1), dim=-1)
+    alpha, beta = method.mix.tolist()
+    expected = task.backbone.scale * f @ task.handcrafted.T
+    for i, image in enumerate(f):
+        for key, label in zip(keys, batches.labels, strict=True):
+            expected[i, label] += alpha * torch.exp(-beta * (1 - image @ key))
+    torch.testing.assert_close(predictions(method, batches), expected)
+
+
+def test_tip_adapter_searches_the_whole_grid_on_val(task, batches):
+    method, _ = tune("tip_adapter", task, batches)
+    features = F.normalize(batches.frozen, dim=-1)
+
+    def right(alpha: float, beta: float) -> int:
+        method.mix = torch.tensor([alpha, beta])
+        return int((method.logits(features, task.handcrafted).argmax(dim=1) == batches.labels).sum())
+
+    found = tuple(method.mix.tolist())
+    grid = [(0.1 + j * 2.9 / 5, 0.1 + i * 6.9 / 7) for i in range(7) for j in range(5)]
+    best = max(grid, key=lambda pair: right(*pair))
+    assert found == pytest.approx(best)
+
+
+def test_tip_adapter_f_tunes_its_keys_alone(task, batches):
+    method, _ = tune("tip_adapter_f", task, batches)
+    assert [name for name, _ in method.named_parameters()] == ["keys"]
+
+
+def test_linear_probe_is_scikit_learns(task, batches):
+    """With one C left to choose from, at the ends of an empty search."""
+    method = build("linear_probe", task, coarse=[1.0], halvings=1)
+    method.prepare(batches, batches)
+    features = batches.frozen.numpy()
+    ends = [LogisticRegression(C=c, max_iter=200).fit(features, batches.labels.numpy()) for c in (0.1, 10.0)]
+    right = [(made.predict(features) == batches.labels.numpy()).mean() for made in ends]
+    chosen = ends[1] if right[0] < right[1] else ends[0]
+    images = batches.batch(0, 0).images
+    expected = chosen.predict(encode_image(task.backbone.model, images).numpy())
+    assert predictions(method, batches).argmax(dim=1).tolist() == expected.tolist()
+
+
+# --- lengths that are found ------------------------------------------------------------------------------------------
+
+
+def test_dpl_takes_the_likeliest_lengths(task, batches):
+    method, record = tune("dpl", task, batches)
+    likeliest = {branch: alpha.argmax(dim=1).tolist() for branch, alpha in method.alphas.items()}
+    assert method.lengths() == likeliest
+    assert len(record.history) == 2 + EPOCHS
+
+
+def test_dpl_teaches_alpha_while_it_searches(task, batches):
+    method = build("dpl", task)
+    before = {branch: alpha.detach().clone() for branch, alpha in method.alphas.items()}
+    tune("dpl", task, batches, method)
+    assert all((alpha != before[branch]).any() for branch, alpha in method.alphas.items())
+
+
+def test_dpl_teaches_alpha_on_val_images_as_evaluation_sees_them(task, batches):
+    """Batches of its own size, in centre crops: the gradient of α is that of such a batch."""
+    val = replace(batches, seed=7)
+    method = build("dpl", task, alpha_batch=5)
+    method.prepare(batches, val)
+    expected, seen = val.centred(0, 5), []
+    losses = Towers.losses
+
+    def remember(self, batch):
+        seen.append(batch)
+        return losses(self, batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Towers, "losses", remember)
+        method.losses(batches.batch(0, 0))
+    assert torch.equal(seen[0].images, expected.images) and torch.equal(seen[0].labels, expected.labels)
+    assert torch.equal(seen[1].images, batches.batch(0, 0).images)
+
+
+def test_adapt_reaches_its_budget_in_the_steps_there_are(task, batches):
+    """One token every three steps would take 18 steps; there are ten."""
+    slow = {"warmup": 1, "every": 3, "count": 1, "target": 4}
+    settled = settle("adapt")
+    settled = settled.model_copy(update={"prune": settled.prune.model_copy(update=slow)})
+    method = methods.build("adapt", task, dict(settled))
+    method, record = tune("adapt", task, batches, method)
+    assert method.prompts.count() == method.budget() == 4
+    assert {row["step"] % 3 for row in record.trace} == {0}
+
+
+def test_random_prune_draws_whatever_the_criterion(task):
+    assert build("random_prune", task).saliency.rule.__name__ == "random"
+
+
+def test_post_hoc_prunes_once_at_the_end(task, batches):
+    method, record = tune("post_hoc", task, batches)
+    assert method.prompts.count() == 4
+    assert {row["step"] for row in record.trace} == {record.steps}
+    assert [row["tokens"] for row in record.history] == [10] * EPOCHS
+
+
+def test_post_hoc_scores_the_last_epoch(task, batches):
+    method = build("post_hoc", task)
+    sums: list[torch.Tensor] = []
+    prune = method.prune
+
+    def look(count, optimiser):
+        sums.append(method.saliency.scores().clone())
+        return prune(count, optimizers)
+
+    method.prune = look
+    seen: list[torch.Tensor] = []
+    observe = method.observe
+
+    def remember(step: int) -> None:
+        before = torch.zeros(10) if (step - 1) % len(batches) == 0 else method.saliency.scores().clone()
+        observe(step)
+        seen.append(method.saliency.scores() - before)
+
+    method.observe = remember
+    tune("post_hoc", task, batches, method)
+    torch.testing.assert_close(sums[0], sum(seen[-len(batches) :]))

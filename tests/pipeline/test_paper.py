@@ -1,0 +1,117 @@
+"""The paper preset: its whole matrix, and one run of it end to end with a random ViT-B/16 and a miniature dataset."""
+
+import csv
+import json
+import resource
+from pathlib import Path
+
+import open_clip
+import pytest
+import torch
+from ruamel.yaml import YAML
+from safetensors.torch import save_file
+
+from adapt.data.specs import entries
+from benchmarks.paper import Cost, hours, preset
+from tests import miniature
+from tests.pipeline.test_pipeline import ALWAYS, call, stages_run
+from tests.project import ROOT, checkout
+
+SMALL = [
+    "datasets=[eurosat]",
+    "methods=[zero_shot,adapt]",
+    "seeds=[1]",
+    "shots=1",
+    "teacher.views=2",
+    "teacher.templates=simple",
+    "optimiser.epochs=2",
+    "prune.warmup=1",
+    "prune.every=1",
+    "prune.count=64",
+]
+LIMIT = 6e9  # bytes of memory of any process
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory) -> Path:
+    """A checkout with the paper preset, and nothing run."""
+    folder = checkout(tmp_path_factory.mktemp("paper") / "adapt")
+    call(folder, "python", "-m", "stages.compose", "preset=paper")
+    return folder
+
+
+def matrix(folder: Path) -> set[str]:
+    """The names of all stages that the params of a checkout ask for."""
+    params = YAML(typ="safe").load(folder / "params.yaml")
+    datasets, methods = params["datasets"], params["methods"]
+    assert (len(datasets), len(methods)) == (11, 18)
+    per_dataset = {f"{stage}@{dataset}" for stage in ("sample", "pack", "teacher") for dataset in datasets}
+    pairs = {f"{stage}@{d}-{m}" for stage in ("train", "evaluate") for d in datasets for m in methods}
+    return {"code", "configure", ALWAYS, "report"} | per_dataset | pairs
+
+
+def test_pipeline_has_every_dataset_and_method(bare):
+    assert set(call(bare, "dvc", "stage", "list", "--name-only").split()) == matrix(bare) | {"pretrain"}
+
+
+@pytest.mark.slow
+def test_dry_run_lists_every_dataset_and_method(bare):
+    """DVC plans no further than what is there, so every output stands there, empty."""
+    for stage in ("code", "configure", ALWAYS):
+        call(bare, "python", "-m", f"stages.{stage}")
+    for name in matrix(bare) - {"code", "configure", ALWAYS, "report"}:
+        stage, _, item = name.partition("@")
+        where = {"sample": "data/fewshot", "pack": "data/pack", "teacher": "data/teacher", "train": "data/tuned"}
+        folder = bare / where.get(stage, "runs") / item.replace("-", "/")
+        folder.mkdir(parents=True)
+        (folder / "test.csv").touch()
+    assert stages_run(call(bare, "dvc", "repro", "--dry")) == matrix(bare) - {ALWAYS}
+
+
+def test_hours_are_steps_and_images_at_what_they_cost(monkeypatch):
+    """A second a step and a tenth of one an image, for any number of classes: sums of the catalogue's counts."""
+    monkeypatch.chdir(ROOT)
+    costs = [Cost(classes, step=1.0, rate=10.0, memory=0) for classes in (10, 1000)]
+    classes = sum(entry.classes for name, entry in entries().items() if name in preset().datasets)
+    images = sum(entry.sizes.test for name, entry in entries().items() if name in preset().datasets)
+    steps = 40 * 16 // 4 * classes  # 40 epochs of 16 shots in batches of 4
+    assert hours(preset(), costs) == pytest.approx(3 * (steps + images / 10) / 3600)
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory) -> Path:
+    """The paper preset run with random weights on a miniature of EuroSAT, whose split has its own checksum."""
+    folder = tmp_path_factory.mktemp("small")
+    entry = miniature.make("eurosat", folder / "datasets")
+    project = checkout(folder / "adapt")
+    catalogue = project / "adapt/data/datasets.yaml"
+    catalogue.write_text(
+        catalogue.read_text(encoding="utf-8").replace(entries()["eurosat"].split.sha256, entry.split.sha256),
+        encoding="utf-8",
+    )
+    torch.manual_seed(0)
+    weights = folder / "random.safetensors"
+    save_file(open_clip.create_model("ViT-B-16-quickgelu").state_dict(), weights)
+    own = [f"data.root={folder / 'datasets'}", f"backbone.pretrained={weights}"]
+    call(project, "python", "-m", "stages.compose", "preset=paper", *SMALL, *own)
+    call(project, "dvc", "repro")
+    weights.unlink()
+    return project
+
+
+@pytest.mark.slow
+def test_paper_runs_end_to_end(ran):
+    with (ran / "reports/tables/accuracy.csv").open(encoding="utf-8") as file:
+        rows = {row["method"]: row for row in csv.DictReader(file)}
+    assert {name: row["tokens"] for name, row in rows.items()} == {"zero_shot": "0", "adapt": "128"}
+    metrics = json.loads((ran / "runs/eurosat/adapt/seed_1/metrics.json").read_text(encoding="utf-8"))
+    facts = {"preset": "paper", "backbone": "ViT-B-16-quickgelu", "images": 20, "precision": "float32"}
+    assert facts.items() <= metrics.items()
+
+
+@pytest.mark.slow
+def test_paper_fits_in_memory(ran, record_property):
+    """The most that any process of the run held: the stages are children of this process."""
+    most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    record_property("most memory of a stage, GB", round(most / 1e9, 2))
+    assert most < LIMIT

@@ -1,0 +1,169 @@
+"""The pipeline as a user runs it: `dvc repro` in a fresh copy, again, and after changes of params."""
+
+import csv
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+
+from tests.project import checkout, environment
+
+SMALL = [
+    "datasets=[digits]",
+    "methods=[zero_shot,coop,uniform,adapt]",
+    "knobs.coop.optimiser.epochs=2",
+    "seeds=[1,2]",
+    "shots=2",
+    "optimiser.epochs=7",
+    "prune.every=1",
+    "prune.count=7",
+    "prune.target=10",
+]
+METHODS = {"zero_shot": "0", "coop": "5", "uniform": "10", "adapt": "10"}  # and their tokens
+ALWAYS = "inputs"  # looks at what lies outside the repository
+RUN_FILES = {
+    "prompts.safetensors",
+    "lengths.csv",
+    "history.csv",
+    "trace.csv",
+    "cost.json",
+    "metrics.json",
+    "predictions.csv",
+}
+
+
+def call(folder: Path, *command: str) -> str:
+    """What a command says that has to succeed."""
+    return run(folder, *command, fails=False)
+
+
+def run(folder: Path, *command: str, fails: bool) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment())
+    assert (done.returncode != 0) == fails, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def fail(folder: Path, *command: str) -> str:
+    """What a command says that has to fail."""
+    return run(folder, *command, fails=True)
+
+
+def stages_run(output: str) -> set[str]:
+    """The stages that ran, but for the one that always does."""
+    return {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")} - {ALWAYS}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """A fresh checkout of what git tracks here, as it is now, after one `dvc repro` of a small setting."""
+    folder = checkout(tmp_path_factory.mktemp("project") / "adapt")
+    call(folder, "python", "-m", "stages.compose", *SMALL)
+    call(folder, "dvc", "repro")
+    return folder
+
+
+def test_run_folder_is_complete(project):
+    for method in METHODS:
+        for seed in (1, 2):
+            assert {path.name for path in (project / f"runs/digits/{method}/seed_{seed}").iterdir()} == RUN_FILES
+
+
+def test_accuracy_table_has_a_row_per_run(project):
+    with (project / "reports/tables/accuracy.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["preset", "dataset", "method", "seed", "shots", "accuracy", "tokens"]
+    assert {(row["method"], row["seed"], row["tokens"]) for row in rows} == {
+        (method, seed, tokens) for method, tokens in METHODS.items() for seed in ("1", "2")
+    }
+
+
+def test_metrics_agree_with_predictions(project):
+    folder = project / "runs/digits/adapt/seed_1"
+    with (folder / "predictions.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["images"] == len(rows) == 540
+    assert metrics["accuracy"] == sum(row["label"] == row["prediction"] for row in rows) / len(rows)
+
+
+def test_prompts_name_what_made_them(project):
+    with safe_open(project / "runs/digits/adapt/seed_2/prompts.safetensors", framework="pt") as file:
+        facts = json.loads(file.metadata()["made_from"])
+    assert (facts["preset"], facts["backbone"], facts["dataset"], facts["method"], facts["seed"]) == (
+        "pocket", "pocket", "digits", "adapt", 2,
+    )  # fmt: skip
+    assert facts["settings"]["prune"]["target"] == 10
+
+
+def test_no_checkpoint_is_left(project):
+    assert not [path for path in (project / ".scratch").rglob("*") if path.is_file()]
+
+
+def test_second_repro_runs_nothing_but_the_look_outside(project):
+    said = call(project, "dvc", "repro")
+    assert stages_run(said) == set() and f"Running stage '{ALWAYS}'" in said
+
+
+def test_changed_distillation_runs_only_what_distils_and_coming_back_runs_nothing(project):
+    call(project, "python", "-m", "stages.compose", *SMALL, "distill.kind=l1")
+    ran = stages_run(call(project, "dvc", "repro"))
+    tuned = {f"{stage}@digits-{method}" for stage in ("train", "evaluate") for method in ("uniform", "adapt")}
+    assert ran == {"configure", "report"} | tuned
+    call(project, "python", "-m", "stages.compose", *SMALL)
+    assert not {name for name in stages_run(call(project, "dvc", "repro")) if name.startswith("train")}
+
+
+def test_changed_code_of_a_method_runs_that_method_alone(project):
+    path = project / "adapt/methods/coop.py"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text + "\n\nUNUSED = None\n", encoding="utf-8")
+    ran = stages_run(call(project, "dvc", "repro"))
+    path.write_text(text, encoding="utf-8")
+    assert ran - {"report"} == {"code", "configure", "train@digits-coop", "evaluate@digits-coop"}
+
+
+def test_changed_comment_runs_nothing_but_the_look_at_the_code(project):
+    call(project, "dvc", "repro")
+    path = project / "adapt/training/trainer.py"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text + "# a comment\n", encoding="utf-8")
+    ran = stages_run(call(project, "dvc", "repro"))
+    path.write_text(text, encoding="utf-8")
+    assert ran == {"code"}
+
+
+def test_same_params_give_the_same_bytes(project):
+    folder = project / "data/tuned/digits/adapt/seed_1"
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "cost.json"}
+    call(project, "dvc", "repro", "-f", "-s", "train@digits-adapt")
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "cost.json"} == before
+
+
+def test_changed_shots_run_everything_anew(project):
+    call(project, "python", "-m", "stages.compose", *SMALL, "shots=1")
+    ran = stages_run(call(project, "dvc", "repro"))
+    assert {name.split("@")[0] for name in ran} == {"configure", "sample", "teacher", "train", "evaluate", "report"}
+
+
+def test_budget_that_cannot_be_reached_is_told_of_by_configure_train_and_report(project):
+    call(project, "python", "-m", "stages.compose", *SMALL, "prune.warmup=7")
+    said = call(project, "dvc", "repro")
+    told = "configure: adapt on digits: nothing will be pruned, since prune.warmup: 7 leaves none of 7 epochs"
+    assert told in said
+    assert (
+        "train digits adapt: not the budget, prune.target: 10, since prune.warmup leaves no step to prune after" in said
+    )
+    warning = "ended with other than the tokens asked for: adapt, dataset digits: 24 tokens for 10"
+    assert warning in (project / "reports/tables/accuracy.md").read_text(encoding="utf-8").replace("Ended", "ended")
+
+
+def test_wrong_knob_is_refused_before_any_work(project):
+    path = project / "params.yaml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("    tokens: null", "    tokns: null", 1), encoding="utf-8")
+    said = fail(project, "dvc", "repro")
+    path.write_text(text, encoding="utf-8")
+    assert "params.yaml: knobs.coop.tokns: unknown key; did you mean 'tokens'?" in said
+    assert stages_run(said) == {"configure"} and "Traceback" not in said

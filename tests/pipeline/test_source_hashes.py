@@ -1,0 +1,92 @@
+"""Which files of the code a stage is made of."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from adapt import methods
+from adapt.pipeline import source_hashes
+from tests.project import ROOT
+
+STAGES = ("configure", "sample", "pack", "teacher", "train", "evaluate", "report", "pretrain")
+LOADED = """
+import importlib, json, sys
+stage, method = sys.argv[1:]
+importlib.import_module(f"stages.{stage}")
+if method:
+    importlib.import_module("adapt.methods").find(method)
+files = [module.__file__ for name, module in sys.modules.items() if name.split(".")[0] == "adapt"]
+print(json.dumps(files))
+"""
+
+
+@pytest.fixture(scope="module")
+def manifests() -> dict[str, dict[str, str]]:
+    return source_hashes.manifests(list(STAGES), methods.names())
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch, request):
+    """Write files of a package that no other test has, and give the package's name."""
+    monkeypatch.chdir(tmp_path)
+    package = f"code_of_{request.node.name}"
+
+    def make(**files: str) -> str:
+        (tmp_path / package).mkdir(exist_ok=True)
+        for name, text in {"__init__.py": "", **{f"{name}.py": text for name, text in files.items()}}.items():
+            (tmp_path / package / name).write_text(text.replace("HERE", package), encoding="utf-8")
+        return package
+
+    return make
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_manifest_names_all_that_is_loaded(stage, manifests):
+    names = methods.names() if f"{stage}/adapt" in manifests else [""]
+    for method in names[:3] if names[0] else names:
+        command = [sys.executable, "-c", LOADED, stage, method]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        loaded = {Path(file).relative_to(ROOT).as_posix() for file in json.loads(done.stdout)}
+        assert loaded and loaded <= manifests["/".join(filter(None, (stage, method)))].keys()
+
+
+def test_a_method_is_made_of_itself_and_of_what_it_builds_on(manifests):
+    own = {name for name in manifests["train/kgcoop"] if name.startswith("adapt/methods/")}
+    assert own == {
+        f"adapt/methods/{name}.py" for name in ("__init__", "_method", "_towers", "_words", "coop", "kgcoop")
+    }
+
+
+def test_configure_is_made_of_all_methods(manifests):
+    assert {f"adapt/methods/{name}.py" for name in methods.names()} <= manifests["configure"].keys()
+
+
+def test_data_beside_a_package_belongs_to_it(manifests):
+    assert {"adapt/data/datasets.yaml", "adapt/data/imagenet.txt"} <= manifests["sample"].keys()
+    assert "adapt/report/templates/page.html" in manifests["report"]
+    assert not {name for name in manifests["sample"] if name.startswith(("adapt/report", "adapt/download"))}
+
+
+def test_import_inside_a_function_counts(write):
+    package = write(a="def f():\n    from HERE import b\n", b="")
+    assert f"{package}/b.py" in source_hashes.sources(f"{package}.a")
+
+
+def test_import_for_types_alone_does_not_count(write):
+    package = write(a="from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from HERE import b\n", b="")
+    assert f"{package}/b.py" not in source_hashes.sources(f"{package}.a")
+
+
+def test_comments_docstrings_and_layout_change_nothing(write):
+    package = write(a='"""Old."""\n\ndef f():\n    """Old."""\n    return (1)\n', b="# new\ndef f(): return 1\n")
+    first, second = (source_hashes.digest(Path(package, f"{name}.py")) for name in "ab")
+    assert first == second
+
+
+def test_a_changed_number_counts(write):
+    package = write(a="def f():\n    return 1\n", b="def f():\n    return 2\n")
+    first, second = (source_hashes.digest(Path(package, f"{name}.py")) for name in "ab")
+    assert first != second

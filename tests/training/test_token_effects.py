@@ -1,0 +1,68 @@
+"""What criteria foretell, and what removal does."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from ruamel.yaml import YAML
+from scipy.stats import spearmanr
+
+from adapt import pruning
+from adapt.config import Context, Distill, Prune, Sgd, compose
+from adapt.errors import UserError
+from adapt.methods.adapt import Adapt
+from adapt.training import token_effects
+from adapt.training.trainer import fit
+
+STEPS = 6  # two an epoch
+
+
+def knobs(criterion: str = "snip", **changed) -> dict:
+    prune = {"criterion": criterion, "data": "train", "warmup": 1, "every": 2, "count": 2, "target": 4} | changed
+    return {
+        "context": Context(length=2, std=0.02),
+        "prune": Prune(**prune),
+        "distill": Distill(kind="angular", text=1.0, image=1.0),
+    }
+
+
+@pytest.fixture
+def optimiser() -> Sgd:
+    return Sgd(**YAML(typ="safe").load(compose([]))["optimiser"])
+
+
+@pytest.mark.parametrize("criterion", ["gate", "snip", "gradient", "magnitude", "random"])
+def test_scores_are_those_that_the_method_prunes_by(criterion, task, batches, optimiser):
+    foretold = token_effects.foretell(task, knobs(), {"train": batches, "val": batches}, optimiser, STEPS)
+    record = fit(Adapt(task, **knobs(criterion)), batches, optimiser, steps=STEPS)
+    first = [row["score"] for row in record.trace if row["step"] == record.trace[0]["step"]]
+    lowest = foretold.scores[criterion].sort().values
+    assert first == pytest.approx(lowest[: len(first)].tolist(), rel=1e-3) and len(first) >= 2
+
+
+def test_effect_is_the_loss_without_the_token(task, batches):
+    method, whole = token_effects.Watched(task, **knobs()), Adapt(task, **knobs())
+    found, tokens = token_effects.effects(method, batches), whole.prompts.count()
+    assert len(found) == tokens
+    batch = replace(batches, batch_size=11).batch(0, 0)
+    for place in (0, tokens - 1):
+        shorter = Adapt(task, **knobs())
+        sgd = torch.optim.SGD(shorter.parameters(), lr=0.1)
+        list(pruning.remove(shorter.prompts, sgd, torch.tensor([place]), torch.zeros(tokens)))
+        truth = shorter.losses(batch)[0] - whole.losses(batch)[0]
+        assert float(found[place]) == pytest.approx(float(truth.detach()), abs=2e-6)
+
+
+def test_agreement_is_of_ranks():
+    effects = torch.tensor([0.3, -0.2, 0.1, 0.05])
+    scores = {"snip": torch.tensor([9.0, 4.0, 3.0, 1.0]), "random": torch.tensor([1.0, 2.0, 3.0, 4.0])}
+    snip, random = token_effects.agreement(token_effects.Foretold(scores, effects))
+    assert (snip["criterion"], snip["tokens"], snip["size"]) == ("snip", 4, 1.0)
+    assert snip["effect"] == pytest.approx(spearmanr([9, 4, 3, 1], [0.3, -0.2, 0.1, 0.05]).statistic)
+    assert random["size"] == pytest.approx(np.corrcoef([1, 2, 3, 4], [4, 3, 2, 1])[0, 1])
+
+
+def test_without_pruning_nothing_is_foretold(task, batches, optimiser):
+    with pytest.raises(UserError, match="adapt removes no token under these settings"):
+        token_effects.foretell(task, knobs(target=100), {"train": batches, "val": batches}, optimiser, STEPS)

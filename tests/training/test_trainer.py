@@ -1,0 +1,189 @@
+"""The loop: its schedule is the published one, it moves what it should, and a resumed run equals an undisturbed one."""
+
+import copy
+import signal
+
+import pytest
+import torch
+
+from adapt.config import Context, Distill, Prune, Sgd
+from adapt.errors import UserError
+from adapt.methods.adapt import Adapt
+from adapt.methods.uniform import Uniform
+from adapt.runtime import signals
+from adapt.runtime.signals import Interrupted
+from adapt.training.optimizers import rate
+from adapt.training.trainer import fit
+from tests.conftest import Killed
+
+OPTIMISER = Sgd(
+    name="sgd", lr=0.01, momentum=0.9, weight_decay=5e-4, epochs=6, batch=4, warmup_epochs=1, warmup_lr=1e-5
+)
+
+
+class Repeat:
+    """The same batch every step, one an epoch."""
+
+    def __init__(self, batch):
+        self.batch = batch
+
+    def __len__(self) -> int:
+        return 1
+
+    def __call__(self, epoch: int, first: int = 0):
+        return [self.batch]
+
+
+def run(method, batches, **changes):
+    """fit, with the number of steps that the optimiser's section says."""
+    settings = OPTIMISER.model_copy(update={key: changes.pop(key) for key in set(changes) & set(Sgd.model_fields)})
+    return fit(method, batches, settings, steps=settings.epochs * len(batches), **changes)
+
+
+def make(task, criterion: str = "gate", kind: str = "angular", target: int = 7, of: type = Adapt):
+    return of(
+        task,
+        context=Context(length=3, std=0.02),
+        prune=Prune(criterion=criterion, data="train", warmup=1, every=2, count=3, target=target),
+        distill=Distill(kind=kind, text=1.0, image=1.0),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "lr", "epochs"),
+    [("lr0.0025_epochs50", 0.0025, 50), ("lr0.0035_epochs40", 0.0035, 40), ("lr0.002_epochs200", 0.002, 200)],
+)
+def test_golden_schedule(name, lr, epochs, golden):
+    settings = OPTIMISER.model_copy(update={"lr": lr, "epochs": epochs})
+    mine = [rate(settings, 7 * epoch + 3, per_epoch=7, total=7 * epochs) for epoch in range(epochs)]
+    assert mine == pytest.approx(golden("lr_schedule.json")[name], rel=1e-9)
+
+
+def test_every_prompt_moves_and_every_frozen_weight_is_bit_equal(task, batches):
+    method, frozen = make(task), copy.deepcopy(task.backbone.model.state_dict())
+    method.classifier()(next(batches(0)).images)
+    before = [tokens.detach().clone() for tokens in method.parameters()]
+    run(method, batches, epochs=2)
+    kept = {branch: method.prompts.slots[branch] for branch in ("text", "image")}
+    for (branch, slots), old in zip(kept.items(), before, strict=True):
+        now = method.prompts.tokens[branch]
+        first = old[slots[:, 0] * 3 + slots[:, 1]]
+        assert (now != first).any(dim=1).all()
+    for key, value in task.backbone.model.state_dict().items():
+        assert torch.equal(value, frozen[key]), key
+
+
+def test_only_prompts_are_trainable(task):
+    assert {name for name, _ in make(task).named_parameters()} == {"prompts.tokens.text", "prompts.tokens.image"}
+
+
+def test_target_is_reached_and_kept(task, batches):
+    method = make(task)
+    record = run(method, batches)
+    assert method.prompts.count() == 7
+    assert record.history[-1]["tokens"] == 7
+
+
+def test_trace_tells_every_removed_token_once(task, batches):
+    method = make(task)
+    trace = run(method, batches).trace
+    gone = {(row["branch"], row["layer"], row["token"]) for row in trace}
+    assert len(gone) == len(trace) == 15 - 7
+    left = {(branch, *slot) for branch, slots in method.prompts.slots.items() for slot in slots.tolist()}
+    assert not gone & left
+
+
+def test_no_pruning_before_its_epoch(task, batches):
+    assert all(row["epoch"] >= 1 for row in run(make(task), batches).trace)
+
+
+def test_pruned_to_nothing_is_zero_shot(task, batches):
+    from adapt.methods.zero_shot import ZeroShot
+
+    method = make(task, target=0)
+    run(method, batches)
+    images = next(batches(0)).images
+    assert method.prompts.count() == 0
+    torch.testing.assert_close(method.classifier()(images), ZeroShot(task, text="template").classifier()(images))
+
+
+def test_loss_after_pruning_is_the_loss_with_those_keys_masked(task, batches):
+    method, batch = make(task), next(batches(0))
+    biases = {branch: torch.zeros(len(tokens)) for branch, tokens in method.prompts.tokens.items()}
+    biases["text"][[1, 5]] = float("-inf")
+    biases["image"][2] = float("-inf")
+    gates, method.gates = method.gates, biases.get
+    masked = method.losses(batch)[0]
+    method.gates = gates
+    n = len(biases["text"])
+    optimiser = torch.optim.SGD(method.parameters(), lr=0.1)
+    from adapt.pruning import remove
+
+    list(remove(method.prompts, optimiser, torch.tensor([1, 5, n + 2]), torch.zeros(15)))
+    method.saliency.reset()
+    torch.testing.assert_close(method.losses(batch)[0], masked)
+
+
+@pytest.mark.parametrize("criterion", ["snip", "gate", "gradient", "magnitude", "random"])
+def test_killed_and_resumed_equals_never_killed(criterion, task, batches, deadly, checkpoint):
+    whole = make(task, criterion)
+    record = run(whole, batches)
+    with pytest.raises(Killed):
+        run(make(task, criterion), deadly(3, 1), store=checkpoint())
+    resumed = make(task, criterion)
+    again = run(resumed, batches, store=checkpoint())
+    assert again.history == record.history
+    assert again.trace == record.trace
+    for key, value in whole.tensors().items():
+        assert torch.equal(resumed.tensors()[key], value), key
+
+
+@pytest.mark.parametrize("kind", ["angular", "l1", "kl", "pairwise", "none"])
+def test_loss_of_every_distillation_goes_down_on_the_same_batch(kind, task, batches):
+    batch = next(batches(0))
+    losses = [row["loss"] for row in run(make(task, kind=kind), Repeat(batch), lr=1e-3).history]
+    assert losses[-1] < losses[1]
+
+
+def test_uniform_has_the_budget_and_is_not_pruned(task, batches):
+    method = make(task, of=Uniform, target=7)
+    assert run(method, batches).trace == []
+    assert method.lengths() == {"text": [2, 1, 1], "image": [2, 1]}
+
+
+def test_loss_that_is_not_finite_says_at_which_step_and_what_to_do(task, batches):
+    with pytest.raises(UserError) as error:
+        run(make(task), batches, lr=1e30, warmup_epochs=0)
+    assert str(error.value) == (
+        "the loss is nan in epoch 0, at step 2 with learning rate 1e+30; there is no checkpoint before it; lower the "
+        "learning rate of this method in the params"
+    )
+
+
+def test_loss_that_is_not_finite_names_the_last_good_checkpoint(task, batches, checkpoint):
+    store = checkpoint()
+    with pytest.raises(UserError, match=r"the last good checkpoint, .*/train/run-f{16}\.pt, is of step 3; lower"):
+        run(make(task), batches, lr=1e30, store=store)
+    state = store.load()
+    assert state and all(value.isfinite().all() for value in state["method"].values())
+
+
+def test_asked_to_stop_it_finishes_the_step_saves_and_goes_on_from_there(task, batches, checkpoint, monkeypatch):
+    monkeypatch.setattr(signals, "_asked", [])
+    whole, stopped, resumed = (make(task) for _ in range(3))
+    record = run(whole, batches)
+    observe = stopped.observe
+
+    def ask(step: int) -> None:
+        observe(step)
+        if step == 5:
+            signals.ask(signal.SIGTERM)
+
+    stopped.observe = ask
+    store = checkpoint(1e9)
+    with pytest.raises(Interrupted) as stop:
+        run(stopped, batches, store=store)
+    assert stop.value.code == 143
+    assert store.load()["record"]["steps"] == 5
+    signals._asked.clear()
+    assert run(resumed, batches, store=checkpoint(1e9)).history == record.history
