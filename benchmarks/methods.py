@@ -12,10 +12,10 @@ import torch
 from ruamel.yaml import YAML
 from torch.nn import functional as F
 
-from adapt import config, methods
+from adapt import methods
 from adapt.clip import backbone as clip
 from adapt.data.loader import Batches
-from adapt.pipeline import method_configs
+from adapt.pipeline import method_configs, params
 from adapt.runtime import files
 from adapt.task import Task
 
@@ -44,7 +44,7 @@ def few_shot(backbone: clip.Backbone) -> Batches:
 
 def main() -> None:
     torch.manual_seed(0)
-    paper = config.Params(**YAML(typ="safe").load(config.compose(["preset=paper"])))
+    paper = params.Params(**YAML(typ="safe").load(params.compose(["preset=paper"])))
     sections = {name: getattr(paper, name) for name in ("context", "prune", "distill", "optimiser")}
     model = open_clip.create_model(paper.backbone.name, pretrained=None)
     backbone = clip.freeze(paper.backbone.name, model, torch.device("cpu"))

@@ -17,12 +17,11 @@ import numpy as np
 import torch
 from ruamel.yaml import YAML
 
-from adapt import config
 from adapt.clip import backbone, model_configs
 from adapt.data.specs import entries
 from adapt.download.sources import supplies
 from adapt.download.status import GIB, download
-from adapt.pipeline import method_configs, train
+from adapt.pipeline import method_configs, params, train
 from adapt.training import flops, optimizers
 from benchmarks import rig
 from benchmarks.step import own_step
@@ -44,18 +43,18 @@ class Cost(NamedTuple):
     image_flops: float = 0.0  # of a test image
 
 
-def preset() -> config.Params:
+def preset() -> params.Params:
     """The paper's params."""
-    return config.Params(**YAML(typ="safe").load(config.compose(["preset=paper"])))
+    return params.Params(**YAML(typ="safe").load(params.compose(["preset=paper"])))
 
 
-def settle(paper: config.Params, method: str, dataset: str) -> Any:
+def settle(paper: params.Params, method: str, dataset: str) -> Any:
     """A method's settings on a dataset."""
     sections = {name: getattr(paper, name) for name in SECTIONS}
     return method_configs.settle(method, dataset, paper.shots, paper.backbone.name, paper.knobs, sections)
 
 
-def steps(paper: config.Params, method: str, dataset: str) -> int:
+def steps(paper: params.Params, method: str, dataset: str) -> int:
     """Optimiser steps of one seed, in the last phase; none of a method that is not tuned by steps."""
     section = getattr(settle(paper, method, dataset), "optimiser", None)
     if section is None:
@@ -85,7 +84,7 @@ def measure(count: int, precision: backbone.Precision) -> Cost:
 
 
 def total(
-    paper: config.Params, costs: Sequence[Cost], step: Callable[[Cost], float], image: Callable[[Cost], float]
+    paper: params.Params, costs: Sequence[Cost], step: Callable[[Cost], float], image: Callable[[Cost], float]
 ) -> float:
     """Of `adapt` on all datasets and seeds: its steps at what one costs, and the test images at what one costs."""
     found = 0.0
@@ -99,17 +98,17 @@ def total(
     return found
 
 
-def hours(paper: config.Params, costs: Sequence[Cost]) -> float:
+def hours(paper: params.Params, costs: Sequence[Cost]) -> float:
     """Hours of `adapt` on all datasets and seeds, tuning and evaluation."""
     return total(paper, costs, lambda cost: cost.step, lambda cost: 1 / cost.rate) / 3600
 
 
-def exaflop(paper: config.Params, costs: Sequence[Cost]) -> float:
+def exaflop(paper: params.Params, costs: Sequence[Cost]) -> float:
     """The same in 10¹⁸ FLOPs."""
     return total(paper, costs, lambda cost: cost.step_flops, lambda cost: cost.image_flops) / 1e18
 
 
-def packed(paper: config.Params, dataset: str) -> float:
+def packed(paper: params.Params, dataset: str) -> float:
     """GiB of a dataset's packed test images."""
     return entries()[dataset].sizes.test * 3 * model_configs.size(paper.backbone.name) ** 2 / GIB
 
@@ -125,7 +124,7 @@ def table(recorded: dict[str, Any]) -> list[str]:
     return [*lines, "", f"All eleven datasets, three seeds, tuning and evaluation of `adapt`: {told}."]
 
 
-def say_sizes(paper: config.Params) -> None:
+def say_sizes(paper: params.Params) -> None:
     """Downloads, packed test images and steps by dataset, then steps by method."""
     print("dataset          classes  test images   download   packed GiB  steps of adapt per seed")
     whole = 0.0

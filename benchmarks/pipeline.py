@@ -17,8 +17,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from adapt import config
-from adapt.pipeline import stage
+from adapt.pipeline import params, stage
 from benchmarks import rig
 from tests.faults.pipeline import repro
 from tests.project import checkout, environment
@@ -57,7 +56,7 @@ def main() -> None:
         ]
         rows = [{"part": "whole", "seconds": whole, "stages": len(run.own)}]
         rows += [{"part": kind, "seconds": taken} for kind, taken in kinds.items()]
-        given = config.load(folder / stage.PARAMS)
+        given = params.load(folder / stage.PARAMS)
         rows.append(
             {"part": "tuning, of train", "seconds": sum(costs) / min(given.runtime.processes, len(given.seeds))}
         )

@@ -24,12 +24,12 @@ import torch
 from ruamel.yaml import YAML
 from torch.nn import functional as F
 
-from adapt import config, methods
+from adapt import methods
 from adapt.clip import backbone as clip
 from adapt.clip import weights
 from adapt.data.loader import Batch
 from adapt.data.readers import imagenet_names
-from adapt.pipeline import method_configs
+from adapt.pipeline import method_configs, params
 from adapt.runtime import files, malloc
 from adapt.task import Task
 
@@ -56,7 +56,7 @@ def make_task(count: int, device: torch.device = CPU, precision: clip.Precision 
 
 def make_method(name: str, task: Task) -> Any:
     """A method with the paper preset's settings."""
-    paper = config.Params(**YAML(typ="safe").load(config.compose(["preset=paper"])))
+    paper = params.Params(**YAML(typ="safe").load(params.compose(["preset=paper"])))
     sections = {part: getattr(paper, part) for part in ("context", "prune", "distill", "optimiser")}
     settled = method_configs.settle(name, "caltech101", 16, BACKBONE, paper.knobs, sections)
     return methods.build(name, task, dict(settled))

@@ -23,16 +23,16 @@ import torch
 from ruamel.yaml import YAML
 from tqdm import tqdm
 
-from adapt import config, methods
+from adapt import methods
 from adapt.clip import backbone as clip
 from adapt.data import catalog
 from adapt.data.dataset import Dataset, Item
-from adapt.pipeline import image_cache, method_configs, runs, train
+from adapt.pipeline import image_cache, method_configs, params, runs, train
 from adapt.training import optimizers as optimisers
 from adapt.training.trainer import fit
 
 ROOT = Path("reports/search")
-Job = tuple[config.Params, str, str, int]
+Job = tuple[params.Params, str, str, int]
 
 base: dict[str, Any]
 backbone: clip.Backbone
@@ -50,14 +50,14 @@ def combinations(grid: list[str]) -> list[dict[str, Any]]:
     return [dict(combination) for combination in itertools.product(*axes)]
 
 
-def with_settings(changes: dict[str, Any]) -> config.Params:
+def with_settings(changes: dict[str, Any]) -> params.Params:
     """params.yaml with some values changed, checked as any."""
     values = base
     for key, value in changes.items():
         for name in reversed(key.split(".")):
             value = {name: value}
         values = method_configs.merge(values, value)
-    return config.Params.model_validate(values)
+    return params.Params.model_validate(values)
 
 
 def accuracy(job: Job) -> float:
@@ -82,7 +82,7 @@ def main() -> None:
     global base, backbone, pixels, sources, splits
     torch.set_num_threads(1)
     base = YAML(typ="safe").load(Path("params.yaml").read_text(encoding="utf-8"))
-    plain = config.Params(**base)
+    plain = params.Params(**base)
     backbone = clip.load(plain.backbone.name, plain.backbone.pretrained, "cpu")
     sources = {name: catalog.load(name, plain.data.home) for name in plain.datasets}
     splits = {name: source.val for name, source in sources.items()}

@@ -1,14 +1,13 @@
 """Write params.yaml from conf/ without running anything: `python -m stages.compose preset=paper shots=8`."""
 
-from adapt import config
-from adapt.pipeline import stage
+from adapt.pipeline import params, stage
 from adapt.runtime import files
 
 
 def main(overrides: list[str]) -> None:
     """Replace params.yaml by the composition, if it is valid."""
-    text = config.compose(overrides)
-    config.parse(text, stage.PARAMS)
+    text = params.compose(overrides)
+    params.parse(text, stage.PARAMS)
     with files.whole(stage.PARAMS) as temporary:
         temporary.write_text(text, encoding="utf-8")
     stage.say(f"wrote {stage.PARAMS}")

@@ -1,6 +1,6 @@
 """Settle and check what every method is told on every dataset, before any work is done."""
 
-from adapt.config import Backbone, Context, Distill, Optimiser, Prune
+from adapt.config import BackboneConfig, DistillConfig, OptimizerConfig, PromptsConfig, PruneConfig
 from adapt.pipeline import method_configs, stage
 from adapt.runtime import files
 
@@ -9,11 +9,11 @@ def main(
     shots: int,
     datasets: list[str],
     methods: list[str],
-    backbone: Backbone,
-    context: Context,
-    prune: Prune,
-    distill: Distill,
-    optimiser: Optimiser,
+    backbone: BackboneConfig,
+    context: PromptsConfig,
+    prune: PruneConfig,
+    distill: DistillConfig,
+    optimiser: OptimizerConfig,
     knobs: dict[str, dict],
 ) -> None:
     """Write data/settings/ and data/checked."""

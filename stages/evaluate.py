@@ -7,7 +7,7 @@ import torch
 from adapt import config
 from adapt.clip import backbone as clip
 from adapt.data import catalog
-from adapt.pipeline import fewshot, image_cache, inputs, runs, stage, train
+from adapt.pipeline import fewshot, image_cache, inputs, params, runs, stage, train
 from adapt.runtime import workers
 from adapt.runtime.checkpoint import Checkpoint
 
@@ -18,10 +18,10 @@ def main(
     preset: str,
     shots: int,
     seeds: list[int],
-    data: config.Data,
-    backbone: config.Backbone,
-    evaluate: config.Evaluate,
-    runtime: config.Runtime,
+    data: params.DataConfig,
+    backbone: config.BackboneConfig,
+    evaluate: config.EvaluateConfig,
+    runtime: config.RuntimeConfig,
 ) -> None:
     """Write runs/<dataset>/<method>/seed_<s>/."""
     torch.set_num_threads(1)  # the seeds run side by side

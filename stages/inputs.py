@@ -3,12 +3,13 @@
 It runs at every `dvc repro`, and nothing after it does unless something has changed.
 """
 
-from adapt.config import Backbone, Data
+from adapt.config import BackboneConfig
 from adapt.pipeline import inputs, stage
+from adapt.pipeline.params import DataConfig
 from adapt.runtime import files
 
 
-def main(datasets: list[str], data: Data, backbone: Backbone) -> None:
+def main(datasets: list[str], data: DataConfig, backbone: BackboneConfig) -> None:
     """Write data/inputs/."""
     memory = inputs.Memory()
     with files.folder(inputs.ROOT) as root:

@@ -1,12 +1,13 @@
 """Decode the test images of a dataset once, so that every method's evaluation finds them ready."""
 
 from adapt.clip import model_configs
-from adapt.config import Backbone, Data, Runtime
+from adapt.config import BackboneConfig, RuntimeConfig
 from adapt.data import catalog
 from adapt.pipeline import fewshot, image_cache, inputs, stage
+from adapt.pipeline.params import DataConfig
 
 
-def main(dataset: str, data: Data, backbone: Backbone, runtime: Runtime) -> None:
+def main(dataset: str, data: DataConfig, backbone: BackboneConfig, runtime: RuntimeConfig) -> None:
     """Write data/pack/<dataset>/."""
     source, size = catalog.load(dataset, data.home), model_configs.size(backbone.name)
     progress = stage.bar(f"pack {dataset}", 0, "image")

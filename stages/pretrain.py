@@ -17,7 +17,7 @@ SAVE_EVERY = 120.0  # seconds
 WEIGHTS = model_configs.MODELS / f"{NAME}.safetensors"
 
 
-def main(pretrain: params.Pretrain) -> None:
+def main(pretrain: params.PretrainConfig) -> None:
     config, settings = model_configs.config(NAME), pretrain.model_dump()
     schedule = Schedule(*(settings.pop(key) for key in Schedule._fields))
     drawings = subjects()

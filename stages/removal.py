@@ -13,7 +13,7 @@ import torch
 from adapt import config
 from adapt.clip import backbone as clip
 from adapt.data import catalog
-from adapt.pipeline import method_configs, stage, study
+from adapt.pipeline import method_configs, params, stage, study
 from adapt.report import token_effects as foretold
 from adapt.runtime import workers
 from adapt.training import token_effects
@@ -24,10 +24,10 @@ def main(
     shots: int,
     datasets: list[str],
     seeds: list[int],
-    data: config.Data,
-    backbone: config.Backbone,
-    views: config.Views,
-    runtime: config.Runtime,
+    data: params.DataConfig,
+    backbone: config.BackboneConfig,
+    views: config.AugmentConfig,
+    runtime: config.RuntimeConfig,
 ) -> None:
     """Write a row per dataset, seed and criterion: how its scores agree with what removal does to the loss."""
     torch.set_num_threads(1)  # the seeds run side by side

@@ -37,8 +37,8 @@ def main(
     seeds: list[int],
     datasets: list[str],
     methods: list[str],
-    backbone: config.Backbone,
-    evaluate: config.Evaluate,
+    backbone: config.BackboneConfig,
+    evaluate: config.EvaluateConfig,
 ) -> None:
     found = load.read(
         Path("runs"), datasets=datasets, methods=methods, seeds=seeds,

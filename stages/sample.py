@@ -1,13 +1,13 @@
 """Draw the few-shot subsets of a dataset, one a seed: which images train, which validate, and the test split."""
 
-from adapt.config import Data
 from adapt.data import catalog
 from adapt.data.folders import some
 from adapt.data.sampling import sample
 from adapt.pipeline import fewshot, stage
+from adapt.pipeline.params import DataConfig
 
 
-def main(dataset: str, shots: int, seeds: list[int], data: Data) -> None:
+def main(dataset: str, shots: int, seeds: list[int], data: DataConfig) -> None:
     """Write data/fewshot/<dataset>/."""
     found = catalog.load(dataset, data.home)
     subsets = {seed: sample(found.train, found.val, shots, seed) for seed in seeds}

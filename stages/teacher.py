@@ -4,12 +4,13 @@ import torch
 
 from adapt.clip import backbone as clip
 from adapt.clip import class_names
-from adapt.config import Backbone, Data, Runtime, Teacher, Views
+from adapt.config import AugmentConfig, BackboneConfig, RuntimeConfig, TeacherConfig
 from adapt.data import catalog
 from adapt.data.augment import to_tensor
 from adapt.data.dataset import centre
 from adapt.pipeline import fewshot, inputs, stage
 from adapt.pipeline import teacher as cache
+from adapt.pipeline.params import DataConfig
 from adapt.runtime import files, workers
 from adapt.runtime.checkpoint import Checkpoint
 
@@ -18,11 +19,11 @@ def main(
     dataset: str,
     preset: str,
     seeds: list[int],
-    data: Data,
-    backbone: Backbone,
-    views: Views,
-    teacher: Teacher,
-    runtime: Runtime,
+    data: DataConfig,
+    backbone: BackboneConfig,
+    views: AugmentConfig,
+    teacher: TeacherConfig,
+    runtime: RuntimeConfig,
 ) -> None:
     """Write data/teacher/<dataset>/."""
     torch.set_num_threads(1)  # the seeds run side by side

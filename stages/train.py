@@ -5,7 +5,7 @@ import torch
 from adapt import config
 from adapt.clip import backbone as clip
 from adapt.data import catalog
-from adapt.pipeline import method_configs, stage, train
+from adapt.pipeline import method_configs, params, stage, train
 from adapt.runtime import files, workers
 
 
@@ -14,10 +14,10 @@ def main(
     method: str,
     preset: str,
     seeds: list[int],
-    data: config.Data,
-    backbone: config.Backbone,
-    views: config.Views,
-    runtime: config.Runtime,
+    data: params.DataConfig,
+    backbone: config.BackboneConfig,
+    views: config.AugmentConfig,
+    runtime: config.RuntimeConfig,
 ) -> None:
     """Write data/tuned/<dataset>/<method>/seed_<s>/."""
     torch.set_num_threads(1)  # the seeds run side by side

@@ -12,12 +12,11 @@ from typing import Any
 import torch
 from ruamel.yaml import YAML
 
-from adapt import config
 from adapt.clip import backbone as clip
 from adapt.clip import class_names
 from adapt.data import builtin, catalog, splits
 from adapt.data.sampling import sample
-from adapt.pipeline import fewshot, method_configs, stage, teacher, train
+from adapt.pipeline import fewshot, method_configs, params, stage, teacher, train
 from adapt.runtime import files
 from tests.miniature import put
 
@@ -47,7 +46,7 @@ def with_params(folder: Path, changes: dict[str, Any]) -> None:
         place[last] = value
     with_models(folder)
     YAML().dump({key: value for key, value in content.items() if value != "missing"}, folder / "params.yaml")
-    config.load(Path("params.yaml"))
+    params.load(Path("params.yaml"))
 
 
 def with_text(folder: Path, text: str | bytes | None) -> None:
@@ -55,19 +54,19 @@ def with_text(folder: Path, text: str | bytes | None) -> None:
     with_models(folder)
     if text is not None:
         put(folder / "params.yaml", text if isinstance(text, bytes) else text.encode())
-    config.load(Path("params.yaml"))
+    params.load(Path("params.yaml"))
 
 
 def with_override(folder: Path, override: str) -> None:
     """An override of `dvc exp run -S` or of `python -m stages.compose`."""
-    config.compose([override], ROOT / "conf")
+    params.compose([override], ROOT / "conf")
 
 
 def with_knobs(folder: Path, given: tuple[str, dict[str, Any]]) -> None:
     """A method's knobs with some changed."""
     method, changes = given
     with_models(folder)
-    checked = config.Params(**json.loads(values()))
+    checked = params.Params(**json.loads(values()))
     sections = {name: getattr(checked, name) for name in ("context", "prune", "distill", "optimiser")}
     knobs = method_configs.merge(checked.knobs, {method: changes})
     method_configs.settle(method, "digits", 16, "pocket", knobs, sections)

@@ -5,19 +5,19 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from adapt import config
 from adapt.errors import UserError
+from adapt.pipeline import params
 
 ROOT = Path(__file__).parents[1]
 
 
 def test_committed_params_are_valid():
-    assert config.load(ROOT / "params.yaml").preset == "pocket"
+    assert params.load(ROOT / "params.yaml").preset == "pocket"
 
 
 def test_params_yaml_is_the_composition_of_conf(monkeypatch):
     monkeypatch.chdir(ROOT)
-    assert (ROOT / "params.yaml").read_text(encoding="utf-8") == config.compose([])
+    assert (ROOT / "params.yaml").read_text(encoding="utf-8") == params.compose([])
 
 
 def test_all_problems_are_told_at_once(tmp_path):
@@ -25,10 +25,10 @@ def test_all_problems_are_told_at_once(tmp_path):
     values["shots"], values["prune"]["every"] = 0, 0
     YAML().dump(values, tmp_path / "params.yaml")
     with pytest.raises(UserError) as error:
-        config.load(tmp_path / "params.yaml")
+        params.load(tmp_path / "params.yaml")
     assert len(str(error.value).splitlines()) == 2
 
 
 def test_override_reaches_the_composition(monkeypatch):
     monkeypatch.chdir(ROOT)
-    assert "shots: 8\n" in config.compose(["shots=8"])
+    assert "shots: 8\n" in params.compose(["shots=8"])

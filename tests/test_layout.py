@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import pytest
 from ruamel.yaml import YAML
 
-from adapt.config import Params, Runtime, compose
+from adapt.config import RuntimeConfig
 from adapt.pipeline import source_hashes
+from adapt.pipeline.params import Params, compose
 
 ROOT = Path(__file__).parents[1]
 
@@ -92,7 +93,7 @@ def test_stage_declares_its_params(stage: str):
     assert {entry.split(".")[0] for entry in entries} - {"runtime"} == sections - {"runtime"}
     runtime = {entry.removeprefix("runtime.") for entry in entries if within(entry, "runtime")}
     on_tensors = "torch" in source_hashes.reach(f"stages.{stage}") and "runtime" in sections
-    assert runtime == (set(Runtime.model_fields) - FREE if on_tensors else set())
+    assert runtime == (set(RuntimeConfig.model_fields) - FREE if on_tensors else set())
 
 
 @pytest.mark.parametrize("stage", STAGES)

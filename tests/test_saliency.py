@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from adapt.config import Context, Distill, Prune
+from adapt.config import DistillConfig, PromptsConfig, PruneConfig
 from adapt.methods.adapt import Adapt
 from adapt.pipeline.teacher import embed_classes
 from adapt.prompts import Prompts
@@ -14,12 +14,12 @@ from adapt.saliency import CRITERIA, Saliency
 from adapt.task import Task
 from tests.conftest import CLASSES, small_clip
 
-NO_DISTILLATION = Distill(kind="none", text=0.0, image=0.0)
+NO_DISTILLATION = DistillConfig(kind="none", text=0.0, image=0.0)
 
 
 def make_adapt(task, criterion: str, length: int = 4, std: float = 0.02, data: str = "train") -> Adapt:
-    prune = Prune(criterion=criterion, data=data, warmup=0, every=1000, count=1, target=0)
-    return Adapt(task, context=Context(length=length, std=std), prune=prune, distill=NO_DISTILLATION)
+    prune = PruneConfig(criterion=criterion, data=data, warmup=0, every=1000, count=1, target=0)
+    return Adapt(task, context=PromptsConfig(length=length, std=std), prune=prune, distill=NO_DISTILLATION)
 
 
 def observe(method: Adapt, batch, step: int = 1) -> None:

@@ -107,7 +107,7 @@ def load(name: str, pretrained: str, device: str) -> Backbone:
     return freeze(name, weights.read(name, pretrained, place), place)
 
 
-def from_params(backbone: params.Backbone, runtime: params.Runtime) -> Backbone:
+def from_params(backbone: params.BackboneConfig, runtime: params.RuntimeConfig) -> Backbone:
     """The backbone that params name, to run as they say; what holds for all of PyTorch is set.
 
     Raises: UserError as `load`.

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from adapt.clip.encoders import Stream
-from adapt.config import Distill
+from adapt.config import DistillConfig
 from adapt.data.loader import Batch
 from adapt.distillation import DISTANCES, Features
 from adapt.methods._two_tower import Term, Towers
@@ -21,7 +21,7 @@ class Prompted(Towers):
 
     enters_image = True
 
-    def __init__(self, task: Task, prompts: Prompts, distill: Distill | None):
+    def __init__(self, task: Task, prompts: Prompts, distill: DistillConfig | None):
         super().__init__(task)
         self.prompts = prompts.to(task.backbone.device)
         self.distill = distill

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from adapt import pruning
-from adapt.config import Context, Distill, Prune
+from adapt.config import DistillConfig, PromptsConfig, PruneConfig
 from adapt.data.loader import Batches
 from adapt.methods._kv_prompts import Prompted
 from adapt.prompts import BRANCHES, Prompts
@@ -19,7 +19,7 @@ from adapt.task import Task
 class Adapt(Prompted):
     """Starts with `context.length` tokens at every layer of both branches and prunes to `prune.target` in all."""
 
-    def __init__(self, task: Task, *, context: Context, prune: Prune, distill: Distill):
+    def __init__(self, task: Task, *, context: PromptsConfig, prune: PruneConfig, distill: DistillConfig):
         backbone = task.backbone
         lengths = {branch: [context.length] * layers for branch, layers in backbone.layers.items()}
         prompts = Prompts.initialise(lengths, backbone.widths, std=context.std, seed=task.seed)

@@ -6,12 +6,13 @@ from itertools import product
 
 import torch
 from jaxtyping import Float
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adapt.clip.attention import Adapter
 from adapt.clip.encoders import Stream, TextInput
-from adapt.config import Count, Share, Template, Weight
+from adapt.config import Share, Template
 from adapt.data.loader import Batch
 from adapt.methods._two_tower import Towers
 from adapt.prompts import BRANCHES
@@ -29,7 +30,9 @@ class ClipLora(Towers):
 
     enters_image = True
 
-    def __init__(self, task: Task, *, rank: Count, alpha: Weight, dropout: Share, template: Template | None):
+    def __init__(
+        self, task: Task, *, rank: PositiveInt, alpha: NonNegativeFloat, dropout: Share, template: Template | None
+    ):
         super().__init__(task)
         device = task.backbone.device
         self.factor, self.dropout, self.draws = alpha / math.sqrt(rank), dropout, 0

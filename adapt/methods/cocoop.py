@@ -2,11 +2,12 @@
 
 import torch
 from jaxtyping import Float
+from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adapt.clip.encoders import Stream, split_shared
-from adapt.config import Count, Words
+from adapt.config import Words
 from adapt.data.loader import Batch
 from adapt.methods._base import Classifier
 from adapt.methods._init_words import embed_words, opening
@@ -22,7 +23,7 @@ class CoCoop(Towers):
 
     place = 1
 
-    def __init__(self, task: Task, *, words: Words, narrowing: Count):
+    def __init__(self, task: Task, *, words: Words, narrowing: PositiveInt):
         super().__init__(task)
         backbone, words = task.backbone, opening(task, words)
         self.context = nn.Parameter(embed_words(backbone, words))

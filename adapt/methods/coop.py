@@ -4,10 +4,11 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
 from adapt.clip.encoders import PLAIN, Stream, TextInput, cut, embed, split_shared
-from adapt.config import Count, Std, Words
+from adapt.config import Words
 from adapt.methods._init_words import embed_words, opening, random_tokens, written
 from adapt.methods._two_tower import Towers
 from adapt.task import Task
@@ -29,11 +30,11 @@ class Coop(Towers):
         self,
         task: Task,
         *,
-        tokens: Count | None,
+        tokens: PositiveInt | None,
         words: Words | None,
         class_place: ClassPlace,
         class_specific: bool,
-        std: Std,
+        std: NonNegativeFloat,
     ):
         super().__init__(task)
         backbone, classes = task.backbone, len(task.classes)

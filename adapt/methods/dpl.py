@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from adapt.clip.attention import Mixture
 from adapt.clip.encoders import Stream
-from adapt.config import Count, Positive, Std
 from adapt.data.loader import Batch, Batches
 from adapt.methods._kv_prompts import Prompted
 from adapt.prompts import BRANCHES, Prompts, spread
@@ -24,7 +24,14 @@ class Dpl(Prompted):
     """
 
     def __init__(
-        self, task: Task, *, longest: Count, search_epochs: Count, alpha_lr: Positive, alpha_batch: Count, std: Std
+        self,
+        task: Task,
+        *,
+        longest: PositiveInt,
+        search_epochs: PositiveInt,
+        alpha_lr: PositiveFloat,
+        alpha_batch: PositiveInt,
+        std: NonNegativeFloat,
     ):
         layers, widths, device = task.backbone.layers, task.backbone.widths, task.backbone.device
         super().__init__(

@@ -3,10 +3,11 @@
 from typing import Any
 
 from jaxtyping import Float
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from adapt.clip.encoders import TextInput
-from adapt.config import Count, Depth, Std, Words
+from adapt.config import Depth, Words
 from adapt.methods._deep_prompts import Deep, image_parameters, text_parameters, without_words
 from adapt.methods._init_words import TEMPLATE
 from adapt.task import Task
@@ -18,7 +19,16 @@ class Ivlp(Deep):
     words: the text around the class name; the first prompt starts from its first tokens and takes their place.
     """
 
-    def __init__(self, task: Task, *, text_tokens: Count, image_tokens: Count, depth: Depth, words: Words, std: Std):
+    def __init__(
+        self,
+        task: Task,
+        *,
+        text_tokens: PositiveInt,
+        image_tokens: PositiveInt,
+        depth: Depth,
+        words: Words,
+        std: NonNegativeFloat,
+    ):
         super().__init__(task)
         self.text_list = text_parameters(task, words, text_tokens, depth, std)
         self.image_list = image_parameters(task, image_tokens, depth, std)

@@ -4,9 +4,10 @@ from functools import cached_property
 from typing import Any
 
 from jaxtyping import Float
+from pydantic import NonNegativeFloat
 from torch import Tensor
 
-from adapt.config import Templates, Weight
+from adapt.config import Templates
 from adapt.data.loader import Batch
 from adapt.distillation import Features
 from adapt.methods._two_tower import Term
@@ -20,7 +21,7 @@ class KgCoop(Coop):
     templates: of the frozen text; None: the dataset's own.
     """
 
-    def __init__(self, task: Task, *, weight: Weight, templates: Templates | None, **coop: Any):
+    def __init__(self, task: Task, *, weight: NonNegativeFloat, templates: Templates | None, **coop: Any):
         super().__init__(task, **coop)
         self.weight, self.templates = weight, templates
 

@@ -5,11 +5,10 @@ from typing import Annotated
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, PositiveFloat, PositiveInt
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from adapt.config import Count, Positive
 from adapt.data.loader import Batches
 from adapt.methods._base import Classifier, Method
 from adapt.task import Task
@@ -27,7 +26,12 @@ class LinearProbe(Method):
     bias: Tensor
 
     def __init__(
-        self, task: Task, *, coarse: Annotated[list[Positive], Field(min_length=1)], halvings: Count, iterations: Count
+        self,
+        task: Task,
+        *,
+        coarse: Annotated[list[PositiveFloat], Field(min_length=1)],
+        halvings: PositiveInt,
+        iterations: PositiveInt,
     ):
         super().__init__(task)
         self.coarse, self.halvings, self.iterations = sorted(coarse, reverse=True), halvings, iterations

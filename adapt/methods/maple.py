@@ -4,10 +4,11 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
 from adapt.clip.encoders import TextInput
-from adapt.config import Count, Depth, Std, Words
+from adapt.config import Depth, Words
 from adapt.methods._deep_prompts import Deep, text_parameters, without_words
 from adapt.methods.ivlp import Ivlp
 from adapt.task import Task
@@ -19,7 +20,7 @@ class Maple(Deep):
     words: as for ivlp. The maps of the deeper layers start equal, as in the authors' code.
     """
 
-    def __init__(self, task: Task, *, text_tokens: Count, depth: Depth, words: Words, std: Std):
+    def __init__(self, task: Task, *, text_tokens: PositiveInt, depth: Depth, words: Words, std: NonNegativeFloat):
         super().__init__(task)
         widths = task.backbone.widths
         self.text_list = text_parameters(task, words, text_tokens, depth, std)

@@ -5,10 +5,11 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
+from pydantic import NonNegativeFloat
 from torch import Tensor
 from torch.nn import functional as F
 
-from adapt.config import Templates, Weight
+from adapt.config import Templates
 from adapt.data.loader import Batch
 from adapt.distillation import Features, logits
 from adapt.methods.coop import Coop
@@ -22,7 +23,7 @@ class ProGrad(Coop):
     templates: of zero-shot CLIP's text; None: the dataset's own.
     """
 
-    def __init__(self, task: Task, *, strength: Weight, templates: Templates | None, **coop: Any):
+    def __init__(self, task: Task, *, strength: NonNegativeFloat, templates: Templates | None, **coop: Any):
         super().__init__(task, **coop)
         self.strength, self.templates = strength, templates
 

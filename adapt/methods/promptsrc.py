@@ -5,9 +5,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
+from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
-from adapt.config import Positive, Sgd, Weight
+from adapt.config import SGDConfig
 from adapt.data.loader import Batch
 from adapt.distillation import Features, kl, l1
 from adapt.methods._two_tower import Term
@@ -26,12 +27,12 @@ class PromptSrc(Ivlp):
         self,
         task: Task,
         *,
-        l1_text: Weight,
-        l1_image: Weight,
-        kl_logits: Weight,
+        l1_text: NonNegativeFloat,
+        l1_image: NonNegativeFloat,
+        kl_logits: NonNegativeFloat,
         mean: float,
-        deviation: Positive,
-        optimiser: Sgd,
+        deviation: PositiveFloat,
+        optimiser: SGDConfig,
         **ivlp: Any,
     ):
         super().__init__(task, **ivlp)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from adapt.config import Prune
+from adapt.config import PruneConfig
 from adapt.methods.adapt import Adapt
 from adapt.task import Task
 
@@ -10,5 +10,5 @@ from adapt.task import Task
 class RandomPrune(Adapt):
     """`adapt` with the tokens to remove drawn at random, whatever `prune.criterion` says (ours)."""
 
-    def __init__(self, task: Task, *, prune: Prune, **adapt: Any):
+    def __init__(self, task: Task, *, prune: PruneConfig, **adapt: Any):
         super().__init__(task, prune=prune.model_copy(update={"criterion": "random"}), **adapt)

@@ -5,10 +5,11 @@ from functools import cached_property
 
 import torch
 from jaxtyping import Float
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 from torch.nn import functional as F
 
-from adapt.config import Count, Templates, Weight
+from adapt.config import Templates
 from adapt.data.loader import Batches
 from adapt.methods._base import Classifier
 from adapt.methods._two_tower import Towers
@@ -33,12 +34,12 @@ class TipAdapter(Towers):
         self,
         task: Task,
         *,
-        alpha: Weight,
-        beta: Weight,
-        alpha_to: Weight,
-        beta_to: Weight,
-        alpha_steps: Count,
-        beta_steps: Count,
+        alpha: NonNegativeFloat,
+        beta: NonNegativeFloat,
+        alpha_to: NonNegativeFloat,
+        beta_to: NonNegativeFloat,
+        alpha_steps: PositiveInt,
+        beta_steps: PositiveInt,
         templates: Templates | None,
     ):
         super().__init__(task)

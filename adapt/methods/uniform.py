@@ -1,6 +1,6 @@
 """The control for what pruning brings: as many tokens as `adapt` ends with, spread evenly, never pruned."""
 
-from adapt.config import Context, Distill, Prune
+from adapt.config import DistillConfig, PromptsConfig, PruneConfig
 from adapt.methods._kv_prompts import Prompted
 from adapt.prompts import Prompts, spread
 from adapt.task import Task
@@ -9,7 +9,7 @@ from adapt.task import Task
 class Uniform(Prompted):
     """The same injection, distillation and number of tokens as `adapt` at the end, with even lengths (ours)."""
 
-    def __init__(self, task: Task, *, context: Context, prune: Prune, distill: Distill):
+    def __init__(self, task: Task, *, context: PromptsConfig, prune: PruneConfig, distill: DistillConfig):
         backbone = task.backbone
         lengths = spread(prune.target, backbone.layers)
         prompts = Prompts.initialise(lengths, backbone.widths, std=context.std, seed=task.seed)

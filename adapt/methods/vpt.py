@@ -1,10 +1,11 @@
 """VPT, deep (Jia et al. 2022): prompts in the image tower alone."""
 
 from jaxtyping import Float
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from adapt.clip.encoders import TextInput
-from adapt.config import Count, ImageDepth, Std, Template
+from adapt.config import ImageDepth, Template
 from adapt.methods._deep_prompts import Deep, image_parameters
 from adapt.task import Task
 
@@ -12,7 +13,9 @@ from adapt.task import Task
 class Vpt(Deep):
     """`tokens` image prompts at each of the first `depth` layers; the classes in a fixed template, or the dataset's."""
 
-    def __init__(self, task: Task, *, tokens: Count, depth: ImageDepth, std: Std, template: Template | None):
+    def __init__(
+        self, task: Task, *, tokens: PositiveInt, depth: ImageDepth, std: NonNegativeFloat, template: Template | None
+    ):
         super().__init__(task)
         self.prompts = image_parameters(task, tokens, depth, std)
         self.input = task.words(template or task.template)

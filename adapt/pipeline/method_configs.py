@@ -12,8 +12,9 @@ from pydantic import ValidationError, create_model
 
 from adapt import methods
 from adapt.clip import model_configs
-from adapt.config import Optimiser, Section, explain
+from adapt.config import Config, OptimizerConfig
 from adapt.errors import UserError
+from adapt.pipeline.params import explain
 from adapt.runtime import files
 
 ROOT = Path("data/settings")
@@ -22,13 +23,13 @@ CONDITIONS = ("shots", "datasets")
 
 
 @cache
-def schema(method: str) -> type[Section]:
+def schema(method: str) -> type[Config]:
     """What a method is to be told: the keyword arguments of its constructor and, if it is tuned, an optimiser."""
     made = methods.find(method)
     fields: dict[str, Any] = {name: (kind, ...) for name, kind in methods.knobs(made).items()}
     if made.tuned:
-        fields.setdefault("optimiser", (Optimiser, ...))
-    return create_model(method, __base__=Section, **fields)
+        fields.setdefault("optimiser", (OptimizerConfig, ...))
+    return create_model(method, __base__=Config, **fields)
 
 
 def check_towers(names: Iterable[str], backbone: str) -> None:
@@ -48,8 +49,8 @@ def fits(method: str, backbone: str) -> bool:
 
 
 def settle(
-    method: str, dataset: str, shots: int, backbone: str, knobs: Mapping[str, Any], sections: Mapping[str, Section]
-) -> Section:
+    method: str, dataset: str, shots: int, backbone: str, knobs: Mapping[str, Any], sections: Mapping[str, Config]
+) -> Config:
     """The settings of a method: its knobs, with the cases that hold here, and sections of the params.
 
     What `knobs.<method>` does not say is taken from the section of that name (context, prune, distill, optimiser).
@@ -67,7 +68,7 @@ def settle(
     return validate(method, backbone, known, given)
 
 
-def validate(method: str, backbone: str, known: type[Section], given: Mapping[str, Any]) -> Section:
+def validate(method: str, backbone: str, known: type[Config], given: Mapping[str, Any]) -> Config:
     """Settings of the right types and ranges that do not contradict each other."""
     where = f"params.yaml: knobs.{method}"
     try:
@@ -81,7 +82,7 @@ def validate(method: str, backbone: str, known: type[Section], given: Mapping[st
     return settings
 
 
-def caution(method: str, backbone: str, settings: Section) -> str | None:
+def caution(method: str, backbone: str, settings: Config) -> str | None:
     """What the user should know of settings that are allowed."""
     return methods.find(method).caution(settings, model_configs.layers(backbone))
 
@@ -118,12 +119,12 @@ def file(dataset: str, method: str) -> Path:
     return ROOT / dataset / f"{method}.json"
 
 
-def read(dataset: str, method: str) -> Section:
+def read(dataset: str, method: str) -> Config:
     """The settings as `configure` wrote them."""
     return restore(method, files.read_json(file(dataset, method), "dvc repro configure"))
 
 
-def restore(method: str, content: Any) -> Section:
+def restore(method: str, content: Any) -> Config:
     """Settings from what `model_dump` made of them.
 
     Raises: UserError when this version of the method does not know them.

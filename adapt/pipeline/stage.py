@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tqdm import tqdm
 
-from adapt import config, methods
+from adapt import methods
 from adapt.data import catalog
 from adapt.errors import UserError, nearest
+from adapt.pipeline import params
 from adapt.runtime import fork_server, locks, signals
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ def bind(main: Callable[..., None], arguments: list[str]) -> dict[str, Any]:
     wanted = inspect.signature(main).parameters
     if list(wanted) == ["overrides"]:  # a command that takes params rather than reading them
         return {"overrides": arguments}
-    settings = config.load(PARAMS)
-    sections = [name for name in wanted if name in config.Params.model_fields]
+    settings = params.load(PARAMS)
+    sections = [name for name in wanted if name in params.Params.model_fields]
     expected = sorted(set(wanted) - set(sections))
     if sorted(given) != expected:
         raise UserError(f"this stage takes {' '.join(f'{name}=…' for name in expected)}, got {' '.join(arguments)!r}")

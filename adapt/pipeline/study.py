@@ -20,8 +20,8 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 
-from adapt import config
 from adapt.errors import UserError, nearest
+from adapt.pipeline import params
 from adapt.runtime import files
 
 DECLARED = Path("conf/studies.yaml")
@@ -57,7 +57,7 @@ def load(path: Path = DECLARED) -> dict[str, Study]:
     try:
         return {name: Study(**entry) for name, entry in YAML(typ="safe").load(path.read_text(encoding="utf-8")).items()}
     except ValidationError as error:
-        raise UserError(f"{path}: {config.explain(error.errors()[0])}") from None
+        raise UserError(f"{path}: {params.explain(error.errors()[0])}") from None
 
 
 def find(name: str) -> Study:
@@ -77,16 +77,16 @@ def overrides(study: Study, point: Mapping[str, Any], more: Sequence[str]) -> li
     return [*more, *methods, *(f"{key}={value}" for key, value in point.items())]
 
 
-def check(changed: Sequence[str]) -> config.Params:
+def check(changed: Sequence[str]) -> params.Params:
     """The params that an experiment will run with.
 
     Raises: UserError if they are not valid, so that a study stops before its first experiment rather than at its last.
     """
-    values = YAML(typ="safe").load(config.compose(list(changed)))
+    values = YAML(typ="safe").load(params.compose(list(changed)))
     try:
-        return config.Params(**values)
+        return params.Params(**values)
     except ValidationError as error:
-        raise UserError(f"-S {' -S '.join(changed)}: {config.explain(error.errors()[0])}") from None
+        raise UserError(f"-S {' -S '.join(changed)}: {params.explain(error.errors()[0])}") from None
 
 
 def plan(name: str, more: Sequence[str]) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from adapt import methods
 from adapt.clip.backbone import Backbone
 from adapt.clip.oom import Portions, with_classes
-from adapt.config import AdamW, Section, Sgd, Views
+from adapt.config import AdamWConfig, AugmentConfig, Config, SGDConfig
 from adapt.data.augment import to_tensor
 from adapt.data.dataset import Dataset
 from adapt.data.loader import Batches
@@ -55,7 +55,7 @@ class Tuned(NamedTuple):
 
 
 def describe(
-    backbone: Backbone, preset: str, dataset: str, method: str, settings: Section, views: Views
+    backbone: Backbone, preset: str, dataset: str, method: str, settings: Config, views: AugmentConfig
 ) -> dict[str, Any]:
     """What a run is made from; it goes into the metadata of the prompts, and evaluation builds the method from it."""
     made_from = {"preset": preset, "backbone": backbone.name, "weights": backbone.weights}
@@ -78,7 +78,7 @@ def make_task(backbone: Backbone, dataset: str, seed: int) -> Task:
 
 
 def make_batches(
-    backbone: Backbone, source: Dataset, seed: int, *, optimiser: Sgd | AdamW | None, views: Views
+    backbone: Backbone, source: Dataset, seed: int, *, optimiser: SGDConfig | AdamWConfig | None, views: AugmentConfig
 ) -> dict[str, Batches]:
     """The training and the validation images of a seed, with the teacher's features of their views.
 
@@ -110,8 +110,8 @@ def tune(
     backbone: Backbone,
     source: Dataset,
     seed: int,
-    settings: Section,
-    views: Views,
+    settings: Config,
+    views: AugmentConfig,
     store: Store,
     progress: Callable[[range], Iterable[int]],
 ) -> Tuned:

@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from adapt.clip.backbone import Backbone
-from adapt.config import AdamW, Context, Distill, Prune, Section, Sgd, Views
+from adapt.config import AdamWConfig, AugmentConfig, Config, DistillConfig, PromptsConfig, PruneConfig, SGDConfig
 from adapt.data.dataset import Dataset
 from adapt.data.loader import Batch, Batches
 from adapt.errors import UserError
@@ -44,7 +44,7 @@ class Foretold(NamedTuple):
 class Watched(Adapt):
     """`adapt` under every criterion at once, up to its first pruning."""
 
-    def __init__(self, task: Task, *, context: Context, prune: Prune, distill: Distill):
+    def __init__(self, task: Task, *, context: PromptsConfig, prune: PruneConfig, distill: DistillConfig):
         gated = prune.model_copy(update={"criterion": "gate"})  # all that a criterion may look at
         super().__init__(task, context=context, prune=gated, distill=distill)
         self.watching = {name: Saliency(self.prompts, name, task.seed) for name in CRITERIA}
@@ -68,7 +68,7 @@ class Watched(Adapt):
         return []
 
 
-def measure(backbone: Backbone, source: Dataset, settings: Section, views: Views, seed: int) -> Foretold:
+def measure(backbone: Backbone, source: Dataset, settings: Config, views: AugmentConfig, seed: int) -> Foretold:
     """For one seed of a dataset, under the settings of `adapt`.
 
     Raises: UserError where these settings never prune.
@@ -81,7 +81,7 @@ def measure(backbone: Backbone, source: Dataset, settings: Section, views: Views
 
 
 def foretell(
-    task: Task, knobs: Mapping[str, Any], batches: Mapping[str, Batches], optimiser: Sgd | AdamW, steps: int
+    task: Task, knobs: Mapping[str, Any], batches: Mapping[str, Batches], optimiser: SGDConfig | AdamWConfig, steps: int
 ) -> Foretold:
     """Tune as `adapt` with these knobs does, on the batches of `train`, until its first pruning.
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from adapt.config import AdamW, Sgd
+from adapt.config import AdamWConfig, SGDConfig
 from adapt.errors import UserError
 from adapt.runtime import signals
 from adapt.training import optimizers as optimisers
@@ -76,7 +76,7 @@ class Store(Protocol):
 def fit(
     method: Any,
     batches: Batches,
-    settings: Sgd | AdamW,
+    settings: SGDConfig | AdamWConfig,
     *,
     steps: int,
     store: Store | None = None,
@@ -116,7 +116,9 @@ class Tuning:
     A batch is a pure function of epoch and step, so this is all that a resumed run needs to equal one never killed.
     """
 
-    def __init__(self, method: Any, batches: Batches, settings: Sgd | AdamW, plan: list[Epoch], store: Store | None):
+    def __init__(
+        self, method: Any, batches: Batches, settings: SGDConfig | AdamWConfig, plan: list[Epoch], store: Store | None
+    ):
         self.method, self.batches, self.settings, self.plan, self.store = method, batches, settings, plan, store
         self.record, self.since, self.saved = Record(), time.perf_counter(), 0
         self.seen: list[dict[str, Tensor]] = []  # loss and terms of this epoch's steps

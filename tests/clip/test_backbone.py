@@ -113,13 +113,13 @@ def test_architectures_are_read_without_importing_open_clip():
 
 
 def test_names_may_be_spelled_as_openai_does():
-    named = [params.Backbone(name=name, pretrained="openai").name for name in ("ViT-B/32", "ViT-L/14")]
+    named = [params.BackboneConfig(name=name, pretrained="openai").name for name in ("ViT-B/32", "ViT-L/14")]
     assert named == ["ViT-B-32", "ViT-L-14"]
 
 
 def test_a_text_tower_that_is_not_causal_is_refused():
     with pytest.raises(ValidationError, match="ViT-B-16-SigLIP cannot be used: its text tower is not causal"):
-        params.Backbone(name="ViT-B-16-SigLIP", pretrained="webli")
+        params.BackboneConfig(name="ViT-B-16-SigLIP", pretrained="webli")
     with pytest.raises(UserError, match="backbone.name: ViT-B-16-SigLIP cannot be used: its text tower is not causal"):
         clip.load("ViT-B-16-SigLIP", "webli", "cpu")
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from adapt.config import Sgd
+from adapt.config import SGDConfig
 from adapt.data.loader import Batch
 from adapt.distillation import Features, logits
 from adapt.methods.clip_lora import ClipLora
@@ -21,7 +21,9 @@ from adapt.methods.vpt import Vpt
 from adapt.methods.zero_shot import ZeroShot
 
 DEEPER = "transformer.resblocks.1.VPT_shallow"
-SGD = Sgd(name="sgd", lr=0.0025, momentum=0.9, weight_decay=0.0, epochs=5, batch=4, warmup_epochs=1, warmup_lr=1e-5)
+SGD = SGDConfig(
+    name="sgd", lr=0.0025, momentum=0.9, weight_decay=0.0, epochs=5, batch=4, warmup_epochs=1, warmup_lr=1e-5
+)
 IVLP = {"text_tokens": 4, "image_tokens": 4, "depth": 2, "words": "a photo of a", "std": 0.02}
 
 

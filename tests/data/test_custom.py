@@ -56,7 +56,7 @@ def test_it_is_among_the_names_that_params_may_hold(birds):
 
 
 def test_params_accept_it_under_the_root_of_the_environment(birds, monkeypatch):
-    from adapt.config import load as load_params
+    from adapt.pipeline.params import load as load_params
 
     path = birds.parent / "params.yaml"
     text = Path("params.yaml").read_text(encoding="utf-8")
@@ -69,7 +69,7 @@ def test_params_accept_it_under_the_root_of_the_environment(birds, monkeypatch):
 
 
 def test_params_accept_it_under_their_own_root(birds):
-    from adapt.config import load as load_params
+    from adapt.pipeline.params import load as load_params
 
     path = birds.parent / "params.yaml"
     text = Path("params.yaml").read_text(encoding="utf-8").replace("- digits\n", "- my_birds\n")

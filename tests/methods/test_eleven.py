@@ -17,9 +17,9 @@ from ruamel.yaml import YAML
 from safetensors.torch import save_file
 
 from adapt.clip import model_configs
-from adapt.config import compose
 from adapt.data import specs as catalogue
 from adapt.pipeline import stage
+from adapt.pipeline.params import compose
 from tests import miniature
 
 ROOT = Path(__file__).parents[2]

@@ -14,12 +14,12 @@ from torch.nn import functional as F
 
 from adapt import methods
 from adapt.clip.encoders import encode_image
-from adapt.config import Params
 from adapt.distillation import Features, logits
 from adapt.methods._init_words import written
 from adapt.methods._two_tower import Towers
 from adapt.methods.prograd import project
 from adapt.pipeline import method_configs
+from adapt.pipeline.params import Params
 from adapt.training import optimizers
 from adapt.training.trainer import fit
 from tests import plain

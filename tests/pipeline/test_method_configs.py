@@ -6,9 +6,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from adapt import methods
-from adapt.config import Params, compose
 from adapt.errors import UserError
 from adapt.pipeline import method_configs
+from adapt.pipeline.params import Params, compose
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from adapt.clip import backbone
-from adapt.config import Data
 from adapt.data import catalog
 from adapt.errors import UserError
 from adapt.pipeline import inputs
+from adapt.pipeline.params import DataConfig
 from adapt.pipeline.paths import place
 from tests.miniature import put
 
@@ -44,7 +44,7 @@ def test_datasets_of_the_main_checkout_are_seen_from_a_copy(where, copy, monkeyp
     birds(copy / folder)
     if where == "environment":
         monkeypatch.setenv("ADAPT_DATA", folder)
-    home = Data(root="own").home if where == "params" else None
+    home = DataConfig(root="own").home if where == "params" else None
     assert "birds" in catalog.names(home) and catalog.load("birds", home).classes == ("robin", "wren")
 
 

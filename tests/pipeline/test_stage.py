@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from adapt.config import Prune
+from adapt.config import PruneConfig
 from adapt.errors import UserError
 from adapt.pipeline import stage
 from adapt.runtime import locks
@@ -25,7 +25,7 @@ def in_root(monkeypatch):
 
 
 def test_arguments_and_sections_are_bound_by_name():
-    def main(dataset: str, shots: int, prune: Prune) -> None: ...
+    def main(dataset: str, shots: int, prune: PruneConfig) -> None: ...
 
     bound = stage.bind(main, ["dataset=digits"])
     assert bound["dataset"] == "digits" and bound["shots"] == 16 and bound["prune"].criterion == "snip"

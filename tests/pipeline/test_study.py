@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from adapt.config import Prune
+from adapt.config import PruneConfig
 from adapt.errors import UserError
 from adapt.pipeline import study
 from adapt.report import studies, study_figures
@@ -31,7 +31,7 @@ NAMES = list(study.load(ROOT / "conf/studies.yaml"))
 
 def known(name: str) -> bool:
     """Whether params have what the study changes: prune.data may be missing."""
-    return name != "bilevel" or "data" in Prune.model_fields
+    return name != "bilevel" or "data" in PruneConfig.model_fields
 
 
 # what is run

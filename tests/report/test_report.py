@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from adapt.config import Backbone, Evaluate
+from adapt.config import BackboneConfig, EvaluateConfig
 from adapt.errors import UserError
 from adapt.report import (
     aggregate,
@@ -416,8 +416,8 @@ def test_classes_are_counted_over_all_seeds(tmp_path: Path):
 
 def report_on(asked: dict[str, Any]) -> None:
     names = ("preset", "shots", "seeds", "datasets", "methods")
-    backbone = Backbone.model_construct(name=asked["backbone"], pretrained="")
-    split = Evaluate.model_construct(split=asked["split"], batch=1)
+    backbone = BackboneConfig.model_construct(name=asked["backbone"], pretrained="")
+    split = EvaluateConfig.model_construct(split=asked["split"], batch=1)
     report.main(**{name: asked[name] for name in names}, backbone=backbone, evaluate=split)
 
 

@@ -9,9 +9,10 @@ from ruamel.yaml import YAML
 from scipy.stats import spearmanr
 
 from adapt import pruning
-from adapt.config import Context, Distill, Prune, Sgd, compose
+from adapt.config import DistillConfig, PromptsConfig, PruneConfig, SGDConfig
 from adapt.errors import UserError
 from adapt.methods.adapt import Adapt
+from adapt.pipeline.params import compose
 from adapt.training import token_effects
 from adapt.training.trainer import fit
 
@@ -21,15 +22,15 @@ STEPS = 6  # two an epoch
 def knobs(criterion: str = "snip", **changed) -> dict:
     prune = {"criterion": criterion, "data": "train", "warmup": 1, "every": 2, "count": 2, "target": 4} | changed
     return {
-        "context": Context(length=2, std=0.02),
-        "prune": Prune(**prune),
-        "distill": Distill(kind="angular", text=1.0, image=1.0),
+        "context": PromptsConfig(length=2, std=0.02),
+        "prune": PruneConfig(**prune),
+        "distill": DistillConfig(kind="angular", text=1.0, image=1.0),
     }
 
 
 @pytest.fixture
-def optimiser() -> Sgd:
-    return Sgd(**YAML(typ="safe").load(compose([]))["optimiser"])
+def optimiser() -> SGDConfig:
+    return SGDConfig(**YAML(typ="safe").load(compose([]))["optimiser"])
 
 
 @pytest.mark.parametrize("criterion", ["gate", "snip", "gradient", "magnitude", "random"])

@@ -6,7 +6,7 @@ import signal
 import pytest
 import torch
 
-from adapt.config import Context, Distill, Prune, Sgd
+from adapt.config import DistillConfig, PromptsConfig, PruneConfig, SGDConfig
 from adapt.errors import UserError
 from adapt.methods.adapt import Adapt
 from adapt.methods.uniform import Uniform
@@ -16,7 +16,7 @@ from adapt.training.optimizers import rate
 from adapt.training.trainer import fit
 from tests.conftest import Killed
 
-OPTIMISER = Sgd(
+OPTIMISER = SGDConfig(
     name="sgd", lr=0.01, momentum=0.9, weight_decay=5e-4, epochs=6, batch=4, warmup_epochs=1, warmup_lr=1e-5
 )
 
@@ -36,16 +36,18 @@ class Repeat:
 
 def run(method, batches, **changes):
     """fit, with the number of steps that the optimiser's section says."""
-    settings = OPTIMISER.model_copy(update={key: changes.pop(key) for key in set(changes) & set(Sgd.model_fields)})
+    settings = OPTIMISER.model_copy(
+        update={key: changes.pop(key) for key in set(changes) & set(SGDConfig.model_fields)}
+    )
     return fit(method, batches, settings, steps=settings.epochs * len(batches), **changes)
 
 
 def make(task, criterion: str = "gate", kind: str = "angular", target: int = 7, of: type = Adapt):
     return of(
         task,
-        context=Context(length=3, std=0.02),
-        prune=Prune(criterion=criterion, data="train", warmup=1, every=2, count=3, target=target),
-        distill=Distill(kind=kind, text=1.0, image=1.0),
+        context=PromptsConfig(length=3, std=0.02),
+        prune=PruneConfig(criterion=criterion, data="train", warmup=1, every=2, count=3, target=target),
+        distill=DistillConfig(kind=kind, text=1.0, image=1.0),
     )
 
 
