@@ -78,7 +78,7 @@ ImageDepth = Annotated[PositiveInt, within("image")]
 
 def readable(name: str) -> str:
     """Refuse a backbone whose text tower the encoders cannot run."""
-    if why := model_configs.obstacle(name):
+    if why := model_configs.unsupported_reason(name):
         raise ValueError(f"{name} cannot be used: {why}; give a CLIP such as ViT-B-16-quickgelu")
     return name
 
@@ -87,7 +87,10 @@ class BackboneConfig(Config):
     """A CLIP: an open_clip model name (ViT-B/16 is ViT-B-16) or models/NAME.json; its weights, a tag or a file."""
 
     name: Annotated[
-        str, AfterValidator(model_configs.spelled), one_of("backbone", model_configs.names), AfterValidator(readable)
+        str,
+        AfterValidator(model_configs.canonical_name),
+        one_of("backbone", model_configs.list_models),
+        AfterValidator(readable),
     ]
     pretrained: str
 

@@ -27,19 +27,19 @@ def logits(features: Features, scale: Float[Tensor, ""]) -> Float[Tensor, "b c"]
     return scale * features.image @ features.text.T
 
 
-def both(distance: Callable[[Tensor, Tensor], Tensor], student: Features, teacher: Features) -> Terms:
+def per_tower(distance: Callable[[Tensor, Tensor], Tensor], student: Features, teacher: Features) -> Terms:
     """One distance for classes and for instances."""
     return distance(student.text, teacher.text), distance(student.image, teacher.image)
 
 
 def angular(student: Features, teacher: Features, scale: Tensor) -> Terms:
     """1 - cos, mean over classes and over instances (ADAPT, stated)."""
-    return both(lambda s, t: 1 - (s * t).sum(dim=-1).mean(), student, teacher)
+    return per_tower(lambda s, t: 1 - (s * t).sum(dim=-1).mean(), student, teacher)
 
 
 def l1(student: Features, teacher: Features, scale: Tensor) -> Terms:
     """Mean absolute difference over all elements (PromptSRC's convention)."""
-    return both(F.l1_loss, student, teacher)
+    return per_tower(F.l1_loss, student, teacher)
 
 
 def kl(student: Features, teacher: Features, scale: Tensor) -> Terms:
@@ -53,7 +53,7 @@ def kl(student: Features, teacher: Features, scale: Tensor) -> Terms:
 
 def pairwise(student: Features, teacher: Features, scale: Tensor) -> Terms:
     """Mean squared difference of the matrices of pairwise cosines, the abstract's other reading (ours)."""
-    return both(lambda s, t: F.mse_loss(s @ s.T, t @ t.T), student, teacher)
+    return per_tower(lambda s, t: F.mse_loss(s @ s.T, t @ t.T), student, teacher)
 
 
 def none(student: Features, teacher: Features, scale: Tensor) -> Terms:

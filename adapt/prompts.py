@@ -19,12 +19,12 @@ class Prompts(nn.Module):
     def __init__(
         self,
         tokens: Mapping[str, Float[Tensor, "n d"]],
-        slots: Mapping[str, Int[Tensor, "n 2"]],
+        token_ids: Mapping[str, Int[Tensor, "n 2"]],
         layers: Mapping[str, int],
     ):
         super().__init__()
         self.tokens = nn.ParameterDict([(branch, nn.Parameter(tokens[branch])) for branch in BRANCHES])
-        self.slots = {branch: slots[branch].cpu() for branch in BRANCHES}
+        self.slots = {branch: token_ids[branch].cpu() for branch in BRANCHES}
         self.layers = dict(layers)
 
     @classmethod
@@ -33,12 +33,12 @@ class Prompts(nn.Module):
     ) -> "Prompts":
         """Tokens drawn from N(0, std²) (convention); `lengths[branch][layer]` tokens at each layer."""
         generator = torch.Generator().manual_seed(seed)
-        slots, tokens = {}, {}
+        token_ids, tokens = {}, {}
         for branch in BRANCHES:
             pairs = [(layer, token) for layer, length in enumerate(lengths[branch]) for token in range(length)]
-            slots[branch] = torch.tensor(pairs, dtype=torch.long).reshape(-1, 2)
+            token_ids[branch] = torch.tensor(pairs, dtype=torch.long).reshape(-1, 2)
             tokens[branch] = torch.randn(len(pairs), widths[branch], generator=generator) * std
-        return cls(tokens, slots, layers={branch: len(lengths[branch]) for branch in BRANCHES})
+        return cls(tokens, token_ids, layers={branch: len(lengths[branch]) for branch in BRANCHES})
 
     def lengths(self, branch: str) -> list[int]:
         """Tokens at each layer."""
@@ -56,19 +56,19 @@ class Prompts(nn.Module):
         """One value a token, such as gates, layer by layer."""
         return None if values is None else list(values.split(self.lengths(branch)))
 
-    def tensors(self) -> dict[str, Tensor]:
+    def to_tensors(self) -> dict[str, Tensor]:
         """What a file of prompts holds."""
         tokens = {f"{branch}.tokens": self.tokens[branch].detach().cpu().contiguous() for branch in BRANCHES}
         return tokens | {f"{branch}.slots": self.slots[branch] for branch in BRANCHES}
 
     @classmethod
-    def restore(cls, tensors: Mapping[str, Tensor], layers: Mapping[str, int]) -> "Prompts":
+    def from_tensors(cls, tensors: Mapping[str, Tensor], layers: Mapping[str, int]) -> "Prompts":
         """The inverse of `tensors`."""
         parts = [{branch: tensors[f"{branch}.{part}"] for branch in BRANCHES} for part in ("tokens", "slots")]
         return cls(*parts, layers=layers)
 
 
-def spread(total: int, layers: Mapping[str, int]) -> dict[str, list[int]]:
+def uniform_lengths(total: int, layers: Mapping[str, int]) -> dict[str, list[int]]:
     """`total` tokens spread evenly over all layers of both branches; what is left over goes to the first layers.
 
     The text branch of a layer comes before its image branch (ours).

@@ -25,13 +25,13 @@ class Schedule:
     count: int
     target: int
 
-    def due(self, step: int, epoch: int, left: int) -> int:
+    def num_to_prune(self, step: int, epoch: int, remaining: int) -> int:
         """How many tokens to remove after step number `step` (from 1, over all epochs) when `left` are there."""
         if epoch < self.warmup or step % self.every:
             return 0
-        return max(0, min(self.count, left - self.target))
+        return max(0, min(self.count, remaining - self.target))
 
-    def reaching(self, left: int, *, per_epoch: int, steps: int) -> "Schedule":
+    def reaching(self, remaining: int, *, per_epoch: int, steps: int) -> "Schedule":
         """The schedule that has brought `left` tokens down to the target by the last of so many steps (ours).
 
         Where it comes to that by itself, it is as it was. Else each pruning takes more tokens; only where no pruning
@@ -39,14 +39,14 @@ class Schedule:
         the warm-up leaves no step: then the target cannot be reached.
         """
         first = self.warmup * per_epoch
-        if left <= self.target or first >= steps:
+        if remaining <= self.target or first >= steps:
             return self
         times = steps // self.every - first // self.every
-        count = max(self.count, math.ceil((left - self.target) / max(times, 1)))
+        count = max(self.count, math.ceil((remaining - self.target) / max(times, 1)))
         return replace(self, count=count, every=self.every if times else steps - first)
 
 
-class Removal(NamedTuple):
+class PrunedToken(NamedTuple):
     """One removed token; the columns of trace.csv but the step."""
 
     branch: str
@@ -61,26 +61,26 @@ def lowest(scores: Float[Tensor, " n"], count: int) -> Int[Tensor, " k"]:
 
 
 def remove(
-    prompts: Prompts, optimiser: torch.optim.Optimizer, places: Int[Tensor, " k"], scores: Float[Tensor, " n"]
-) -> Iterator[Removal]:
+    prompts: Prompts, optimiser: torch.optim.Optimizer, indices: Int[Tensor, " k"], scores: Float[Tensor, " n"]
+) -> Iterator[PrunedToken]:
     """Take tokens out of the prompts and out of the optimiser's state; yields what went, lowest score first.
 
     places: into all tokens, text before image, as `scores`.
     """
     start = 0
-    gone = []
+    removed = []
     for branch in BRANCHES:
         slots = prompts.slots[branch]
-        mine = places[(places >= start) & (places < start + len(slots))]
+        mine = indices[(indices >= start) & (indices < start + len(slots))]
         for place in mine.tolist():
             layer, token = slots[place - start].tolist()
-            gone.append(Removal(branch, layer, token, float(scores[place])))
+            removed.append(PrunedToken(branch, layer, token, float(scores[place])))
         keep = torch.ones(len(slots), dtype=torch.bool)
         keep[mine - start] = False
         start += len(slots)
         prompts.slots[branch] = slots[keep]
         prompts.tokens[branch] = keep_rows(optimiser, prompts.tokens[branch], keep)
-    yield from sorted(gone, key=lambda removal: removal.score)
+    yield from sorted(removed, key=lambda removal: removal.score)
 
 
 def keep_rows(optimiser: torch.optim.Optimizer, old: nn.Parameter, keep: Tensor) -> nn.Parameter:

@@ -13,7 +13,7 @@ from torch import Tensor
 from adapt.prompts import BRANCHES, Prompts
 
 
-class Evidence(NamedTuple):
+class CriterionInputs(NamedTuple):
     """What one step tells about the n tokens of a branch."""
 
     tokens: Float[Tensor, "n d"]
@@ -22,7 +22,7 @@ class Evidence(NamedTuple):
     generator: torch.Generator
 
 
-def snip(step: Evidence) -> Float[Tensor, " n"]:
+def snip(step: CriterionInputs) -> Float[Tensor, " n"]:
     """|Σ_d P·∂L/∂P|, connection sensitivity (SNIP, Lee et al. 2019) of a whole token.
 
     P reaches attention only through a layer norm, which is invariant to its scale, so this is nearly zero by
@@ -31,7 +31,7 @@ def snip(step: Evidence) -> Float[Tensor, " n"]:
     return (step.tokens * step.gradient).sum(dim=-1).abs()
 
 
-def gate(step: Evidence) -> Float[Tensor, " n"]:
+def gate(step: CriterionInputs) -> Float[Tensor, " n"]:
     """|∂L/∂m| at m = 1 of a gate on the token's attention weight, m·exp(q·k).
 
     With m = exp(b) it is the gradient of an additive bias b = 0 on the token's key. Removal is m → 0, so this is the
@@ -41,22 +41,22 @@ def gate(step: Evidence) -> Float[Tensor, " n"]:
     return step.gate_gradient.abs()
 
 
-def gradient(step: Evidence) -> Float[Tensor, " n"]:
+def gradient(step: CriterionInputs) -> Float[Tensor, " n"]:
     """‖∂L/∂P‖₂."""
     return step.gradient.norm(dim=-1)
 
 
-def magnitude(step: Evidence) -> Float[Tensor, " n"]:
+def magnitude(step: CriterionInputs) -> Float[Tensor, " n"]:
     """‖P‖₂."""
     return step.tokens.norm(dim=-1)
 
 
-def random(step: Evidence) -> Float[Tensor, " n"]:
+def random(step: CriterionInputs) -> Float[Tensor, " n"]:
     """A seeded draw, the control for all others."""
     return torch.rand(len(step.tokens), generator=step.generator).to(step.tokens.device)
 
 
-CRITERIA: dict[str, Callable[[Evidence], Tensor]] = {
+CRITERIA: dict[str, Callable[[CriterionInputs], Tensor]] = {
     rule.__name__: rule for rule in (snip, gate, gradient, magnitude, random)
 }
 
@@ -77,7 +77,7 @@ class Saliency:
 
     def __init__(self, prompts: Prompts, criterion: str, seed: int):
         self.prompts = prompts
-        self.rule = CRITERIA[criterion]
+        self.criterion_of = CRITERIA[criterion]
         self.seed = seed
         self.open_gates: dict[str, Tensor] = {}
         self.reset()
@@ -89,7 +89,7 @@ class Saliency:
 
     def gates(self, branch: str) -> Float[Tensor, " n"] | None:
         """The additive key biases, all 0, through which the next step's gate gradients come."""
-        if self.rule is not gate:
+        if self.criterion_of is not gate:
             return None
         self.open_gates[branch] = torch.zeros_like(self.totals[branch]).requires_grad_()
         return self.open_gates[branch]
@@ -104,19 +104,21 @@ class Saliency:
         """What the backward pass has left."""
         return {branch: _gradient([leaf.grad for leaf in leaves]) for branch, leaves in self.leaves().items()}
 
-    def differentiate(self, loss: Float[Tensor, ""]) -> dict[str, Gradient]:
+    def gradients_of(self, loss: Float[Tensor, ""]) -> dict[str, Gradient]:
         """The gradients of another loss; those that the optimiser will use stay."""
         leaves = self.leaves()
         flat = iter(torch.autograd.grad(loss, [leaf for group in leaves.values() for leaf in group]))
         return {branch: _gradient([next(flat) for _ in group]) for branch, group in leaves.items()}
 
-    def observe(self, step: int, gradients: Mapping[str, Gradient]) -> None:
+    def accumulate(self, step: int, gradients: Mapping[str, Gradient]) -> None:
         """Add one step's scores."""
         for branch, gradient in gradients.items():
             # the draw depends on seed and step alone, so that a resumed run repeats it
             draw = (self.seed * 1_000_003 + step) * 2 + BRANCHES.index(branch)
             generator = torch.Generator().manual_seed(draw)
-            self.totals[branch] += self.rule(Evidence(self.prompts.tokens[branch].detach(), *gradient, generator))
+            self.totals[branch] += self.criterion_of(
+                CriterionInputs(self.prompts.tokens[branch].detach(), *gradient, generator)
+            )
 
     def scores(self) -> Float[Tensor, " n"]:
         """All tokens' scores, text before image, on the CPU."""

@@ -11,11 +11,11 @@ from torch.nn import functional as F
 
 from adapt.clip import class_names
 from adapt.clip.backbone import Backbone
-from adapt.clip.encoders import TextInput, split_shared
+from adapt.clip.encoders import TextInput, split_prefix
 
 
 @dataclass(frozen=True)
-class Task:
+class FewShotTask:
     """One dataset under one seed, seen from a method."""
 
     backbone: Backbone
@@ -29,23 +29,23 @@ class Task:
         """The tokens of one text a class; raises UserError for a text that is longer than the model reads."""
         return class_names.tokenize(self.backbone, self.classes, write)
 
-    def words(self, template: str) -> TextInput:
+    def text_input(self, template: str) -> TextInput:
         """The classes in a template, tokenised."""
-        return split_shared(self.backbone.text, self.tokenize(template.format))
+        return split_prefix(self.backbone.text, self.tokenize(template.format))
 
     @cached_property
     def text(self) -> TextInput:
         """The classes in the dataset's own template."""
-        return self.words(self.template)
+        return self.text_input(self.template)
 
     @cached_property
     def handcrafted(self) -> Float[Tensor, "c f"]:
         """The frozen model's normalised class embeddings in the dataset's own template."""
-        return self.frozen(None)
+        return self.frozen_text_features(None)
 
     @torch.no_grad()
-    def frozen(self, templates: list[str] | None) -> Float[Tensor, "c f"]:
+    def frozen_text_features(self, templates: list[str] | None) -> Float[Tensor, "c f"]:
         """The frozen model's normalised class embeddings, the mean over some templates; None: the dataset's own."""
-        texts = [self.text] if templates is None else [self.words(template) for template in templates]
+        texts = [self.text] if templates is None else [self.text_input(template) for template in templates]
         found = [F.normalize(self.backbone.encode_text(text), dim=-1) for text in texts]
         return found[0] if len(found) == 1 else F.normalize(torch.stack(found).mean(dim=0), dim=-1)

@@ -17,7 +17,7 @@ from adapt.clip import backbone as clip
 from adapt.data.loader import Batches
 from adapt.pipeline import method_configs, params
 from adapt.runtime import files
-from adapt.task import Task
+from adapt.task import FewShotTask
 
 CLASSES, SHOTS, FEATURES = 100, 16, 512
 TABLE = Path("reports/methods.csv")
@@ -34,7 +34,7 @@ def few_shot(backbone: clip.Backbone) -> Batches:
         normalise=backbone.normalise,
         seed=1,
         batch_size=32,
-        size=backbone.size,
+        size=backbone.image_size,
         scale=[1.0, 1.0],
         flip=False,
         first=0,
@@ -49,7 +49,9 @@ def main() -> None:
     model = open_clip.create_model(paper.backbone.name, pretrained=None)
     backbone = clip.freeze(paper.backbone.name, model, torch.device("cpu"))
     classes = [f"thing {number}" for number in range(CLASSES)]
-    task = Task(backbone, "a photo of a {}.", classes, F.normalize(torch.randn(CLASSES, FEATURES), dim=-1), seed=1)
+    task = FewShotTask(
+        backbone, "a photo of a {}.", classes, F.normalize(torch.randn(CLASSES, FEATURES), dim=-1), seed=1
+    )
     rows = []
     for name in paper.methods:
         changes = {"linear_probe": {"coarse": [1.0], "halvings": 1, "iterations": 1}}.get(name, {})

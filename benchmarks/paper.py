@@ -110,7 +110,7 @@ def exaflop(paper: params.Params, costs: Sequence[Cost]) -> float:
 
 def packed(paper: params.Params, dataset: str) -> float:
     """GiB of a dataset's packed test images."""
-    return entries()[dataset].sizes.test * 3 * model_configs.size(paper.backbone.name) ** 2 / GIB
+    return entries()[dataset].sizes.test * 3 * model_configs.image_size(paper.backbone.name) ** 2 / GIB
 
 
 def table(recorded: dict[str, Any]) -> list[str]:

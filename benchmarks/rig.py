@@ -31,7 +31,7 @@ from adapt.data.loader import Batch
 from adapt.data.readers import imagenet_names
 from adapt.pipeline import method_configs, params
 from adapt.runtime import files, malloc
-from adapt.task import Task
+from adapt.task import FewShotTask
 
 T = TypeVar("T")
 
@@ -42,19 +42,19 @@ SETTLED = {malloc.M_MMAP_MAX: 65536, -3: 32 << 20, malloc.M_TRIM_THRESHOLD: 64 <
 RECORD = Path("reports/benchmarks.json")
 
 
-def make_task(count: int, device: torch.device = CPU, precision: clip.Precision = "float32") -> Task:
+def make_task(count: int, device: torch.device = CPU, precision: clip.Precision = "float32") -> FewShotTask:
     """A task of so many classes with ImageNet's names, over again above 1000."""
     torch.manual_seed(0)
     malloc.keep()  # as every stage does
-    clip.choose_products(precision)
+    clip.set_matmul_precision(precision)
     backbone = replace(clip.freeze(BACKBONE, weights.untrained(BACKBONE, device), device), precision=precision)
     names = list(itertools.islice(itertools.cycle(imagenet_names().values()), count))
-    return Task(
+    return FewShotTask(
         backbone, "a photo of a {}.", names, F.normalize(torch.randn(count, 512, device=device), dim=-1), seed=1
     )
 
 
-def make_method(name: str, task: Task) -> Any:
+def make_method(name: str, task: FewShotTask) -> Any:
     """A method with the paper preset's settings."""
     paper = params.Params(**YAML(typ="safe").load(params.compose(["preset=paper"])))
     sections = {part: getattr(paper, part) for part in ("context", "prune", "distill", "optimiser")}
@@ -62,7 +62,7 @@ def make_method(name: str, task: Task) -> Any:
     return methods.build(name, task, dict(settled))
 
 
-def make_batch(task: Task) -> Batch:
+def make_batch(task: FewShotTask) -> Batch:
     """Random images with what the frozen model says of them."""
     images = torch.randn(BATCH, 3, 224, 224, device=task.backbone.device)
     with torch.no_grad():

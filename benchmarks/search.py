@@ -87,7 +87,7 @@ def main() -> None:
     sources = {name: catalog.load(name, plain.data.home) for name in plain.datasets}
     splits = {name: source.val for name, source in sources.items()}
     paths = {name: [item.path for item in items] for name, items in splits.items()}
-    pixels = {name: image_cache.decode(source, paths[name], backbone.size) for name, source in sources.items()}
+    pixels = {name: image_cache.decode(source, paths[name], backbone.image_size) for name, source in sources.items()}
     runs_of_one = list(itertools.product(plain.datasets, plain.seeds))
     names, grid = sys.argv[1].split(","), sys.argv[2:]
     table = ROOT / f"{'-'.join(names)}.csv"

@@ -20,7 +20,7 @@ import torch
 
 from adapt.clip import backbone, encoders
 from adapt.data.loader import Batch
-from adapt.task import Task
+from adapt.task import FewShotTask
 from benchmarks import rig
 from benchmarks.step import own_step
 
@@ -28,16 +28,16 @@ CLASSES, ROUNDS = 10, 5
 
 
 @contextmanager
-def deterministic(task: Task, batch: Batch) -> Iterator[Batch]:
+def deterministic(task: FewShotTask, batch: Batch) -> Iterator[Batch]:
     """As `runtime.deterministic` has it."""
-    backbone.choose_determinism()
+    backbone.enable_determinism()
     yield batch
     torch.use_deterministic_algorithms(False)
     torch.backends.cuda.enable_mem_efficient_sdp(True)
 
 
 @contextmanager
-def channels_last(task: Task, batch: Batch) -> Iterator[Batch]:
+def channels_last(task: FewShotTask, batch: Batch) -> Iterator[Batch]:
     """The image tower and its images."""
     visual = task.backbone.model.visual
     visual.to(memory_format=torch.channels_last)
@@ -46,7 +46,7 @@ def channels_last(task: Task, batch: Batch) -> Iterator[Batch]:
 
 
 @contextmanager
-def compiled(task: Task, batch: Batch) -> Iterator[Batch]:
+def compiled(task: FewShotTask, batch: Batch) -> Iterator[Batch]:
     """Both towers."""
     encode: dict[str, Any] = {
         name: torch.compile(getattr(encoders, name), dynamic=True) for name in ("encode_image", "encode_text")
@@ -55,7 +55,7 @@ def compiled(task: Task, batch: Batch) -> Iterator[Batch]:
         yield batch
 
 
-SWITCHES: dict[str, Callable[[Task, Batch], AbstractContextManager[Batch]]] = {
+SWITCHES: dict[str, Callable[[FewShotTask, Batch], AbstractContextManager[Batch]]] = {
     "deterministic": deterministic, "channels_last": channels_last, "compile": compiled,
 }  # fmt: skip
 

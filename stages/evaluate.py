@@ -29,9 +29,9 @@ def main(
     splits = {seed: fewshot.read_to_score(dataset, seed, evaluate.split) for seed in seeds}
     paths = {seed: [item.path for item in items] for seed, items in splits.items()}
     if evaluate.split == "test":
-        pack = image_cache.read(dataset, frozen.size)
+        pack = image_cache.read(dataset, frozen.image_size)
     else:  # few, and each seed's own
-        pack = image_cache.decode(catalog.load(dataset, data.home), chain(*paths.values()), frozen.size)
+        pack = image_cache.decode(catalog.load(dataset, data.home), chain(*paths.values()), frozen.image_size)
 
     stores = {}
     for seed in seeds:

@@ -9,7 +9,7 @@ from adapt.pipeline.params import DataConfig
 
 def main(dataset: str, data: DataConfig, backbone: BackboneConfig, runtime: RuntimeConfig) -> None:
     """Write data/pack/<dataset>/."""
-    source, size = catalog.load(dataset, data.home), model_configs.size(backbone.name)
+    source, size = catalog.load(dataset, data.home), model_configs.image_size(backbone.name)
     progress = stage.bar(f"pack {dataset}", 0, "image")
     paths = [item.path for item in fewshot.read(dataset, None, "test")]
     store = image_cache.Decoded.of(f"pack/{dataset}", runtime.checkpoint_seconds, inputs.file(dataset), size, paths)

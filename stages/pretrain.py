@@ -14,11 +14,11 @@ from adapt.runtime.checkpoint import Checkpoint
 
 NAME = "pocket"
 SAVE_EVERY = 120.0  # seconds
-WEIGHTS = model_configs.MODELS / f"{NAME}.safetensors"
+WEIGHTS = model_configs.FOLDER / f"{NAME}.safetensors"
 
 
 def main(pretrain: params.PretrainConfig) -> None:
-    config, settings = model_configs.config(NAME), pretrain.model_dump()
+    config, settings = model_configs.get_model_config(NAME), pretrain.model_dump()
     schedule = Schedule(*(settings.pop(key) for key in Schedule._fields))
     drawings = subjects()
     captions = Captions(drawings)

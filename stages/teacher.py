@@ -55,7 +55,7 @@ def main(
             for item in fewshot.read(dataset, seed, split):
                 image = source.image(item.path)
                 pixels.append(to_tensor(image))
-                centres.append(torch.from_numpy(centre(image, frozen.size)))
+                centres.append(torch.from_numpy(centre(image, frozen.image_size)))
             store = stores[seed, split]
             found[f"{split}.views"] = cache.embed_views(frozen, pixels, seed, first=first, store=store, **settings)
             found[f"{split}.frozen"] = cache.embed_images(frozen, centres)

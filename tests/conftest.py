@@ -14,7 +14,7 @@ from adapt.clip.backbone import Backbone, freeze
 from adapt.data.loader import Batches
 from adapt.pipeline.teacher import embed_classes, embed_images, embed_templates, embed_views, ensemble, zero_shot
 from adapt.runtime.checkpoint import Checkpoint
-from adapt.task import Task
+from adapt.task import FewShotTask
 
 GOLDENS = Path(__file__).parent / "goldens"
 CLASSES = ["annual crop land", "forest", "brushland or shrubland", "river", "sea or lake"]
@@ -78,10 +78,10 @@ def backbone() -> Backbone:
 
 
 @pytest.fixture
-def task(backbone) -> Task:
+def task(backbone) -> FewShotTask:
     """Five classes on the small CLIP, with its own class embeddings as the teacher."""
     features = embed_templates(backbone, CLASSES, ["a photo of a {}."])
-    return Task(backbone, "a photo of a {}.", CLASSES, ensemble(features), seed=1, zero_shot=zero_shot(features))
+    return FewShotTask(backbone, "a photo of a {}.", CLASSES, ensemble(features), seed=1, zero_shot=zero_shot(features))
 
 
 @pytest.fixture
@@ -149,11 +149,11 @@ def checkpoint(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def golden_task(golden_clip) -> Task:
+def golden_task(golden_clip) -> FewShotTask:
     """The golden classes and CLIP; the teacher is the ensemble of the goldens' three templates."""
     backbone = freeze("golden", golden_clip, torch.device("cpu"))
     templates = ["a photo of a {}.", "a bad photo of the {}.", "itap of a {}."]
-    return Task(backbone, "a photo of a {}.", CLASSES, embed_classes(backbone, CLASSES, templates), seed=1)
+    return FewShotTask(backbone, "a photo of a {}.", CLASSES, embed_classes(backbone, CLASSES, templates), seed=1)
 
 
 @pytest.fixture(scope="session")

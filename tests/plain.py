@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from adapt.clip.encoders import Stream, TextInput
+from adapt.clip.encoders import Injection, TextInput
 from adapt.distillation import Features, logits
 
 CONTEXT = 77
@@ -63,15 +63,15 @@ def encode_image(model, images: Tensor, prompts) -> Tensor:
 
 def unpack(text: TextInput, tokens: int = 0) -> tuple[Tensor, Tensor]:
     """Embedded texts [c, 77 - tokens, d], padded at the end, and where each class ends."""
-    own = torch.nn.utils.rnn.pad_sequence(list(text.own.split(text.lengths)), batch_first=True)
-    x = torch.cat([text.shared.expand(len(own), -1, -1), own], dim=1)
-    ends = len(text.shared) + torch.tensor(text.lengths) - 1
+    own = torch.nn.utils.rnn.pad_sequence(list(text.suffixes.split(text.lengths)), batch_first=True)
+    x = torch.cat([text.prefix.expand(len(own), -1, -1), own], dim=1)
+    ends = len(text.prefix) + torch.tensor(text.lengths) - 1
     return F.pad(x, (0, 0, 0, CONTEXT - tokens - x.shape[1])), ends
 
 
 def prompts(method, branch: str) -> list[Tensor | None]:
     """A method's prompts, one a layer."""
-    stream: Stream = method.stream(branch)
+    stream: Injection = method.stream(branch)
     return list(stream.prompts or [None] * method.task.backbone.layers[branch])
 
 

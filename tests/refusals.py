@@ -156,13 +156,13 @@ def with_features(folder: Path, change: dict[str, str] | bytes | None) -> None:
 
 def with_prompts(folder: Path, change: dict[str, Any] | bytes | None) -> None:
     """A method's prompts of another origin, of these bytes, or gone."""
-    from adapt.task import Task
+    from adapt.task import FewShotTask
 
     if isinstance(change, dict):
         knobs = json.loads(values())["knobs"]["coop"]
         change = {"settings": {name: knob for name, knob in knobs.items() if name != "cases"}} | change
     with_tensors(train.prompts("digits", "coop", 1), change)
-    task = Task(backbone(), "a {}.", ["a", "b"], torch.ones(2, 3), seed=1)
+    task = FewShotTask(backbone(), "a {}.", ["a", "b"], torch.ones(2, 3), seed=1)
     train.restore("coop", task, "digits")
 
 

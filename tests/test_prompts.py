@@ -2,7 +2,7 @@
 
 import torch
 
-from adapt.prompts import Prompts, spread
+from adapt.prompts import Prompts, uniform_lengths
 
 LAYERS = {"text": 3, "image": 2}
 WIDTHS = {"text": 4, "image": 6}
@@ -33,22 +33,22 @@ def test_first_values_have_the_standard_deviation():
 
 def test_restored_prompts_are_equal():
     prompts = make([2, 0, 3], [1, 4])
-    again = Prompts.restore(prompts.tensors(), LAYERS)
+    again = Prompts.from_tensors(prompts.to_tensors(), LAYERS)
     assert again.lengths("text") == [2, 0, 3]
     assert torch.equal(again.tokens["image"], prompts.tokens["image"])
 
 
 def test_saved_keys_are_tokens_and_slots_of_both_branches():
-    assert set(make([1, 0, 0], [0, 0]).tensors()) == {"text.tokens", "text.slots", "image.tokens", "image.slots"}
+    assert set(make([1, 0, 0], [0, 0]).to_tensors()) == {"text.tokens", "text.slots", "image.tokens", "image.slots"}
 
 
 def test_spread_is_even():
-    assert spread(10, LAYERS) == {"text": [2, 2, 2], "image": [2, 2]}
+    assert uniform_lengths(10, LAYERS) == {"text": [2, 2, 2], "image": [2, 2]}
 
 
 def test_spread_gives_the_rest_to_the_first_layers_text_first():
-    assert spread(13, LAYERS) == {"text": [3, 3, 2], "image": [3, 2]}
+    assert uniform_lengths(13, LAYERS) == {"text": [3, 3, 2], "image": [3, 2]}
 
 
 def test_spread_of_nothing_is_nothing():
-    assert spread(0, LAYERS) == {"text": [0, 0, 0], "image": [0, 0]}
+    assert uniform_lengths(0, LAYERS) == {"text": [0, 0, 0], "image": [0, 0]}

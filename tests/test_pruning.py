@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapt.prompts import Prompts
-from adapt.pruning import Removal, Schedule, lowest, remove
+from adapt.pruning import PrunedToken, Schedule, lowest, remove
 
 WIDTHS = {"text": 4, "image": 6}
 # all tokens in order: text layer 0 (2), text layer 2 (1), image layer 0 (1), image layer 1 (2)
@@ -28,20 +28,20 @@ def optimiser(prompts) -> torch.optim.Optimizer:
 
 
 def test_nothing_is_due_before_the_warmup_ends():
-    assert Schedule(warmup=5, every=1, count=4, target=0).due(step=40, epoch=4, left=96) == 0
+    assert Schedule(warmup=5, every=1, count=4, target=0).num_to_prune(step=40, epoch=4, remaining=96) == 0
 
 
 def test_count_is_due_every_so_many_steps():
     schedule = Schedule(warmup=1, every=3, count=4, target=0)
-    assert [schedule.due(step, 1, 96) for step in range(1, 8)] == [0, 0, 4, 0, 0, 4, 0]
+    assert [schedule.num_to_prune(step, 1, 96) for step in range(1, 8)] == [0, 0, 4, 0, 0, 4, 0]
 
 
 def test_last_pruning_stops_at_the_target():
-    assert Schedule(warmup=0, every=1, count=4, target=48).due(step=1, epoch=0, left=50) == 2
+    assert Schedule(warmup=0, every=1, count=4, target=48).num_to_prune(step=1, epoch=0, remaining=50) == 2
 
 
 def test_nothing_is_due_at_the_target():
-    assert Schedule(warmup=0, every=1, count=4, target=48).due(step=1, epoch=0, left=48) == 0
+    assert Schedule(warmup=0, every=1, count=4, target=48).num_to_prune(step=1, epoch=0, remaining=48) == 0
 
 
 def test_lowest_takes_the_lowest_scores():
@@ -54,7 +54,7 @@ def test_ties_go_by_place():
 
 def test_removal_says_what_went_lowest_first(prompts, optimiser):
     gone = list(remove(prompts, optimiser, lowest(SCORES, 3), SCORES))
-    assert gone == [Removal("text", 0, 1, 1.0), Removal("image", 0, 0, 2.0), Removal("text", 0, 0, 3.0)]
+    assert gone == [PrunedToken("text", 0, 1, 1.0), PrunedToken("image", 0, 0, 2.0), PrunedToken("text", 0, 0, 3.0)]
 
 
 def test_exactly_the_lowest_leave_the_tensors(prompts, optimiser):
@@ -115,7 +115,7 @@ def simulate(schedule: Schedule, left: int, per_epoch: int, steps: int) -> list[
     """What is removed after which step."""
     gone = []
     for step in range(1, steps + 1):
-        if count := schedule.due(step, (step - 1) // per_epoch, left):
+        if count := schedule.num_to_prune(step, (step - 1) // per_epoch, left):
             gone.append((step, count))
             left -= count
     return gone

@@ -11,7 +11,7 @@ from adapt.methods.adapt import Adapt
 from adapt.pipeline.teacher import embed_classes
 from adapt.prompts import Prompts
 from adapt.saliency import CRITERIA, Saliency
-from adapt.task import Task
+from adapt.task import FewShotTask
 from tests.conftest import CLASSES, small_clip
 
 NO_DISTILLATION = DistillConfig(kind="none", text=0.0, image=0.0)
@@ -139,7 +139,9 @@ def test_gate_predicts_the_true_effect_of_removal(batches, record_property):
     Where a single token is a large share of the stream the first order no longer tells, whatever the criterion.
     """
     backbone = small_clip(residual=30.0)
-    task = Task(backbone, "a photo of a {}.", CLASSES, embed_classes(backbone, CLASSES, ["a photo of a {}."]), seed=1)
+    task = FewShotTask(
+        backbone, "a photo of a {}.", CLASSES, embed_classes(backbone, CLASSES, ["a photo of a {}."]), seed=1
+    )
     batch = next(replace(batches, batch_size=11)(0))
     correlations = {}
     for criterion in ("gate", "snip"):
@@ -163,5 +165,5 @@ def test_branch_without_tokens_has_no_scores():
     prompts = Prompts.initialise({"text": [0], "image": [2]}, {"text": 4, "image": 4}, std=1.0, seed=0)
     saliency = Saliency(prompts, "magnitude", seed=0)
     prompts.tokens["image"].sum().backward()
-    saliency.observe(1, saliency.gradients())
+    saliency.accumulate(1, saliency.gradients())
     assert len(saliency.scores()) == 2

@@ -20,14 +20,14 @@ Adapter = Callable[[Tensor], Tensor]  # from ln_1's output [..., s, d] to what i
 class Mixture(NamedTuple):
     """Alternatives for one layer's key/value context; the attention's outputs are mixed (DPL's relaxation)."""
 
-    options: list[Tensor]  # [t, d] each
+    candidates: list[Tensor]  # [t, d] each
     weights: Float[Tensor, " m"]
 
 
-Context = Tensor | Mixture
+LayerPrompt = Tensor | Mixture
 
 
-class Keys(NamedTuple):
+class KeyValue(NamedTuple):
     """What queries attend to: keys, values and what is added to the attention logits."""
 
     k: Float[Tensor, "... h s e"]
@@ -60,44 +60,44 @@ class QuickGELU(nn.Module):
         return ScaledSiLU.apply(x, 1.702)
 
 
-def heads(attn: nn.MultiheadAttention, x: Float[Tensor, "... s d"]) -> Float[Tensor, "... h s e"]:
+def split_heads(attn: nn.MultiheadAttention, x: Float[Tensor, "... s d"]) -> Float[Tensor, "... h s e"]:
     """Cut the width into the heads' widths."""
     return x.unflatten(-1, (attn.num_heads, -1)).transpose(-3, -2)
 
 
-def project(block: Block, x: Float[Tensor, "... s d"], adapter: Adapter | None) -> tuple[Tensor, Tensor, Tensor]:
+def project_qkv(block: Block, x: Float[Tensor, "... s d"], adapter: Adapter | None) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values [..., h, s, e] of ordinary tokens."""
     y = block.ln_1(x)
     qkv = F.linear(y, block.attn.in_proj_weight, block.attn.in_proj_bias)
     if adapter is not None:
         qkv = qkv + adapter(y)
-    q, k, v = (heads(block.attn, part) for part in qkv.chunk(3, dim=-1))
+    q, k, v = (split_heads(block.attn, part) for part in qkv.chunk(3, dim=-1))
     return q, k, v
 
 
-def project_context(block: Block, context: Float[Tensor, "... t d"], adapter: Adapter | None) -> tuple[Tensor, Tensor]:
+def project_prompt(block: Block, context: Float[Tensor, "... t d"], adapter: Adapter | None) -> tuple[Tensor, Tensor]:
     """Keys and values [..., h, t, e] of a context that the next layer replaces."""
     d, y = context.shape[-1], block.ln_1(context)
     kv = F.linear(y, block.attn.in_proj_weight[d:], block.attn.in_proj_bias[d:])
     if adapter is not None:
         kv = kv + adapter(y)[..., d:]
-    k, v = (heads(block.attn, part) for part in kv.chunk(2, dim=-1))
+    k, v = (split_heads(block.attn, part) for part in kv.chunk(2, dim=-1))
     return k, v
 
 
-def attend(
+def block_forward(
     block: Block,
     x: Float[Tensor, "... s d"],
     q: Float[Tensor, "... h s e"],
-    keys: Sequence[Keys],
+    keys: Sequence[KeyValue],
     weights: Float[Tensor, " m"] | None = None,
 ) -> Float[Tensor, "... s d"]:
     """One residual block over the tokens `x` with queries `q`; `keys` and `weights` as in `read`."""
-    return finish(block, x, read(q, keys, weights))
+    return residual_mlp(block, x, attention(q, keys, weights))
 
 
-def read(
-    q: Float[Tensor, "... h s e"], keys: Sequence[Keys], weights: Float[Tensor, " m"] | None = None
+def attention(
+    q: Float[Tensor, "... h s e"], keys: Sequence[KeyValue], weights: Float[Tensor, " m"] | None = None
 ) -> Float[Tensor, "... s d"]:
     """What queries get: of one entry of `keys`, or of alternatives mixed with `weights`; heads side by side."""
     outputs = [F.scaled_dot_product_attention(q, k, v, attn_mask=bias) for k, v, bias in keys]
@@ -105,22 +105,22 @@ def read(
     return mixed.transpose(-3, -2).flatten(-2)
 
 
-def finish(block: Block, x: Float[Tensor, "... d"], found: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
+def residual_mlp(block: Block, x: Float[Tensor, "... d"], found: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
     """The rest of a residual block; `found`: what its attention has read."""
     x = x + block.ls_1(block.attn.out_proj(found))
     return x + block.ls_2(block.mlp(block.ln_2(x)))
 
 
-def alternatives(context: Context) -> tuple[list[Tensor], Tensor | None]:
+def candidates_of(context: LayerPrompt) -> tuple[list[Tensor], Tensor | None]:
     """The contexts of a layer, one where nothing is mixed, and their weights."""
     return ([context], None) if isinstance(context, Tensor) else context
 
 
 def causal_bias(s: int, like: Tensor) -> Float[Tensor, "s s"]:
     """The additive mask under which each of s tokens sees itself and those before it."""
-    return additive(torch.ones(s, s, dtype=torch.bool, device=like.device).tril(), like)
+    return additive_mask(torch.ones(s, s, dtype=torch.bool, device=like.device).tril(), like)
 
 
-def additive(seen: Tensor, like: Tensor) -> Tensor:
+def additive_mask(seen: Tensor, like: Tensor) -> Tensor:
     """A boolean mask as what is added to the logits: 0 where seen, -inf elsewhere."""
     return torch.zeros(seen.shape, dtype=like.dtype, device=like.device).masked_fill(~seen, float("-inf"))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from adapt import config as params
 from adapt.clip import attention, encoders, weights
-from adapt.clip.encoders import PLAIN, Stream, TextInput
+from adapt.clip.encoders import NO_INJECTION, Injection, TextInput
 from adapt.errors import UserError
 from adapt.runtime import malloc
 
@@ -32,7 +32,7 @@ class Backbone:
     weights: str
     device: torch.device
     precision: Precision = "float32"  # of the towers' matrix products; prompts, features and losses are float32
-    classes_at_once: int | None = None  # texts encoded at a time, None for all: less memory, more time
+    text_batch_size: int | None = None  # texts encoded at a time, None for all: less memory, more time
 
     @property
     def text(self) -> Any:
@@ -54,18 +54,18 @@ class Backbone:
         return {"text": self.text.positional_embedding.shape[1], "image": image}
 
     @property
-    def size(self) -> int:
+    def image_size(self) -> int:
         """Pixels along an edge of the input images."""
         size = self.model.visual.image_size
         return size if isinstance(size, int) else size[0]
 
     @property
-    def scale(self) -> Float[Tensor, ""]:
+    def logit_scale(self) -> Float[Tensor, ""]:
         """What cosines are multiplied with to make logits."""
         return self.model.logit_scale.exp()
 
     @cached_property
-    def moments(self) -> tuple[Tensor, Tensor]:
+    def mean_std(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation [3, 1, 1] of the model's input."""
         config = self.model.visual.preprocess_cfg
         mean, std = (torch.tensor(config[key], device=self.device).reshape(3, 1, 1) for key in ("mean", "std"))
@@ -73,23 +73,27 @@ class Backbone:
 
     def normalise(self, pixels: UInt8[Tensor, "b 3 y x"]) -> Float[Tensor, "b 3 y x"]:
         """Pixels as the model takes them, on its device."""
-        mean, std = self.moments
+        mean, std = self.mean_std
         return (pixels.to(self.device).float() / 255 - mean) / std
 
-    def encode_text(self, text: TextInput, stream: Stream = PLAIN, *, place: int = 0) -> Float[Tensor, "c f"]:
+    def encode_text(
+        self, text: TextInput, injection: Injection = NO_INJECTION, *, insert_at: int = 0
+    ) -> Float[Tensor, "c f"]:
         """Text features, not normalised: see `encoders.encode_text`."""
-        with self.casting():
-            found = encoders.encode_text(self.text, text, stream, place=place, chunk=self.classes_at_once)
+        with self.autocast():
+            found = encoders.encode_text(self.text, text, injection, insert_at=insert_at, chunk=self.text_batch_size)
         return found.float()
 
-    def encode_image(self, images: Float[Tensor, "b 3 y x"], stream: Stream = PLAIN) -> Float[Tensor, "b f"]:
+    def encode_image(
+        self, images: Float[Tensor, "b 3 y x"], injection: Injection = NO_INJECTION
+    ) -> Float[Tensor, "b f"]:
         """Image features, not normalised: see `encoders.encode_image`. Without a stream any image tower will do."""
-        with self.casting():
-            if stream is PLAIN and not self.layers["image"]:
+        with self.autocast():
+            if injection is NO_INJECTION and not self.layers["image"]:
                 return self.model.encode_image(images).float()
-            return encoders.encode_image(self.model, images, stream).float()
+            return encoders.encode_image(self.model, images, injection).float()
 
-    def casting(self) -> torch.autocast:
+    def autocast(self) -> torch.autocast:
         """The context in which the towers run: matrix products in bfloat16, if so asked, and sums in float32."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
@@ -112,9 +116,9 @@ def from_params(backbone: params.BackboneConfig, runtime: params.RuntimeConfig) 
 
     Raises: UserError as `load`.
     """
-    choose_products(runtime.precision)
+    set_matmul_precision(runtime.precision)
     if runtime.deterministic:
-        choose_determinism()
+        enable_determinism()
     frozen = load(backbone.name, backbone.pretrained, runtime.device)
     malloc.keep()  # now that what loading took is given back
     return replace(frozen, precision=runtime.precision, classes_at_once=runtime.classes_at_once)
@@ -151,14 +155,14 @@ def weights_hash(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def choose_products(precision: Precision) -> None:
+def set_matmul_precision(precision: Precision) -> None:
     """What a GPU may do with float32: nothing else (torch lets convolutions round to TF32), or TF32 beside bfloat16."""
     rounded = precision == "bfloat16"
     torch.set_float32_matmul_precision("high" if rounded else "highest")
     torch.backends.cudnn.allow_tf32 = rounded
 
 
-def choose_determinism() -> None:
+def enable_determinism() -> None:
     """The same bytes from a GPU each time, where PyTorch has such kernels; where it has none it says so, and raises.
 
     On a CPU, with one thread, they are the same anyway.

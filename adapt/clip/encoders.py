@@ -25,52 +25,52 @@ from torch.utils.checkpoint import checkpoint
 from adapt.clip.attention import (
     Adapter,
     Block,
-    Context,
-    Keys,
-    alternatives,
-    attend,
+    KeyValue,
+    LayerPrompt,
+    attention,
+    block_forward,
+    candidates_of,
     causal_bias,
-    finish,
-    project,
-    project_context,
-    read,
+    project_prompt,
+    project_qkv,
+    residual_mlp,
 )
-from adapt.clip.packing import Memory, Packing
+from adapt.clip.packing import Packing, PrefixKV
 from adapt.runtime import malloc
 
 Clip = Any  # open_clip.CLIP: to a type checker every attribute of a module is "Tensor | Module"
 
 
-class Stream(NamedTuple):
+class Injection(NamedTuple):
     """What a method puts into a tower: for each, one entry a layer, or None for nothing anywhere."""
 
-    prompts: Sequence[Context | None] | None = None  # a context set anew, [t, d] or a Mixture; None: carried on
-    biases: Sequence[Tensor | None] | None = None  # [t], added to the attention logits of a key/value context
+    prompts: Sequence[LayerPrompt | None] | None = None  # a context set anew, [t, d] or a Mixture; None: carried on
+    key_biases: Sequence[Tensor | None] | None = None  # [t], added to the attention logits of a key/value context
     adapters: Sequence[Adapter | None] | None = None  # what is added to queries, keys and values
 
 
-PLAIN = Stream()  # the frozen model as it is
+NO_INJECTION = Injection()  # the frozen model as it is
 
 
 class Layer(NamedTuple):
     """A block, and what a stream says of it."""
 
     block: Block
-    fresh: Context | None
+    new_prompt: LayerPrompt | None
     bias: Tensor | None
     adapter: Adapter | None
-    carried: bool  # the next layer carries this one's context on, so that its own outputs are needed
+    propagate: bool  # the next layer carries this one's context on, so that its own outputs are needed
     last: bool
 
 
-def layers_of(transformer: Clip, stream: Stream) -> list[Layer]:
+def layers_of(transformer: Clip, injection: Injection) -> list[Layer]:
     """The blocks of a tower with their entries.
 
     Raises: ValueError for another number of entries, or a bias where the context has queries of its own.
     """
     count = len(transformer.resblocks)
     none = [None] * count
-    prompts, biases, adapters = stream.prompts or none, stream.biases or none, stream.adapters or none
+    prompts, biases, adapters = injection.prompts or none, injection.key_biases or none, injection.adapters or none
     if {len(prompts), len(biases), len(adapters)} != {count}:
         raise ValueError(
             f"a stream of {len(prompts)} prompts, {len(biases)} biases and {len(adapters)} adapters "
@@ -94,8 +94,8 @@ class TextInput(NamedTuple):
     The own parts, each ending with the end-of-text token, stand one after the other, without padding.
     """
 
-    shared: Float[Tensor, "s0 d"]
-    own: Float[Tensor, "n d"]
+    prefix: Float[Tensor, "s0 d"]
+    suffixes: Float[Tensor, "n d"]
     lengths: list[int]  # of the own parts, one a class
 
 
@@ -104,67 +104,71 @@ def embed(model: Clip, tokens: Int[Tensor, "... s"], start: int = 0) -> Float[Te
     return model.token_embedding(tokens) + model.positional_embedding[start : start + tokens.shape[-1]]
 
 
-def split_shared(model: Clip, tokens: Int[Tensor, "c s"], context: int = 0) -> TextInput:
+def split_prefix(model: Clip, tokens: Int[Tensor, "c s"], n_ctx: int = 0) -> TextInput:
     """Embed tokenised prompts, cut after each one's end-of-text token and at the end of their longest common prefix.
 
     The end-of-text token has the highest number, as everywhere in CLIP; it always stays in the classes' own part.
     context: so many tokens after SOS are left out; a context takes their place and their positions.
     """
     x = embed(model, tokens[:, : int(tokens.argmax(dim=1).max()) + 1])
-    x, tokens = (torch.cat([part[:, :1], part[:, 1 + context :]], dim=1) for part in (x, tokens))
+    x, tokens = (torch.cat([part[:, :1], part[:, 1 + n_ctx :]], dim=1) for part in (x, tokens))
     last = tokens.argmax(dim=1)
     common = (tokens == tokens[:1]).all(dim=0).long().cumprod(dim=0).sum()
-    return cut(x, last, int(torch.minimum(common, last.min())))
+    return to_text_input(x, last, int(torch.minimum(common, last.min())))
 
 
-def cut(x: Float[Tensor, "c s d"], last: Int[Tensor, " c"], shared: int) -> TextInput:
+def to_text_input(x: Float[Tensor, "c s d"], last: Int[Tensor, " c"], n_prefix: int) -> TextInput:
     """Embedded prompts as the encoder takes them: the first `shared` tokens are the same for all classes."""
     own = torch.arange(x.shape[1], device=x.device) <= last[:, None]
-    own[:, :shared] = False
-    return TextInput(x[0, :shared], x[own], (last + 1 - shared).tolist())
+    own[:, :n_prefix] = False
+    return TextInput(x[0, :n_prefix], x[own], (last + 1 - n_prefix).tolist())
 
 
 # --- image -----------------------------------------------------------------------------------------------------------
 
 
-def encode_image(model: Clip, images: Float[Tensor, "b 3 y x"], stream: Stream = PLAIN) -> Float[Tensor, "b f"]:
+def encode_image(
+    model: Clip, images: Float[Tensor, "b 3 y x"], injection: Injection = NO_INJECTION
+) -> Float[Tensor, "b f"]:
     """Image features (not normalised). A context stands after the patches; one of its own per image is [b, t, d]."""
     visual = model.visual
     x = visual._embeds(images)
-    context: Context = x[:, :0]
-    for layer in layers_of(visual.transformer, stream):
-        context = context if layer.fresh is None else layer.fresh
-        if layer.carried and isinstance(context, Tensor) and (t := context.shape[-2]):
-            joined = torch.cat([x, context.expand(len(x), -1, -1)], dim=1)
-            q, k, v = project(layer.block, joined, layer.adapter)
-            x, context = attend(layer.block, joined, q, [Keys(k, v)]).split([x.shape[1], t], dim=1)
+    prompt: LayerPrompt = x[:, :0]
+    for layer in layers_of(visual.transformer, injection):
+        prompt = prompt if layer.new_prompt is None else layer.new_prompt
+        if layer.propagate and isinstance(prompt, Tensor) and (t := prompt.shape[-2]):
+            joined = torch.cat([x, prompt.expand(len(x), -1, -1)], dim=1)
+            q, k, v = project_qkv(layer.block, joined, layer.adapter)
+            x, prompt = block_forward(layer.block, joined, q, [KeyValue(k, v)]).split([x.shape[1], t], dim=1)
         else:
-            x = attend_to_context(layer, x, context)
+            x = image_block(layer, x, prompt)
     return visual.ln_post(x[:, 0]) @ visual.proj
 
 
-def attend_to_context(layer: Layer, x: Float[Tensor, "b s d"], context: Context) -> Float[Tensor, "b q d"]:
+def image_block(layer: Layer, x: Float[Tensor, "b s d"], prompt: LayerPrompt) -> Float[Tensor, "b q d"]:
     """A block over images with a context that is only keys and values; of the last block only the class token."""
-    q, k, v = project(layer.block, x, layer.adapter)
+    q, k, v = project_qkv(layer.block, x, layer.adapter)
     s = x.shape[1]
     if layer.last:
         x, q = x[:, :1], q[..., :1, :]
-    options, weights = alternatives(context)
+    options, weights = candidates_of(prompt)
     keys = []
     for option in options:
-        ck, cv = (part.expand(len(x), -1, -1, -1) for part in project_context(layer.block, option, layer.adapter))
+        ck, cv = (part.expand(len(x), -1, -1, -1) for part in project_prompt(layer.block, option, layer.adapter))
         bias = layer.bias
         if bias is not None:
             bias = F.pad(bias, (s, 0)).expand(x.shape[1], -1)  # [q, s+t]: nothing is added to the image's own tokens
-        keys.append(Keys(torch.cat([k, ck], dim=-2), torch.cat([v, cv], dim=-2), bias) if ck.shape[-2] else Keys(k, v))
-    return attend(layer.block, x, q, keys, weights)
+        keys.append(
+            KeyValue(torch.cat([k, ck], dim=-2), torch.cat([v, cv], dim=-2), bias) if ck.shape[-2] else KeyValue(k, v)
+        )
+    return block_forward(layer.block, x, q, keys, weights)
 
 
 # --- text ------------------------------------------------------------------------------------------------------------
 
 
 def encode_text(
-    model: Clip, text: TextInput, stream: Stream = PLAIN, *, place: int = 0, chunk: int | None = None
+    model: Clip, text: TextInput, injection: Injection = NO_INJECTION, *, insert_at: int = 0, chunk: int | None = None
 ) -> Float[Tensor, "c f"]:
     """Text features (not normalised), one a class.
 
@@ -173,9 +177,9 @@ def encode_text(
     chunk: classes per chunk; chunks are recomputed in the backward pass, so that memory does not grow with classes.
         Each encodes the shared part for itself, a few tokens beside the chunk's own.
     """
-    run = partial(encode_classes, model, layers_of(model.transformer, stream), text.shared, place)
+    run = partial(encode_classes, model, layers_of(model.transformer, injection), text.prefix, insert_at)
     if chunk is None or chunk >= len(text.lengths):
-        return run(text.own, text.lengths)
+        return run(text.suffixes, text.lengths)
 
     def run_part(own: Float[Tensor, "n d"], lengths: list[int]) -> Float[Tensor, "c f"]:
         if own.device.type == "cpu":
@@ -183,60 +187,60 @@ def encode_text(
         return run(own, lengths)
 
     parts = [text.lengths[start : start + chunk] for start in range(0, len(text.lengths), chunk)]
-    owns = text.own.split([sum(lengths) for lengths in parts])
+    owns = text.suffixes.split([sum(lengths) for lengths in parts])
     pairs = zip(owns, parts, strict=True)
     return torch.cat([checkpoint(run_part, own, lengths, use_reentrant=False) for own, lengths in pairs])
 
 
 def encode_classes(
-    model: Clip, layers: list[Layer], shared: Float[Tensor, "s0 d"], place: int,
-    own: Float[Tensor, "n d"], lengths: list[int],
+    model: Clip, layers: list[Layer], prefix: Float[Tensor, "s0 d"], insert_at: int,
+    suffixes: Float[Tensor, "n d"], lengths: list[int],
 ) -> Float[Tensor, "c f"]:  # fmt: skip
     """Features of classes with so many own tokens each.
 
     Shared and own tokens are rows of one matrix, so that a block's weights are read once.
     """
-    packing, s = Packing(lengths, like=own), len(shared)
-    x = torch.cat([shared, own[packing.tokens]])
-    context: Context = x[:0]
+    packing, s = Packing(lengths, like=suffixes), len(prefix)
+    x = torch.cat([prefix, suffixes[packing.tokens]])
+    prompt: LayerPrompt = x[:0]
     for layer in layers:
-        context = context if layer.fresh is None else layer.fresh
-        if layer.carried and isinstance(context, Tensor) and (t := len(context)):
-            before, after = x.split([place, len(x) - place])
-            y = attend_in_order(layer, torch.cat([before, context, after]), s + t, packing, context[:0], place)
-            before, context, after = y.split([place, t, len(after)])
+        prompt = prompt if layer.new_prompt is None else layer.new_prompt
+        if layer.propagate and isinstance(prompt, Tensor) and (t := len(prompt)):
+            before, after = x.split([insert_at, len(x) - insert_at])
+            y = text_block(layer, torch.cat([before, prompt, after]), s + t, packing, prompt[:0], insert_at)
+            before, prompt, after = y.split([insert_at, t, len(after)])
             x = torch.cat([before, after])
         else:
-            x = attend_in_order(layer, x, s, packing, context, place)
+            x = text_block(layer, x, s, packing, prompt, insert_at)
     x = model.ln_final(x)
     return model.text_projection(x) if isinstance(model.text_projection, nn.Linear) else x @ model.text_projection
 
 
-def attend_in_order(
-    layer: Layer, x: Float[Tensor, "n d"], s: int, packing: Packing, context: Context, place: int
+def text_block(
+    layer: Layer, x: Float[Tensor, "n d"], s: int, packing: Packing, prompt: LayerPrompt, insert_at: int
 ) -> Float[Tensor, "_ d"]:
     """A block over `s` tokens that all classes share and the rows' own, with a context that is only keys and values.
 
     Of the last block only where each class ends, [c, d].
     """
-    q, k, v = project(layer.block, x, layer.adapter)
+    q, k, v = project_qkv(layer.block, x, layer.adapter)
     n = len(x) - s
-    asking, q = q.split([s, n], dim=1)
-    (*shared_k, k), (*shared_v, v) = (part.split([place, s - place, n], dim=1) for part in (k, v))
-    options, weights = alternatives(context)
-    kept, masked = [], []
+    prefix_q, q = q.split([s, n], dim=1)
+    (*shared_k, k), (*shared_v, v) = (part.split([insert_at, s - insert_at, n], dim=1) for part in (k, v))
+    options, weights = candidates_of(prompt)
+    prefix_kv, masked_prefix_kv = [], []
     for option in options:
         t = len(option)
-        ck, cv = project_context(layer.block, option, layer.adapter)
+        ck, cv = project_prompt(layer.block, option, layer.adapter)
         joined_k, joined_v = (
             torch.cat([before, new, after], dim=-2) for (before, after), new in ((shared_k, ck), (shared_v, cv))
         )
-        gate = None if layer.bias is None else F.pad(layer.bias, (place, s - place))  # [s+t]
+        gate = None if layer.bias is None else F.pad(layer.bias, (insert_at, s - insert_at))  # [s+t]
         mask = causal_bias(s + t, x)
-        mask = torch.cat([mask[:place], mask[place + t :]])  # the context asks nothing
-        kept.append(Keys(joined_k, joined_v, gate))
-        masked.append(Keys(joined_k, joined_v, mask if gate is None else mask + gate))
-    own = packing.read(Keys(k, v), q, Memory(kept, weights))
+        mask = torch.cat([mask[:insert_at], mask[insert_at + t :]])  # the context asks nothing
+        prefix_kv.append(KeyValue(joined_k, joined_v, gate))
+        masked_prefix_kv.append(KeyValue(joined_k, joined_v, mask if gate is None else mask + gate))
+    own = packing.attention(KeyValue(k, v), q, PrefixKV(prefix_kv, weights))
     if layer.last:
-        return finish(layer.block, x[s + packing.ends], own[packing.ends])
-    return finish(layer.block, x, torch.cat([read(asking, masked, weights), own]))
+        return residual_mlp(layer.block, x[s + packing.ends], own[packing.ends])
+    return residual_mlp(layer.block, x, torch.cat([attention(prefix_q, masked_prefix_kv, weights), own]))

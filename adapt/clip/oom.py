@@ -14,7 +14,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-class Portions:
+class AdaptiveBatch:
     """How many images are worked on at a time: `size`, and half as many each time that memory runs out."""
 
     def __init__(self, size: int):
@@ -35,11 +35,11 @@ class Portions:
                 if self.size == 1:
                     raise
             self.size //= 2  # after the handler: what the error held is free now
-            release(f"out of memory: going on with {self.size} images at a time")
+            log_and_empty_cache(f"out of memory: going on with {self.size} images at a time")
         return parts
 
 
-def with_classes(work: Callable[[Backbone], T], backbone: Backbone, classes: int) -> T:
+def retry_with_smaller_text_batch(work: Callable[[Backbone], T], backbone: Backbone, classes: int) -> T:
     """`work(backbone)`, again with half as many classes encoded at once for as long as memory runs out.
 
     Raises: UserError where it does not even hold one class at a time.
@@ -49,7 +49,7 @@ def with_classes(work: Callable[[Backbone], T], backbone: Backbone, classes: int
             return work(backbone)
         except torch.OutOfMemoryError:
             pass
-        now = min(backbone.classes_at_once or classes, classes)
+        now = min(backbone.text_batch_size or classes, classes)
         if now == 1:
             raise UserError(
                 "the device has too little memory even for one class and one image at a time, or for a training batch; "
@@ -57,13 +57,13 @@ def with_classes(work: Callable[[Backbone], T], backbone: Backbone, classes: int
                 "bfloat16, or free the device"
             )
         backbone = replace(backbone, classes_at_once=now // 2)
-        release(
+        log_and_empty_cache(
             f"out of memory with {now} classes at a time: going on with {now // 2}; to begin with as many, set "
             f"runtime.classes_at_once: {now // 2} in the params"
         )
 
 
-def release(message: str) -> None:
+def log_and_empty_cache(message: str) -> None:
     """Say what happens now, and give back the memory that torch keeps for later."""
     log.warning(message)
     if torch.cuda.is_available():

@@ -14,16 +14,16 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from adapt.clip.attention import Keys, additive, read
+from adapt.clip.attention import KeyValue, additive_mask, attention
 
-WIDTH = 64  # tokens of a row, about: in wider ones the mask removes more, in narrower ones more copies are read
-TRIES = 16  # numbers of rows, about, of which the best is taken
+ROW_LENGTH = 64  # tokens of a row, about: in wider ones the mask removes more, in narrower ones more copies are read
+MAX_CANDIDATES = 16  # numbers of rows, about, of which the best is taken
 
 
-class Memory(NamedTuple):
+class PrefixKV(NamedTuple):
     """What a layer's own tokens attend to beside themselves; alternatives with weights where a context is mixed."""
 
-    keys: list[Keys]  # [h, s, e]; the bias, [s] or None, is the context's
+    keys: list[KeyValue]  # [h, s, e]; the bias, [s] or None, is the context's
     weights: Tensor | None = None
 
 
@@ -32,39 +32,40 @@ class Layout(NamedTuple):
 
     tokens: Int[Tensor, " n"]  # in the classes' own parts, one class after the other
     ends: Int[Tensor, " c"]  # where in the rows each class ends
-    seen: Bool[Tensor, "r w w"]  # by each token: its class up to itself
+    mask: Bool[Tensor, "r w w"]  # by each token: its class up to itself
 
 
 class Packing:
     """Rows of classes with so many tokens each."""
 
     def __init__(self, lengths: list[int], like: Tensor):
-        self.tokens, self.ends, seen = lay_out(tuple(lengths), like.device, WIDTH)
+        self.tokens, self.ends, seen = build_layout(tuple(lengths), like.device, ROW_LENGTH)
         self.shape = seen.shape[:2]
-        self.causal = additive(seen, like)
+        self.causal = additive_mask(seen, like)
 
-    def read(self, own: Keys, q: Float[Tensor, "h n e"], memory: Memory) -> Float[Tensor, "n d"]:
+    def attention(self, own: KeyValue, q: Float[Tensor, "h n e"], memory: PrefixKV) -> Float[Tensor, "n d"]:
         """What every token reads of all that is shared and of its class."""
         own_k, own_v, q = (part.unflatten(1, self.shape).transpose(0, 1) for part in (own.k, own.v, q))
         keys = [
-            Keys(self.join(shared.k, own_k), self.join(shared.v, own_v), self.bias(shared)) for shared in memory.keys
+            KeyValue(self.join(shared.k, own_k), self.join(shared.v, own_v), self.bias(shared))
+            for shared in memory.keys
         ]
-        return read(q, keys, memory.weights).flatten(0, 1)
+        return attention(q, keys, memory.weights).flatten(0, 1)
 
     def join(self, shared: Float[Tensor, "h s e"], own: Float[Tensor, "r h w e"]) -> Float[Tensor, "r h _ e"]:
         """Shared keys or values before those of each row."""
         return torch.cat([shared.expand(len(own), -1, -1, -1), own], dim=-2)
 
-    def bias(self, shared: Keys) -> Float[Tensor, "r 1 w _"]:
+    def bias(self, shared: KeyValue) -> Float[Tensor, "r 1 w _"]:
         """What is added to the logits: the gates of what is shared, the mask of what is a row's own."""
         gate = shared.k.new_zeros(shared.k.shape[-2]) if shared.bias is None else shared.bias
         return torch.cat([gate.expand(*self.shape, -1), self.causal], dim=-1)[:, None]
 
 
 @lru_cache(maxsize=1024)  # chunks of classes come round every step, so there must be room for all
-def lay_out(lengths: tuple[int, ...], device: torch.device, width: int) -> Layout:
+def build_layout(lengths: tuple[int, ...], device: torch.device, width: int) -> Layout:
     """The layout of classes with so many tokens each; the shorter rows are padded with copies of the first token."""
-    rows = pack(lengths, width)
+    rows = assign_rows(lengths, width)
     places = torch.arange(sum(lengths)).split(lengths)
     tokens = pad_sequence([torch.cat([places[c] for c in row]) for row in rows], batch_first=True)
     sizes = torch.tensor(lengths)
@@ -78,7 +79,7 @@ def lay_out(lengths: tuple[int, ...], device: torch.device, width: int) -> Layou
     return Layout(tokens.flatten().to(device), ends.to(device), seen.to(device))
 
 
-def pack(lengths: Sequence[int], width: int) -> list[list[int]]:
+def assign_rows(lengths: Sequence[int], width: int) -> list[list[int]]:
     """Classes in rows of about `width` tokens, in so many as leave the least padding.
 
     At the least as many as all tokens fill to the brim, at the most as many as hold every class within the width.
@@ -90,11 +91,13 @@ def pack(lengths: Sequence[int], width: int) -> list[list[int]]:
         if lengths[c] > room:
             most, room = most + 1, width
         room -= lengths[c]
-    counts = range(most, least - 1, -max(1, (most - least) // TRIES))
-    return min((fill(lengths, longest_first, count) for count in counts), key=lambda rows: size(lengths, rows))
+    counts = range(most, least - 1, -max(1, (most - least) // MAX_CANDIDATES))
+    return min(
+        (balance_rows(lengths, longest_first, count) for count in counts), key=lambda rows: padded_size(lengths, rows)
+    )
 
 
-def fill(lengths: Sequence[int], longest_first: Sequence[int], count: int) -> list[list[int]]:
+def balance_rows(lengths: Sequence[int], longest_first: Sequence[int], count: int) -> list[list[int]]:
     """Classes in so many rows, each next longest class in the emptiest row."""
     rows: list[list[int]] = [[] for _ in range(count)]
     emptiest_first = [(0, i) for i in range(count)]
@@ -105,6 +108,6 @@ def fill(lengths: Sequence[int], longest_first: Sequence[int], count: int) -> li
     return rows
 
 
-def size(lengths: Sequence[int], rows: Sequence[Sequence[int]]) -> int:
+def padded_size(lengths: Sequence[int], rows: Sequence[Sequence[int]]) -> int:
     """Tokens of all rows with their padding."""
     return len(rows) * max(sum(lengths[c] for c in row) for row in rows)

@@ -22,10 +22,10 @@ def read(name: str, pretrained: str, device: torch.device) -> Any:
     Raises: UserError for weights that are missing, broken, of another architecture or of the other GELU, and for a
         text tower that the encoders cannot run.
     """
-    path = model_configs.files()[name]
-    if path.parent == model_configs.MODELS:
+    path = model_configs.config_paths()[name]
+    if path.parent == model_configs.FOLDER:
         open_clip.add_model_config(path)
-    if why := model_configs.obstacle(name):
+    if why := model_configs.unsupported_reason(name):
         raise UserError(f"params.yaml: backbone.name: {name} cannot be used: {why}; give a CLIP such as ViT-B-16")
     file = place(pretrained)
     model = from_file(name, file, pretrained, device) if file.is_file() else from_tag(name, pretrained, device)
@@ -72,11 +72,11 @@ def from_tag(name: str, tag: str, device: torch.device) -> Any:
 
 def check_gelu(name: str, quick: bool, said: str) -> None:
     """Refuse weights that were trained with the other of the two GELUs: they load, and score a little worse."""
-    if bool(model_configs.config(name).get("quick_gelu")) == quick:
+    if bool(model_configs.get_model_config(name).get("quick_gelu")) == quick:
         return
     suffix = "-quickgelu"
     other = f"{name}{suffix}" if quick else name.removesuffix(suffix)
-    known = other != name and other in model_configs.files()
+    known = other != name and other in model_configs.config_paths()
     way = f"set backbone.name to {other}" if known else "give other weights, or a model with that GELU"
     raise UserError(
         f"params.yaml: backbone.name: {said} trained with the {'quick' if quick else 'exact'} GELU, which {name} does "

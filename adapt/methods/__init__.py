@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 if TYPE_CHECKING:
     from adapt.methods._base import Method
-    from adapt.task import Task
+    from adapt.task import FewShotTask
 
 
 def names() -> list[str]:
@@ -37,7 +37,7 @@ def knobs(made: "type[Method]") -> dict[str, Any]:
     return found
 
 
-def build(name: str, task: "Task", settings: Mapping[str, Any]) -> "Method":
+def build(name: str, task: "FewShotTask", settings: Mapping[str, Any]) -> "Method":
     """A method for a task, with those of the settings that its constructor names (fit takes the optimiser)."""
     made = find(name)
     wanted = knobs(made)

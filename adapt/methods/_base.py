@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from adapt.data.loader import Batch, Batches
-from adapt.pruning import Removal
-from adapt.task import Task
+from adapt.pruning import PrunedToken
+from adapt.task import FewShotTask
 
 Classifier = Callable[[Float[Tensor, "b 3 y x"]], Float[Tensor, "b c"]]
 
@@ -60,14 +60,14 @@ class Method(nn.Module):
     def observe(self, step: int) -> None:
         """Look at the gradients of step number `step`, before the optimiser uses them."""
 
-    def revise(self, step: int, epoch: int, optimiser: torch.optim.Optimizer) -> Iterable[Removal]:
+    def revise(self, step: int, epoch: int, optimiser: torch.optim.Optimizer) -> Iterable[PrunedToken]:
         """Change what is trained after a step; tells which tokens went."""
         return []
 
     def close(self, epoch: int) -> None:
         """Take note of the end of an epoch."""
 
-    def finish(self, optimiser: torch.optim.Optimizer) -> Iterable[Removal]:
+    def finish(self, optimiser: torch.optim.Optimizer) -> Iterable[PrunedToken]:
         """What is done once after the last step; tells which tokens went."""
         return []
 
@@ -87,7 +87,7 @@ class Method(nn.Module):
         """How many numbers are learned."""
         return sum(parameter.numel() for parameter in self.parameters())
 
-    def __init__(self, task: Task):
+    def __init__(self, task: FewShotTask):
         super().__init__()
         self.task = task
 

@@ -5,18 +5,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from adapt.clip.backbone import Backbone
-from adapt.task import Task
+from adapt.task import FewShotTask
 
 TEMPLATE = "template"  # stands for the words of the dataset's own template
 FALLBACK = "a photo of a"
 
 
-def opening(task: Task, words: str) -> str:
+def opening(task: FewShotTask, words: str) -> str:
     """Some words or, for `template`, those of the dataset's template before the class name ("a photo of a" if none)."""
     return words if words != TEMPLATE else task.template.partition("{}")[0].strip() or FALLBACK
 
 
-def padded(task: Task, words: str, tokens: int) -> str:
+def padded(task: FewShotTask, words: str, tokens: int) -> str:
     """The opening as text, with an X in front for every context token that it has no token for.
 
     So a context of any length stands before the class's name and never in its place.
@@ -25,13 +25,13 @@ def padded(task: Task, words: str, tokens: int) -> str:
     return " ".join([*["X"] * (tokens - len(embed_words(task.backbone, words))), words])
 
 
-def first_tokens(task: Task, words: str, tokens: int, std: float) -> Float[Tensor, "t d"]:
+def first_tokens(task: FewShotTask, words: str, tokens: int, std: float) -> Float[Tensor, "t d"]:
     """What a context of so many tokens starts from: the opening's first; where it has fewer, N(0, std²) in front."""
     start = embed_words(task.backbone, opening(task, words))[:tokens]
     return torch.cat([random_tokens((tokens - len(start), start.shape[1]), std, task), start])
 
 
-def random_tokens(shape: tuple[int, ...], std: float, task: Task, salt: int = 0) -> Tensor:
+def random_tokens(shape: tuple[int, ...], std: float, task: FewShotTask, salt: int = 0) -> Tensor:
     """Tokens drawn from N(0, std²); `salt` tells the draws of one method apart."""
     generator = torch.Generator().manual_seed(task.seed * 1000 + salt)
     return (torch.randn(shape, generator=generator) * std).to(task.backbone.device)

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from adapt.clip.encoders import Stream
+from adapt.clip.encoders import Injection
 from adapt.config import DistillConfig
 from adapt.data.loader import Batch
 from adapt.distillation import DISTANCES, Features
 from adapt.methods._two_tower import Term, Towers
 from adapt.prompts import BRANCHES, Prompts
-from adapt.task import Task
+from adapt.task import FewShotTask
 
 
 class Prompted(Towers):
@@ -21,7 +21,7 @@ class Prompted(Towers):
 
     enters_image = True
 
-    def __init__(self, task: Task, prompts: Prompts, distill: DistillConfig | None):
+    def __init__(self, task: FewShotTask, prompts: Prompts, distill: DistillConfig | None):
         super().__init__(task)
         self.prompts = prompts.to(task.backbone.device)
         self.distill = distill
@@ -30,16 +30,16 @@ class Prompted(Towers):
         """Additive key biases that tokens are seen through; None for none."""
         return None
 
-    def stream(self, branch: str) -> Stream:
+    def stream(self, branch: str) -> Injection:
         """The prompts of every layer, set anew."""
-        return Stream(self.prompts.by_layer(branch), self.prompts.split(branch, self.gates(branch)))
+        return Injection(self.prompts.by_layer(branch), self.prompts.split(branch, self.gates(branch)))
 
     def terms(self, student: Features, batch: Batch) -> list[Term]:
         """Both distances to the teacher."""
         if self.distill is None:
             return []
         teacher = Features(self.task.teacher, batch.teacher)
-        text, image = DISTANCES[self.distill.kind](student, teacher, self.task.backbone.scale)
+        text, image = DISTANCES[self.distill.kind](student, teacher, self.task.backbone.logit_scale)
         return [Term("distill_text", self.distill.text, text), Term("distill_image", self.distill.image, image)]
 
     def lengths(self) -> dict[str, list[int]]:
@@ -48,8 +48,8 @@ class Prompted(Towers):
 
     def tensors(self) -> dict[str, Tensor]:
         """The prompts, with their slots."""
-        return self.prompts.tensors()
+        return self.prompts.to_tensors()
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Prompts that were tuned, of whatever lengths."""
-        self.prompts = Prompts.restore(tensors, self.task.backbone.layers).to(self.task.backbone.device)
+        self.prompts = Prompts.from_tensors(tensors, self.task.backbone.layers).to(self.task.backbone.device)

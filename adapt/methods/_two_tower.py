@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from adapt.clip.encoders import PLAIN, Stream, TextInput
+from adapt.clip.encoders import NO_INJECTION, Injection, TextInput
 from adapt.data.loader import Batch
 from adapt.distillation import Features, logits
 from adapt.methods._base import Classifier, Method
@@ -32,9 +32,9 @@ class Towers(Method):
     place = 0  # where the text tower's context stands, see encode_text
     fixed_text: Tensor | None = None  # embeddings that nothing learned enters
 
-    def stream(self, branch: str) -> Stream:
+    def stream(self, branch: str) -> Injection:
         """What goes into a tower."""
-        return PLAIN
+        return NO_INJECTION
 
     def text(self) -> TextInput:
         """The classes in words."""
@@ -49,7 +49,7 @@ class Towers(Method):
         if self.fixed_text is not None:
             return self.fixed_text
         encode = self.task.backbone.encode_text
-        found = F.normalize(encode(self.text(), self.stream("text"), place=self.place), dim=-1)
+        found = F.normalize(encode(self.text(), self.stream("text"), insert_at=self.place), dim=-1)
         if torch.is_grad_enabled() and not found.requires_grad:
             self.fixed_text = found
         return found
@@ -63,7 +63,7 @@ class Towers(Method):
         # what the frozen image tower says of these views is what the teacher says
         image = self.image_features(batch.images) if self.enters_image else batch.teacher
         student = Features(self.text_features(), image)
-        cross_entropy = F.cross_entropy(logits(student, self.task.backbone.scale), batch.labels)
+        cross_entropy = F.cross_entropy(logits(student, self.task.backbone.logit_scale), batch.labels)
         loss, named = cross_entropy, {"cross_entropy": cross_entropy}
         for name, weight, value in self.terms(student, batch):
             loss, named[name] = loss + weight * value, value
@@ -71,7 +71,7 @@ class Towers(Method):
 
     def classifier(self) -> Classifier:
         """Logits of images against the classes' embeddings, which are computed once."""
-        text, scale = self.text_features(), self.task.backbone.scale
+        text, scale = self.text_features(), self.task.backbone.logit_scale
         return lambda images: logits(Features(text, self.image_features(images)), scale)
 
     def lengths(self) -> dict[str, list[int]]:

@@ -11,15 +11,15 @@ from adapt.config import DistillConfig, PromptsConfig, PruneConfig
 from adapt.data.loader import Batches
 from adapt.methods._kv_prompts import Prompted
 from adapt.prompts import BRANCHES, Prompts
-from adapt.pruning import Removal, Schedule
+from adapt.pruning import PrunedToken, Schedule
 from adapt.saliency import Gradient, Saliency
-from adapt.task import Task
+from adapt.task import FewShotTask
 
 
 class Adapt(Prompted):
     """Starts with `context.length` tokens at every layer of both branches and prunes to `prune.target` in all."""
 
-    def __init__(self, task: Task, *, context: PromptsConfig, prune: PruneConfig, distill: DistillConfig):
+    def __init__(self, task: FewShotTask, *, context: PromptsConfig, prune: PruneConfig, distill: DistillConfig):
         backbone = task.backbone
         lengths = {branch: [context.length] * layers for branch, layers in backbone.layers.items()}
         prompts = Prompts.initialise(lengths, backbone.widths, std=context.std, seed=task.seed)
@@ -59,20 +59,20 @@ class Adapt(Prompted):
     def observe(self, step: int) -> None:
         """Add this step's saliency."""
         if self.pruning_goes_on():
-            self.saliency.observe(step, self.gradients(step))
+            self.saliency.accumulate(step, self.gradients(step))
 
     def gradients(self, step: int) -> dict[str, Gradient]:
         """What saliency looks at; the bi-level variant takes it from a batch of val images, in their order."""
         if not self.by_val:
             return self.saliency.gradients()
         epoch, number = divmod(step - 1, len(self.val))
-        return self.saliency.differentiate(self.losses(self.val.batch(epoch, number))[0])
+        return self.saliency.gradients_of(self.losses(self.val.batch(epoch, number))[0])
 
-    def revise(self, step: int, epoch: int, optimiser: torch.optim.Optimizer) -> Iterable[Removal]:
+    def revise(self, step: int, epoch: int, optimiser: torch.optim.Optimizer) -> Iterable[PrunedToken]:
         """Prune where the schedule says so."""
-        return self.prune(self.schedule.due(step, epoch, self.prompts.count()), optimiser)
+        return self.prune(self.schedule.num_to_prune(step, epoch, self.prompts.count()), optimiser)
 
-    def prune(self, count: int, optimiser: torch.optim.Optimizer) -> list[Removal]:
+    def prune(self, count: int, optimiser: torch.optim.Optimizer) -> list[PrunedToken]:
         """Remove the `count` tokens of the lowest scores."""
         if not count:
             return []

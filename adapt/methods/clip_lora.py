@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adapt.clip.attention import Adapter
-from adapt.clip.encoders import Stream, TextInput
+from adapt.clip.encoders import Injection, TextInput
 from adapt.config import Share, Template
 from adapt.data.loader import Batch
 from adapt.methods._two_tower import Towers
 from adapt.prompts import BRANCHES
-from adapt.task import Task
+from adapt.task import FewShotTask
 
 PROJECTIONS = ("q", "k", "v")
 
@@ -31,7 +31,13 @@ class ClipLora(Towers):
     enters_image = True
 
     def __init__(
-        self, task: Task, *, rank: PositiveInt, alpha: NonNegativeFloat, dropout: Share, template: Template | None
+        self,
+        task: FewShotTask,
+        *,
+        rank: PositiveInt,
+        alpha: NonNegativeFloat,
+        dropout: Share,
+        template: Template | None,
     ):
         super().__init__(task)
         device = task.backbone.device
@@ -44,15 +50,15 @@ class ClipLora(Towers):
             down = (torch.rand(layers, rank, d, generator=start) * 2 - 1) * bound
             self.down[f"{branch}_{projection}"] = nn.Parameter(down.to(device))
             self.up[f"{branch}_{projection}"] = nn.Parameter(torch.zeros(layers, d, rank, device=device))
-        self.input = task.words(template or task.template)
+        self.input = task.text_input(template or task.template)
 
     def text(self) -> TextInput:
         """The template."""
         return self.input
 
-    def stream(self, branch: str) -> Stream:
+    def stream(self, branch: str) -> Injection:
         """An adapter a layer."""
-        return Stream(adapters=[self.adapter(branch, layer) for layer in range(self.task.backbone.layers[branch])])
+        return Injection(adapters=[self.adapter(branch, layer) for layer in range(self.task.backbone.layers[branch])])
 
     def adapter(self, branch: str, layer: int) -> Adapter:
         """What is added to queries, keys and values of a layer."""

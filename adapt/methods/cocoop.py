@@ -6,13 +6,13 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from adapt.clip.encoders import Stream, split_shared
+from adapt.clip.encoders import Injection, split_prefix
 from adapt.config import Words
 from adapt.data.loader import Batch
 from adapt.methods._base import Classifier
 from adapt.methods._init_words import embed_words, opening
 from adapt.methods._two_tower import Towers
-from adapt.task import Task
+from adapt.task import FewShotTask
 
 
 class CoCoop(Towers):
@@ -23,7 +23,7 @@ class CoCoop(Towers):
 
     place = 1
 
-    def __init__(self, task: Task, *, words: Words, narrowing: PositiveInt):
+    def __init__(self, task: FewShotTask, *, words: Words, narrowing: PositiveInt):
         super().__init__(task)
         backbone, words = task.backbone, opening(task, words)
         self.context = nn.Parameter(embed_words(backbone, words))
@@ -36,7 +36,7 @@ class CoCoop(Towers):
                 nn.Linear(max(1, features // narrowing), width),
             ).to(backbone.device)
         tokens = task.tokenize(lambda name: f"{words} {name}.")
-        self.words = split_shared(backbone.text, tokens, context=len(self.context))
+        self.words = split_prefix(backbone.text, tokens, n_ctx=len(self.context))
 
     def logits(self, seen: Float[Tensor, "b f"]) -> Float[Tensor, "b c"]:
         """Each image, by its feature, against the classes as it sees them."""
@@ -44,9 +44,9 @@ class CoCoop(Towers):
         t = len(self.context)
         contexts = self.context + self.net(seen)[:, None] + backbone.text.positional_embedding[1 : t + 1]
         rest = [None] * (backbone.layers["text"] - 1)
-        texts = [backbone.encode_text(self.words, Stream([c, *rest]), place=self.place) for c in contexts]
+        texts = [backbone.encode_text(self.words, Injection([c, *rest]), insert_at=self.place) for c in contexts]
         text = F.normalize(torch.stack(texts), dim=-1)
-        return backbone.scale * torch.einsum("bf,bcf->bc", seen, text)
+        return backbone.logit_scale * torch.einsum("bf,bcf->bc", seen, text)
 
     def losses(self, batch: Batch) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Cross-entropy; the image tower is frozen, so it is the teacher's features that shift the context."""

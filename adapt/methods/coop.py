@@ -7,11 +7,11 @@ from jaxtyping import Float, Int
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
-from adapt.clip.encoders import PLAIN, Stream, TextInput, cut, embed, split_shared
+from adapt.clip.encoders import NO_INJECTION, Injection, TextInput, embed, split_prefix, to_text_input
 from adapt.config import Words
 from adapt.methods._init_words import embed_words, opening, random_tokens, written
 from adapt.methods._two_tower import Towers
-from adapt.task import Task
+from adapt.task import FewShotTask
 
 ClassPlace = Literal["end", "middle", "front"]
 
@@ -28,7 +28,7 @@ class Coop(Towers):
 
     def __init__(
         self,
-        task: Task,
+        task: FewShotTask,
         *,
         tokens: PositiveInt | None,
         words: Words | None,
@@ -50,9 +50,9 @@ class Coop(Towers):
         names = backbone.tokenize(task.classes).argmax(dim=1) - 1  # tokens of each name
         self.slots = slots(names, tokens, class_place)
         if self.shared:
-            self.input = split_shared(backbone.text, texts, context=tokens)
+            self.input = split_prefix(backbone.text, texts, n_ctx=tokens)
         else:
-            self.input = cut(embed(backbone.text, texts), texts.argmax(dim=1), shared=1)
+            self.input = to_text_input(embed(backbone.text, texts), texts.argmax(dim=1), n_prefix=1)
             lengths = torch.tensor(self.input.lengths, device=texts.device)
             starts = lengths.cumsum(0) - lengths - 1  # the start-of-text token is shared
             self.places = (starts[:, None] + self.slots).flatten()
@@ -75,13 +75,13 @@ class Coop(Towers):
         if self.shared:
             return self.input
         values = self.positioned().expand(*self.slots.shape, -1).flatten(0, 1)
-        return self.input._replace(own=self.input.own.index_copy(0, self.places, values))
+        return self.input._replace(own=self.input.suffixes.index_copy(0, self.places, values))
 
-    def stream(self, branch: str) -> Stream:
+    def stream(self, branch: str) -> Injection:
         """A context that all classes share; whatever else there is stands in the text."""
         if branch == "image" or not self.shared:
-            return PLAIN
-        return Stream([self.positioned()[0], *[None] * (self.task.backbone.layers["text"] - 1)])
+            return NO_INJECTION
+        return Injection([self.positioned()[0], *[None] * (self.task.backbone.layers["text"] - 1)])
 
     def lengths(self) -> dict[str, list[int]]:
         """The context at the first layer of the text branch."""

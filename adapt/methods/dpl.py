@@ -8,11 +8,11 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from adapt.clip.attention import Mixture
-from adapt.clip.encoders import Stream
+from adapt.clip.encoders import Injection
 from adapt.data.loader import Batch, Batches
 from adapt.methods._kv_prompts import Prompted
-from adapt.prompts import BRANCHES, Prompts, spread
-from adapt.task import Task
+from adapt.prompts import BRANCHES, Prompts, uniform_lengths
+from adapt.task import FewShotTask
 
 
 class Dpl(Prompted):
@@ -25,7 +25,7 @@ class Dpl(Prompted):
 
     def __init__(
         self,
-        task: Task,
+        task: FewShotTask,
         *,
         longest: PositiveInt,
         search_epochs: PositiveInt,
@@ -35,7 +35,7 @@ class Dpl(Prompted):
     ):
         layers, widths, device = task.backbone.layers, task.backbone.widths, task.backbone.device
         super().__init__(
-            task, Prompts.initialise(spread(0, layers), widths, std=std, seed=task.seed), distill=None
+            task, Prompts.initialise(uniform_lengths(0, layers), widths, std=std, seed=task.seed), distill=None
         )  # the authors' code weighs its distillation with 0
         self.longest, self.search_epochs, self.alpha_batch, self.std = longest, search_epochs, alpha_batch, std
         generator = torch.Generator().manual_seed(task.seed)
@@ -64,14 +64,14 @@ class Dpl(Prompted):
             self.prompts = Prompts.initialise(self.lengths(), widths, self.std, seed).to(self.task.backbone.device)
             self.search = None
 
-    def stream(self, branch: str) -> Stream:
+    def stream(self, branch: str) -> Injection:
         """Mixtures while searching, then the prompts."""
         if self.search is None:
             return super().stream(branch)
         sizes = list(range(1, self.longest + 1))
         options = [[layer[:0], *layer.split(sizes)] for layer in self.search[branch]]
         weights = self.alphas[branch].softmax(dim=1)
-        return Stream([Mixture(o, w) for o, w in zip(options, weights, strict=True)])
+        return Injection([Mixture(o, w) for o, w in zip(options, weights, strict=True)])
 
     def losses(self, batch: Batch) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Cross-entropy; while searching, after a step of α on the next val batch."""

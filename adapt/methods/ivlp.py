@@ -10,7 +10,7 @@ from adapt.clip.encoders import TextInput
 from adapt.config import Depth, Words
 from adapt.methods._deep_prompts import Deep, image_parameters, text_parameters, without_words
 from adapt.methods._init_words import TEMPLATE
-from adapt.task import Task
+from adapt.task import FewShotTask
 
 
 class Ivlp(Deep):
@@ -21,7 +21,7 @@ class Ivlp(Deep):
 
     def __init__(
         self,
-        task: Task,
+        task: FewShotTask,
         *,
         text_tokens: PositiveInt,
         image_tokens: PositiveInt,

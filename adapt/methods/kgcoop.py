@@ -12,7 +12,7 @@ from adapt.data.loader import Batch
 from adapt.distillation import Features
 from adapt.methods._two_tower import Term
 from adapt.methods.coop import Coop
-from adapt.task import Task
+from adapt.task import FewShotTask
 
 
 class KgCoop(Coop):
@@ -21,14 +21,14 @@ class KgCoop(Coop):
     templates: of the frozen text; None: the dataset's own.
     """
 
-    def __init__(self, task: Task, *, weight: NonNegativeFloat, templates: Templates | None, **coop: Any):
+    def __init__(self, task: FewShotTask, *, weight: NonNegativeFloat, templates: Templates | None, **coop: Any):
         super().__init__(task, **coop)
         self.weight, self.templates = weight, templates
 
     @cached_property
     def frozen_text(self) -> Float[Tensor, "c f"]:
         """The class embeddings that the learned ones are held near."""
-        return self.task.frozen(self.templates)
+        return self.task.frozen_text_features(self.templates)
 
     def terms(self, student: Features, batch: Batch) -> list[Term]:
         """How far the class embeddings have moved."""

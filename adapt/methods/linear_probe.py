@@ -11,7 +11,7 @@ from torch import Tensor
 
 from adapt.data.loader import Batches
 from adapt.methods._base import Classifier, Method
-from adapt.task import Task
+from adapt.task import FewShotTask
 
 
 class LinearProbe(Method):
@@ -27,7 +27,7 @@ class LinearProbe(Method):
 
     def __init__(
         self,
-        task: Task,
+        task: FewShotTask,
         *,
         coarse: Annotated[list[PositiveFloat], Field(min_length=1)],
         halvings: PositiveInt,

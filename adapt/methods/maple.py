@@ -11,7 +11,7 @@ from adapt.clip.encoders import TextInput
 from adapt.config import Depth, Words
 from adapt.methods._deep_prompts import Deep, text_parameters, without_words
 from adapt.methods.ivlp import Ivlp
-from adapt.task import Task
+from adapt.task import FewShotTask
 
 
 class Maple(Deep):
@@ -20,7 +20,9 @@ class Maple(Deep):
     words: as for ivlp. The maps of the deeper layers start equal, as in the authors' code.
     """
 
-    def __init__(self, task: Task, *, text_tokens: PositiveInt, depth: Depth, words: Words, std: NonNegativeFloat):
+    def __init__(
+        self, task: FewShotTask, *, text_tokens: PositiveInt, depth: Depth, words: Words, std: NonNegativeFloat
+    ):
         super().__init__(task)
         widths = task.backbone.widths
         self.text_list = text_parameters(task, words, text_tokens, depth, std)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from adapt.methods.adapt import Adapt
-from adapt.pruning import Removal
+from adapt.pruning import PrunedToken
 
 
 class PostHoc(Adapt):
@@ -27,10 +27,10 @@ class PostHoc(Adapt):
             self.saliency.reset()
         super().observe(step)
 
-    def revise(self, step: int, epoch: int, optimiser: torch.optim.Optimizer) -> Iterable[Removal]:
+    def revise(self, step: int, epoch: int, optimiser: torch.optim.Optimizer) -> Iterable[PrunedToken]:
         """Nothing goes while tuning."""
         return []
 
-    def finish(self, optimiser: torch.optim.Optimizer) -> Iterable[Removal]:
+    def finish(self, optimiser: torch.optim.Optimizer) -> Iterable[PrunedToken]:
         """Prune down to the budget."""
         return self.prune(max(0, self.prompts.count() - self.schedule.target), optimiser)

@@ -13,7 +13,7 @@ from adapt.config import Templates
 from adapt.data.loader import Batch
 from adapt.distillation import Features, logits
 from adapt.methods.coop import Coop
-from adapt.task import Task
+from adapt.task import FewShotTask
 
 
 class ProGrad(Coop):
@@ -23,18 +23,18 @@ class ProGrad(Coop):
     templates: of zero-shot CLIP's text; None: the dataset's own.
     """
 
-    def __init__(self, task: Task, *, strength: NonNegativeFloat, templates: Templates | None, **coop: Any):
+    def __init__(self, task: FewShotTask, *, strength: NonNegativeFloat, templates: Templates | None, **coop: Any):
         super().__init__(task, **coop)
         self.strength, self.templates = strength, templates
 
     @cached_property
     def frozen_text(self) -> Float[Tensor, "c f"]:
         """Zero-shot CLIP's class embeddings."""
-        return self.task.frozen(self.templates)
+        return self.task.frozen_text_features(self.templates)
 
     def losses(self, batch: Batch) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Cross-entropy alone; the general direction b is kept for `observe`."""
-        scale = self.task.backbone.scale
+        scale = self.task.backbone.logit_scale
         student = logits(Features(self.text_features(), batch.teacher), scale)
         teacher = logits(Features(self.frozen_text, batch.teacher), scale)
         distance = F.cross_entropy(student, teacher.softmax(dim=-1))

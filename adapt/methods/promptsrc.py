@@ -13,8 +13,8 @@ from adapt.data.loader import Batch
 from adapt.distillation import Features, kl, l1
 from adapt.methods._two_tower import Term
 from adapt.methods.ivlp import Ivlp
-from adapt.pruning import Removal
-from adapt.task import Task
+from adapt.pruning import PrunedToken
+from adapt.task import FewShotTask
 
 
 class PromptSrc(Ivlp):
@@ -25,7 +25,7 @@ class PromptSrc(Ivlp):
 
     def __init__(
         self,
-        task: Task,
+        task: FewShotTask,
         *,
         l1_text: NonNegativeFloat,
         l1_image: NonNegativeFloat,
@@ -42,7 +42,7 @@ class PromptSrc(Ivlp):
 
     def terms(self, student: Features, batch: Batch) -> list[Term]:
         """What holds the prompts near the frozen model."""
-        teacher, scale = Features(self.task.teacher, batch.teacher), self.task.backbone.scale
+        teacher, scale = Features(self.task.teacher, batch.teacher), self.task.backbone.logit_scale
         values = (*l1(student, teacher, scale), kl(student, teacher, scale)[1])
         return [Term(*term) for term in zip(("l1_text", "l1_image", "kl"), self.factors, values, strict=True)]
 
@@ -53,7 +53,7 @@ class PromptSrc(Ivlp):
             total += self.epochs[epoch] * prompt
 
     @torch.no_grad()
-    def finish(self, optimiser: torch.optim.Optimizer) -> Iterable[Removal]:
+    def finish(self, optimiser: torch.optim.Optimizer) -> Iterable[PrunedToken]:
         """Put the mean in place of the last epoch's prompts."""
         for total, prompt in zip(self.total, self.parameters(), strict=True):
             prompt.copy_(total)

@@ -13,7 +13,7 @@ from adapt.config import Templates
 from adapt.data.loader import Batches
 from adapt.methods._base import Classifier
 from adapt.methods._two_tower import Towers
-from adapt.task import Task
+from adapt.task import FewShotTask
 
 
 class TipAdapter(Towers):
@@ -32,7 +32,7 @@ class TipAdapter(Towers):
 
     def __init__(
         self,
-        task: Task,
+        task: FewShotTask,
         *,
         alpha: NonNegativeFloat,
         beta: NonNegativeFloat,
@@ -54,7 +54,7 @@ class TipAdapter(Towers):
     @cached_property
     def frozen_text(self) -> Float[Tensor, "c f"]:
         """The class embeddings."""
-        return self.task.frozen(self.templates)
+        return self.task.frozen_text_features(self.templates)
 
     def text_features(self) -> Float[Tensor, "c f"]:
         """Embeddings that nothing learned enters."""
@@ -77,7 +77,7 @@ class TipAdapter(Towers):
     def search(self) -> None:
         """Set alpha and beta to the first best on the val images; they stay as they are where none is told right."""
         features, labels = self.seen
-        plain, likeness = self.task.backbone.scale * features @ self.frozen_text.T, features @ self.keys.T
+        plain, likeness = self.task.backbone.logit_scale * features @ self.frozen_text.T, features @ self.keys.T
         best = 0
         for beta in self.grid[1].tolist():
             cached = torch.exp(-beta * (1 - likeness)) @ self.values()
@@ -94,7 +94,7 @@ class TipAdapter(Towers):
         """Zero-shot logits and the cache's."""
         alpha, beta = self.mix
         cached = torch.exp(-beta * (1 - features @ self.keys.T)) @ self.values()
-        return self.task.backbone.scale * features @ text.T + alpha * cached
+        return self.task.backbone.logit_scale * features @ text.T + alpha * cached
 
     def classifier(self) -> Classifier:
         """From frozen features."""

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from adapt.data.loader import Batch, Batches
 from adapt.methods.tip_adapter import TipAdapter
-from adapt.pruning import Removal
+from adapt.pruning import PrunedToken
 
 
 class TipAdapterF(TipAdapter):
@@ -36,7 +36,7 @@ class TipAdapterF(TipAdapter):
         cross_entropy = F.cross_entropy(self.logits(batch.teacher, self.frozen_text), batch.labels)
         return cross_entropy, {"cross_entropy": cross_entropy}
 
-    def finish(self, optimiser: torch.optim.Optimizer) -> list[Removal]:
+    def finish(self, optimiser: torch.optim.Optimizer) -> list[PrunedToken]:
         """Look for alpha and beta with the keys that were trained."""
         self.search()
         return []

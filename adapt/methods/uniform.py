@@ -2,16 +2,16 @@
 
 from adapt.config import DistillConfig, PromptsConfig, PruneConfig
 from adapt.methods._kv_prompts import Prompted
-from adapt.prompts import Prompts, spread
-from adapt.task import Task
+from adapt.prompts import Prompts, uniform_lengths
+from adapt.task import FewShotTask
 
 
 class Uniform(Prompted):
     """The same injection, distillation and number of tokens as `adapt` at the end, with even lengths (ours)."""
 
-    def __init__(self, task: Task, *, context: PromptsConfig, prune: PruneConfig, distill: DistillConfig):
+    def __init__(self, task: FewShotTask, *, context: PromptsConfig, prune: PruneConfig, distill: DistillConfig):
         backbone = task.backbone
-        lengths = spread(prune.target, backbone.layers)
+        lengths = uniform_lengths(prune.target, backbone.layers)
         prompts = Prompts.initialise(lengths, backbone.widths, std=context.std, seed=task.seed)
         super().__init__(task, prompts, distill)
         self.target = prune.target

@@ -7,18 +7,24 @@ from torch import Tensor
 from adapt.clip.encoders import TextInput
 from adapt.config import ImageDepth, Template
 from adapt.methods._deep_prompts import Deep, image_parameters
-from adapt.task import Task
+from adapt.task import FewShotTask
 
 
 class Vpt(Deep):
     """`tokens` image prompts at each of the first `depth` layers; the classes in a fixed template, or the dataset's."""
 
     def __init__(
-        self, task: Task, *, tokens: PositiveInt, depth: ImageDepth, std: NonNegativeFloat, template: Template | None
+        self,
+        task: FewShotTask,
+        *,
+        tokens: PositiveInt,
+        depth: ImageDepth,
+        std: NonNegativeFloat,
+        template: Template | None,
     ):
         super().__init__(task)
         self.prompts = image_parameters(task, tokens, depth, std)
-        self.input = task.words(template or task.template)
+        self.input = task.text_input(template or task.template)
 
     def text(self) -> TextInput:
         """The template."""

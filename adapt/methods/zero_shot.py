@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from adapt.methods._two_tower import Towers
-from adapt.task import Task
+from adapt.task import FewShotTask
 
 
 class ZeroShot(Towers):
@@ -14,7 +14,7 @@ class ZeroShot(Towers):
 
     tuned = False
 
-    def __init__(self, task: Task, *, text: Literal["template", "ensemble"]):
+    def __init__(self, task: FewShotTask, *, text: Literal["template", "ensemble"]):
         super().__init__(task)
         self.ensemble = text == "ensemble"
 

@@ -66,7 +66,7 @@ def of_backbone(name: str, pretrained: str, memory: Memory) -> dict[str, str]:
     """An architecture and its weights: a file by its hash, an open_clip tag by its name."""
     file = place(pretrained)
     weights = memory.sha256(file) if file.is_file() else f"tag {pretrained}"
-    return {"architecture": memory.sha256(model_configs.files()[name]), "weights": weights}
+    return {"architecture": memory.sha256(model_configs.config_paths()[name]), "weights": weights}
 
 
 def of_dataset(name: str, home: Path | None, memory: Memory) -> dict[str, Any]:

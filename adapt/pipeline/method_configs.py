@@ -38,14 +38,14 @@ def check_towers(names: Iterable[str], backbone: str) -> None:
     if lost:
         raise UserError(
             f"params.yaml: methods: {', '.join(lost)}: these put prompts or adapters into the image tower, and that of "
-            f"{backbone} {model_configs.image_obstacle(backbone)}; take them out, or give a ViT such as "
+            f"{backbone} {model_configs.image_tower_mismatch(backbone)}; take them out, or give a ViT such as "
             "ViT-B-16-quickgelu in backbone.name"
         )
 
 
 def fits(method: str, backbone: str) -> bool:
     """Whether the backbone has the layers that a method puts something into."""
-    return not (methods.find(method).enters_image and model_configs.image_obstacle(backbone))
+    return not (methods.find(method).enters_image and model_configs.image_tower_mismatch(backbone))
 
 
 def settle(

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from adapt.clip import class_names
 from adapt.clip.backbone import Backbone
-from adapt.clip.encoders import split_shared
-from adapt.clip.oom import Portions, with_classes
+from adapt.clip.encoders import split_prefix
+from adapt.clip.oom import AdaptiveBatch, retry_with_smaller_text_batch
 from adapt.data import augment
 from adapt.runtime import files
 from adapt.runtime.checkpoint import Checkpoint, collect
@@ -33,9 +33,9 @@ def embed_templates(backbone: Backbone, classes: list[str], templates: str | lis
     prompts = [class_names.tokenize(backbone, classes, template) for template in made]
 
     def encode(backbone: Backbone) -> Tensor:
-        return torch.stack([backbone.encode_text(split_shared(backbone.text, tokens)) for tokens in prompts])
+        return torch.stack([backbone.encode_text(split_prefix(backbone.text, tokens)) for tokens in prompts])
 
-    return with_classes(encode, backbone, len(classes))
+    return retry_with_smaller_text_batch(encode, backbone, len(classes))
 
 
 def embed_classes(backbone: Backbone, classes: list[str], templates: str | list[str]) -> Float[Tensor, "c f"]:
@@ -55,12 +55,12 @@ def zero_shot(features: Float[Tensor, "m c f"]) -> Float[Tensor, "c f"]:
 
 def embed_images(backbone: Backbone, pixels: Sequence[UInt8[Tensor, "3 y x"]]) -> Float[Tensor, "n f"]:
     """Features of images, not normalised, some at a time."""
-    return embed(backbone, lambda part: torch.stack(list(pixels[part])), range(len(pixels)), Portions(CHUNK))
+    return embed(backbone, lambda part: torch.stack(list(pixels[part])), range(len(pixels)), AdaptiveBatch(CHUNK))
 
 
 @torch.no_grad()
 def embed(
-    backbone: Backbone, make: Callable[[slice], UInt8[Tensor, "b 3 y x"]], wanted: range, fitting: Portions
+    backbone: Backbone, make: Callable[[slice], UInt8[Tensor, "b 3 y x"]], wanted: range, fitting: AdaptiveBatch
 ) -> Float[Tensor, "n f"]:
     """Features of the images that are numbered `wanted`, of which `make` gives a slice at a time."""
     parts = fitting.each(lambda part: backbone.encode_image(backbone.normalise(make(part))).cpu(), wanted)
@@ -84,11 +84,11 @@ def embed_views(
     """
     keys = [(seed, first + number, view) for number in range(len(images)) for view in range(count)]
 
-    fitting = Portions(CHUNK)
+    fitting = AdaptiveBatch(CHUNK)
 
     def make(part: slice) -> Tensor:
         chosen = [images[number - first] for _, number, _ in keys[part]]
-        return augment.stack(chosen, keys[part], backbone.device, size=backbone.size, scale=scale, flip=flip)
+        return augment.stack(chosen, keys[part], backbone.device, size=backbone.image_size, scale=scale, flip=flip)
 
     def part(number: int) -> Tensor:
         return embed(backbone, make, range(len(keys))[number * CHUNK : (number + 1) * CHUNK], fitting)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from adapt import methods
 from adapt.clip.backbone import Backbone
-from adapt.clip.oom import Portions, with_classes
+from adapt.clip.oom import AdaptiveBatch, retry_with_smaller_text_batch
 from adapt.config import AdamWConfig, AugmentConfig, Config, SGDConfig
 from adapt.data.augment import to_tensor
 from adapt.data.dataset import Dataset
@@ -24,7 +24,7 @@ from adapt.pipeline.image_cache import Pack
 from adapt.pipeline.method_configs import restore as restore_settings
 from adapt.runtime import files
 from adapt.runtime.checkpoint import Checkpoint, collect
-from adapt.task import Task
+from adapt.task import FewShotTask
 from adapt.training import flops
 from adapt.training import optimizers as optimisers
 from adapt.training.trainer import Record, Store, fit
@@ -70,11 +70,11 @@ def checkpoint(made_from: Mapping[str, Any], seed: int, seconds: float) -> Check
     return Checkpoint.of(f"train/{dataset}-{method}-{seed}", seconds, made_from, *inputs)
 
 
-def make_task(backbone: Backbone, dataset: str, seed: int) -> Task:
+def make_task(backbone: Backbone, dataset: str, seed: int) -> FewShotTask:
     """The sampled dataset, as methods see it."""
     described = fewshot.describe(dataset)
     classes = {name: value.to(backbone.device) for name, value in teacher.read(dataset, None, backbone).items()}
-    return Task(backbone, described.template, described.classes, classes["features"], seed, classes["zero_shot"])
+    return FewShotTask(backbone, described.template, described.classes, classes["features"], seed, classes["zero_shot"])
 
 
 def make_batches(
@@ -96,7 +96,7 @@ def make_batches(
             seed=seed,
             batch_size=optimiser.batch if optimiser else 1,
             drop_last=optimiser is None or optimiser.drop_last,
-            size=backbone.size,
+            size=backbone.image_size,
             first=first,
             device=backbone.device,
             **views.model_dump(),
@@ -139,7 +139,7 @@ def tune(
         counted = count_flops(method, batches["train"]) if optimiser else 0
         return Tuned(tensors, lengths, record, memory, counted, budget)
 
-    return with_classes(run, backbone, len(described.classes))
+    return retry_with_smaller_text_batch(run, backbone, len(described.classes))
 
 
 def peak_memory(device: torch.device) -> int:
@@ -185,7 +185,7 @@ def prompts(dataset: str, method: str, seed: int) -> Path:
     return folder(dataset, method, seed) / PROMPTS
 
 
-def restore(name: str, task: Task, dataset: str) -> Method:
+def restore(name: str, task: FewShotTask, dataset: str) -> Method:
     """The tuned method; refused when another backbone or other weights made its file."""
     backbone = task.backbone
     path, made_by = prompts(dataset, name, task.seed), f"dvc repro -f train@{dataset}-{name}"
@@ -216,7 +216,7 @@ def score(
         tuned = restore(name, make_task(backbone, dataset, seed), dataset)
         return predict(tuned, backbone, pack, paths, batch, store), tuned.trainable()
 
-    return with_classes(run, backbone, len(fewshot.describe(dataset).classes))
+    return retry_with_smaller_text_batch(run, backbone, len(fewshot.describe(dataset).classes))
 
 
 @torch.no_grad()
@@ -224,7 +224,7 @@ def predict(
     method: Method, backbone: Backbone, pack: Pack, paths: Sequence[str], batch: int, store: Checkpoint | None = None
 ) -> list[int]:
     """The most likely class of every image of a pack that `paths` name; those that are done are kept in the store."""
-    classify, fitting = method.classifier(), Portions(batch)
+    classify, fitting = method.classifier(), AdaptiveBatch(batch)
 
     def choose(part: slice) -> Tensor:
         return classify(backbone.normalise(torch.from_numpy(pack.of(paths[part])))).argmax(dim=1).cpu()

@@ -21,7 +21,7 @@ STRENGTHS = (1.0, 10.0, 100.0, 1000.0)  # inverse regularisation of the probe, c
 @torch.no_grad()
 def embed_images(backbone: Backbone, dataset: Dataset, items: Sequence[Item]) -> tuple[Features, NDArray[np.int64]]:
     """Normalised features [n, d] and labels [n]."""
-    pixels = torch.from_numpy(np.stack([centre(dataset.read(item.path), backbone.size) for item in items]))
+    pixels = torch.from_numpy(np.stack([centre(dataset.read(item.path), backbone.image_size) for item in items]))
     features = backbone.model.encode_image(backbone.normalise(pixels), normalize=True)
     return features.cpu().numpy(), np.array([item.label for item in items])
 

@@ -21,9 +21,9 @@ from adapt.methods.adapt import Adapt
 from adapt.pipeline import fewshot
 from adapt.pipeline import train as tuning
 from adapt.prompts import BRANCHES
-from adapt.pruning import Removal
+from adapt.pruning import PrunedToken
 from adapt.saliency import CRITERIA, Saliency
-from adapt.task import Task
+from adapt.task import FewShotTask
 from adapt.training import optimizers as optimisers
 from adapt.training.trainer import fit
 
@@ -44,7 +44,7 @@ class Foretold(NamedTuple):
 class Watched(Adapt):
     """`adapt` under every criterion at once, up to its first pruning."""
 
-    def __init__(self, task: Task, *, context: PromptsConfig, prune: PruneConfig, distill: DistillConfig):
+    def __init__(self, task: FewShotTask, *, context: PromptsConfig, prune: PruneConfig, distill: DistillConfig):
         gated = prune.model_copy(update={"criterion": "gate"})  # all that a criterion may look at
         super().__init__(task, context=context, prune=gated, distill=distill)
         self.watching = {name: Saliency(self.prompts, name, task.seed) for name in CRITERIA}
@@ -59,9 +59,9 @@ class Watched(Adapt):
         if self.pruning_goes_on():
             gradients = self.gradients(step)
             for saliency in self.watching.values():
-                saliency.observe(step, gradients)
+                saliency.accumulate(step, gradients)
 
-    def prune(self, count: int, optimiser: torch.optim.Optimizer) -> list[Removal]:
+    def prune(self, count: int, optimiser: torch.optim.Optimizer) -> list[PrunedToken]:
         """Raises FirstPruning where there is something to remove."""
         if count:
             raise FirstPruning
@@ -81,7 +81,11 @@ def measure(backbone: Backbone, source: Dataset, settings: Config, views: Augmen
 
 
 def foretell(
-    task: Task, knobs: Mapping[str, Any], batches: Mapping[str, Batches], optimiser: SGDConfig | AdamWConfig, steps: int
+    task: FewShotTask,
+    knobs: Mapping[str, Any],
+    batches: Mapping[str, Batches],
+    optimiser: SGDConfig | AdamWConfig,
+    steps: int,
 ) -> Foretold:
     """Tune as `adapt` with these knobs does, on the batches of `train`, until its first pruning.
 

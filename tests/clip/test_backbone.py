@@ -24,13 +24,13 @@ TINY = Path(__file__).parents[1] / "models"
 def models(tmp_path, monkeypatch) -> Path:
     """A models/ folder with the tiny architecture and random weights for it."""
     monkeypatch.setattr(model_configs, "MODELS", tmp_path)
-    model_configs.files.cache_clear()
+    model_configs.config_paths.cache_clear()
     (tmp_path / "tiny.json").write_text((TINY / "tiny.json").read_text(encoding="utf-8"), encoding="utf-8")
     open_clip.add_model_config(tmp_path / "tiny.json")
     torch.manual_seed(0)
     save_file(open_clip.create_model("tiny").state_dict(), tmp_path / "tiny.safetensors")
     yield tmp_path
-    model_configs.files.cache_clear()
+    model_configs.config_paths.cache_clear()
 
 
 def test_loaded_model_is_frozen_and_in_evaluation_mode(models):
@@ -90,7 +90,7 @@ def test_weights_of_another_architecture_are_refused(models):
     config = json.loads((models / "tiny.json").read_text(encoding="utf-8"))
     config["text_cfg"]["layers"] = 4
     (models / "deeper.json").write_text(json.dumps(config), encoding="utf-8")
-    model_configs.files.cache_clear()
+    model_configs.config_paths.cache_clear()
     with pytest.raises(UserError, match=r"cannot load .*tiny.safetensors as weights of deeper .*give weights of that"):
         clip.load("deeper", str(models / "tiny.safetensors"), "cpu")
 
@@ -140,7 +140,7 @@ def add(models: Path, name: str, **changes: Any) -> None:
     for key, value in changes.items():
         config[key] = {**config[key], **value} if isinstance(value, dict) else value
     (models / f"{name}.json").write_text(json.dumps(config), encoding="utf-8")
-    model_configs.files.cache_clear()
+    model_configs.config_paths.cache_clear()
     open_clip.add_model_config(models / f"{name}.json")
 
 

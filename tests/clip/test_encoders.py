@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from adapt.clip import packing
 from adapt.clip.attention import Mixture
-from adapt.clip.encoders import Stream, TextInput, embed, encode_image, encode_text, split_shared
+from adapt.clip.encoders import Injection, TextInput, embed, encode_image, encode_text, split_prefix
 from tests import plain
 from tests.conftest import CLASSES
 
@@ -23,14 +23,14 @@ def tokens() -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def text(golden_clip, tokens) -> TextInput:
-    return split_shared(golden_clip, tokens)
+    return split_prefix(golden_clip, tokens)
 
 
 @pytest.fixture(params=[(1, 3), (64, 1)], ids=lambda param: f"rows of about {param[0]}")
 def in_rows(request, text, monkeypatch) -> None:
     """The five classes, packed into three rows and into one."""
     width, rows = request.param
-    assert len(packing.pack(text.lengths, width)) == rows
+    assert len(packing.assign_rows(text.lengths, width)) == rows
     monkeypatch.setattr(packing, "WIDTH", width)
 
 
@@ -66,20 +66,20 @@ def test_gates_get_the_same_gradients_however_classes_are_packed(golden_clip, te
     def differentiate(width):
         monkeypatch.setattr(packing, "WIDTH", width)
         gates = [torch.linspace(-1, 1, len(prompt)).requires_grad_() for prompt in prompts]
-        features = encode_text(golden_clip, text, Stream(prompts, gates))
+        features = encode_text(golden_clip, text, Injection(prompts, gates))
         return torch.cat([*torch.autograd.grad(features.square().sum(), [gates[0], gates[2]])])
 
     assert relative_error(differentiate(1), differentiate(64)) < 1e-4  # three rows, one
 
 
 def test_context_takes_words_and_their_positions(golden_clip, tokens, text):
-    without = split_shared(golden_clip, tokens, context=3)
-    assert torch.equal(without.shared, text.shared[[0, 4]])
-    assert torch.equal(without.own, text.own)
+    without = split_prefix(golden_clip, tokens, n_ctx=3)
+    assert torch.equal(without.prefix, text.shared[[0, 4]])
+    assert torch.equal(without.suffixes, text.own)
 
 
 def test_single_class_keeps_its_end_in_its_own_part(golden_clip, tokens):
-    alone = split_shared(golden_clip, tokens[:1])
+    alone = split_prefix(golden_clip, tokens[:1])
     assert alone.lengths == [1]
 
 
@@ -107,8 +107,8 @@ def test_golden_key_value_prompts(name, golden_clip, golden_images, text, golden
         branch: [known.get(f"param.{branch}.{layer}", torch.zeros(0, width)).requires_grad_() for layer in range(3)]
         for branch, width in WIDTHS.items()
     }
-    seen = encode_image(golden_clip, golden_images, Stream(prompts["image"]))
-    read = encode_text(golden_clip, text, Stream(prompts["text"]))
+    seen = encode_image(golden_clip, golden_images, Injection(prompts["image"]))
+    read = encode_text(golden_clip, text, Injection(prompts["text"]))
     logits, loss = cross_entropy(golden_clip, seen, read)
     assert relative_error(F.normalize(seen, dim=-1), known["image_features"]) < 1e-5
     assert relative_error(F.normalize(read, dim=-1), known["text_features"]) < 1e-5
@@ -126,7 +126,7 @@ def test_golden_carried_image_context(golden_clip, golden_images, text, golden, 
     known = golden("vpt.safetensors")
     keys = ("image_encoder.VPT", f"image_encoder.{DEEPER}")
     first, deeper = (known[f"param.{key}"].requires_grad_() for key in keys)
-    seen = encode_image(golden_clip, golden_images, Stream([golden_clip.visual.ln_pre(first), deeper, None]))
+    seen = encode_image(golden_clip, golden_images, Injection([golden_clip.visual.ln_pre(first), deeper, None]))
     logits, loss = cross_entropy(golden_clip, seen, encode_text(golden_clip, text))
     loss.backward()
     assert relative_error(logits, known["logits"]) < 1e-5
@@ -137,11 +137,11 @@ def test_golden_carried_image_context(golden_clip, golden_images, text, golden, 
 def test_golden_carried_text_context(in_rows, golden_clip, golden_images, tokens, golden, relative_error):
     known = golden("ivlp.safetensors")
     params = {key[6:]: value.requires_grad_() for key, value in known.items() if key.startswith("param.")}
-    instead = split_shared(golden_clip, tokens, context=4)
+    instead = split_prefix(golden_clip, tokens, n_ctx=4)
     context = params["ctx"] + golden_clip.positional_embedding[1:5]
-    read = encode_text(golden_clip, instead, Stream([context, params[f"text_encoder.{DEEPER}"], None]), place=1)
+    read = encode_text(golden_clip, instead, Injection([context, params[f"text_encoder.{DEEPER}"], None]), insert_at=1)
     image = [golden_clip.visual.ln_pre(params["image_encoder.VPT"]), params[f"image_encoder.{DEEPER}"], None]
-    logits, loss = cross_entropy(golden_clip, encode_image(golden_clip, golden_images, Stream(image)), read)
+    logits, loss = cross_entropy(golden_clip, encode_image(golden_clip, golden_images, Injection(image)), read)
     loss.backward()
     assert relative_error(logits, known["logits"]) < 1e-5
     for key, param in params.items():
@@ -151,7 +151,7 @@ def test_golden_carried_text_context(in_rows, golden_clip, golden_images, tokens
 @pytest.mark.parametrize("lengths", [[4, 1, 0], [0, 0, 3], [2, 2, 2]])
 def test_text_equals_plain_version(in_rows, lengths, golden_clip, tokens, text, relative_error):
     mine, theirs = random_prompts("text", lengths), random_prompts("text", lengths)
-    short = encode_text(golden_clip, text, Stream(mine))
+    short = encode_text(golden_clip, text, Injection(mine))
     long = plain.encode_text(golden_clip, embed(golden_clip, tokens), tokens.argmax(dim=1), theirs)
     weights = torch.randn(short.shape, generator=torch.Generator().manual_seed(1))
     (short * weights).sum().backward()
@@ -166,7 +166,7 @@ def test_text_equals_plain_version(in_rows, lengths, golden_clip, tokens, text, 
 def test_image_equals_plain_version(lengths, golden_clip, golden_images, relative_error):
     mine, theirs = random_prompts("image", lengths), random_prompts("image", lengths)
     short, long = (
-        encode_image(golden_clip, golden_images, Stream(mine)),
+        encode_image(golden_clip, golden_images, Injection(mine)),
         plain.encode_image(golden_clip, golden_images, theirs),
     )
     weights = torch.randn(short.shape, generator=torch.Generator().manual_seed(1))
@@ -180,8 +180,8 @@ def test_image_equals_plain_version(lengths, golden_clip, golden_images, relativ
 
 def test_template_that_starts_with_the_class_shares_only_its_start(golden_clip, relative_error):
     tokens = open_clip.tokenize([f"{name} texture." for name in CLASSES])
-    text = split_shared(golden_clip, tokens)
-    assert len(text.shared) == 1
+    text = split_prefix(golden_clip, tokens)
+    assert len(text.prefix) == 1
     assert relative_error(encode_text(golden_clip, text), golden_clip.encode_text(tokens)) < 1e-5
 
 
@@ -189,8 +189,8 @@ def test_template_that_starts_with_the_class_shares_only_its_start(golden_clip, 
 def test_chunks_of_classes_change_neither_values_nor_gradients(chunk, golden_clip, text, relative_error):
     whole, parts = random_prompts("text", [2, 0, 1]), random_prompts("text", [2, 0, 1])
     expected, got = (
-        encode_text(golden_clip, text, Stream(whole)),
-        encode_text(golden_clip, text, Stream(parts), chunk=chunk),
+        encode_text(golden_clip, text, Injection(whole)),
+        encode_text(golden_clip, text, Injection(parts), chunk=chunk),
     )
     expected.pow(2).sum().backward()
     got.pow(2).sum().backward()
@@ -204,8 +204,8 @@ def test_chunks_of_classes_change_neither_values_nor_gradients(chunk, golden_cli
 def test_bias_of_minus_infinity_removes_a_token(in_rows, branch, golden_clip, golden_images, text, relative_error):
     def encode(prompts, biases=None):
         if branch == "text":
-            return encode_text(golden_clip, text, Stream(prompts, biases))
-        return encode_image(golden_clip, golden_images, Stream(prompts, biases))
+            return encode_text(golden_clip, text, Injection(prompts, biases))
+        return encode_image(golden_clip, golden_images, Injection(prompts, biases))
 
     prompts = [prompt.detach() for prompt in random_prompts(branch, [3, 2, 1])]
     biases = [torch.tensor([0.0, float("-inf"), 0.0]), torch.zeros(2), torch.tensor([float("-inf")])]
@@ -229,7 +229,7 @@ def test_mixture_of_contexts_mixes_the_outputs_of_attention(
     in_rows, branch, golden_clip, golden_images, text, tokens, relative_error
 ):
     options, weights = [*random_prompts(branch, [2, 3]), torch.zeros(0, WIDTHS[branch])], torch.tensor([0.5, 0.3, 0.2])
-    stream = Stream([Mixture(options, weights)] * 3)
+    stream = Injection([Mixture(options, weights)] * 3)
     if branch == "text":
         x = golden_clip.token_embedding(tokens) + golden_clip.positional_embedding
         for block in golden_clip.transformer.resblocks:
@@ -246,11 +246,11 @@ def test_mixture_of_contexts_mixes_the_outputs_of_attention(
 
 def test_wrong_number_of_layers_is_refused(golden_clip, golden_images):
     with pytest.raises(ValueError, match="2 prompts, 3 biases and 3 adapters does not fit 3 blocks"):
-        encode_image(golden_clip, golden_images, Stream([None, None]))
+        encode_image(golden_clip, golden_images, Injection([None, None]))
 
 
 @pytest.mark.parametrize("prompts", [[3, None, 2], [None, 3, 2]], ids=["carried on", "never set"])
 def test_bias_on_a_context_with_queries_is_refused(prompts, golden_clip, golden_images):
     contexts = [None if length is None else torch.zeros(length, 64) for length in prompts]
     with pytest.raises(ValueError, match="block 0 has a bias, but its context"):
-        encode_image(golden_clip, golden_images, Stream(contexts, [torch.zeros(3), None, None]))
+        encode_image(golden_clip, golden_images, Injection(contexts, [torch.zeros(3), None, None]))

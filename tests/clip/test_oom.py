@@ -9,7 +9,7 @@ import torch
 
 from adapt import methods
 from adapt.clip import oom
-from adapt.clip.backbone import choose_determinism, choose_products
+from adapt.clip.backbone import enable_determinism, set_matmul_precision
 from adapt.errors import UserError
 from adapt.pipeline import teacher
 from adapt.training.trainer import fit
@@ -34,7 +34,7 @@ def test_images_are_cut_in_halves_until_they_fit(said):
         seen.append(part)
         return list(range(10))[part]
 
-    assert [number for part in oom.Portions(8).each(work, range(10)) for number in part] == list(range(10))
+    assert [number for part in oom.AdaptiveBatch(8).each(work, range(10)) for number in part] == list(range(10))
     assert seen == [slice(0, 2), slice(2, 4), slice(4, 6), slice(6, 8), slice(8, 10)]
     assert [message.split(": ")[1] for message in said()] == [
         "going on with 4 images at a time",
@@ -43,7 +43,7 @@ def test_images_are_cut_in_halves_until_they_fit(said):
 
 
 def test_what_did_not_fit_is_not_tried_again(said):
-    fitting = oom.Portions(8)
+    fitting = oom.AdaptiveBatch(8)
 
     def work(part: slice) -> None:
         if part.stop - part.start > 4:
@@ -59,7 +59,7 @@ def test_one_image_that_does_not_fit_is_an_error():
         raise OUT
 
     with pytest.raises(torch.OutOfMemoryError):
-        oom.Portions(8).each(work, range(10))
+        oom.AdaptiveBatch(8).each(work, range(10))
 
 
 def test_classes_are_halved_until_they_fit(backbone, said):
@@ -71,7 +71,7 @@ def test_classes_are_halved_until_they_fit(backbone, said):
             raise OUT
         return tried[-1]
 
-    assert oom.with_classes(work, backbone, 10) == 2
+    assert oom.retry_with_smaller_text_batch(work, backbone, 10) == 2
     assert tried == [None, 5, 2]
     assert said()[-1].endswith("to begin with as many, set runtime.classes_at_once: 2 in the params")
 
@@ -81,7 +81,7 @@ def test_one_class_that_does_not_fit_is_refused(backbone):
         raise OUT
 
     with pytest.raises(UserError, match="too little memory even for one class .* lower `batch` .* runtime.precision"):
-        oom.with_classes(work, backbone, 10)
+        oom.retry_with_smaller_text_batch(work, backbone, 10)
 
 
 def test_features_are_the_same_however_the_images_are_cut(backbone, monkeypatch, said):
@@ -189,7 +189,7 @@ def test_run_out_of_memory_in_an_epoch_goes_on_from_the_last_one(task, batches, 
         fit(method, batches, settled.optimiser, steps=5 * len(batches), store=store, progress=progress)
         return method
 
-    found = oom.with_classes(run, task.backbone, len(task.classes))
+    found = oom.retry_with_smaller_text_batch(run, task.backbone, len(task.classes))
     assert epochs == [0, 1, 2, 2, 3, 4] and len(said()) == 1
     for name, value in expected.tensors().items():
         torch.testing.assert_close(found.tensors()[name], value)
@@ -223,17 +223,17 @@ def test_bfloat16_rounds_the_towers_and_no_more(task, batches):
 
 
 def test_float32_on_a_gpu_is_not_rounded_to_tf32():
-    choose_products("float32")
+    set_matmul_precision("float32")
     assert torch.get_float32_matmul_precision() == "highest" and not torch.backends.cudnn.allow_tf32
-    choose_products("bfloat16")
+    set_matmul_precision("bfloat16")
     assert torch.get_float32_matmul_precision() == "high" and torch.backends.cudnn.allow_tf32
-    choose_products("float32")
+    set_matmul_precision("float32")
 
 
 @pytest.fixture
 def deterministic():
     """As `runtime.deterministic` sets it, and back."""
-    choose_determinism()
+    enable_determinism()
     yield
     torch.use_deterministic_algorithms(False)
     torch.backends.cuda.enable_mem_efficient_sdp(True)
@@ -277,4 +277,4 @@ def test_real_lack_of_memory_is_answered(said):
     def work(part: slice) -> int:
         return torch.empty((part.stop - part.start) * size, dtype=torch.uint8, device="cuda").numel() // size
 
-    assert sum(oom.Portions(8).each(work, range(8))) == 8 and said()
+    assert sum(oom.AdaptiveBatch(8).each(work, range(8))) == 8 and said()

@@ -11,7 +11,7 @@ import torch
 from adapt import methods
 from adapt.clip import backbone as clip
 from adapt.clip import model_configs
-from adapt.clip.encoders import split_shared
+from adapt.clip.encoders import split_prefix
 from adapt.pipeline import method_configs
 from tests.methods.test_methods import predictions, tune
 
@@ -31,14 +31,14 @@ TAKEN = [(kind, name) for kind in KINDS for name in methods.names() if kind == "
 def backbone(request, tmp_path, monkeypatch) -> clip.Backbone:
     """The backbone of a kind, with random weights; conftest's `task` and `batches` are then on it."""
     monkeypatch.setattr(model_configs, "MODELS", tmp_path)
-    model_configs.files.cache_clear()
+    model_configs.config_paths.cache_clear()
     shutil.copy("models/pocket.json", tmp_path)  # the params name it
     for kind, config in KINDS.items():
         (tmp_path / f"{kind}.json").write_text(json.dumps(config), encoding="utf-8")
         open_clip.add_model_config(tmp_path / f"{kind}.json")
     torch.manual_seed(0)
     yield clip.freeze(request.param, open_clip.create_model(request.param), torch.device("cpu"))
-    model_configs.files.cache_clear()
+    model_configs.config_paths.cache_clear()
 
 
 def test_methods_that_enter_the_image_tower_are_the_deep_ones():
@@ -58,7 +58,7 @@ def test_method_takes_the_backbone(backbone, name, task, batches):
 def test_features_are_the_models_own(backbone, relative_error):
     tokens = backbone.tokenize(["a photo of a cat.", "a photo of a red dog."])
     images = torch.randn(2, 3, 32, 32)
-    text = split_shared(backbone.text, tokens)
+    text = split_prefix(backbone.text, tokens)
     assert relative_error(backbone.encode_text(text), backbone.model.encode_text(tokens)) < 1e-5
     assert relative_error(backbone.encode_image(images), backbone.model.encode_image(images)) < 1e-5
 

@@ -87,7 +87,7 @@ def ran(tmp_path_factory) -> tuple[Path, dict[str, Any]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         write_backbone(folder)
-        model_configs.files.cache_clear()
+        model_configs.config_paths.cache_clear()
         params = write_params(folder)
         write_datasets(folder, params["datasets"])
         patch.setattr(catalogue, "FILE", folder / "datasets.yaml")
@@ -100,7 +100,7 @@ def ran(tmp_path_factory) -> tuple[Path, dict[str, Any]]:
             for method in params["methods"]:
                 for name in ("train", "evaluate"):
                     call(name, f"dataset={dataset}", f"method={method}")
-    model_configs.files.cache_clear()
+    model_configs.config_paths.cache_clear()
     catalogue.entries.cache_clear()
     return folder, params
 

@@ -6,7 +6,7 @@ import open_clip
 import pytest
 import torch
 
-from adapt.clip.encoders import encode_text, split_shared
+from adapt.clip.encoders import encode_text, split_prefix
 from adapt.errors import UserError
 from adapt.methods.zero_shot import ZeroShot
 from adapt.pipeline import teacher
@@ -26,7 +26,7 @@ def test_ensemble_is_the_normalised_mean_of_unnormalised_features():
 def test_golden_ensemble(golden_clip, golden, relative_error):
     templates = ("a photo of a {}.", "a bad photo of the {}.", "itap of a {}.")
     features = [
-        encode_text(golden_clip, split_shared(golden_clip, open_clip.tokenize([t.format(c) for c in CLASSES])))
+        encode_text(golden_clip, split_prefix(golden_clip, open_clip.tokenize([t.format(c) for c in CLASSES])))
         for t in templates
     ]
     assert (
