@@ -12,7 +12,7 @@ from adapt.download.fetch import fetch
 from adapt.download.verify import verify
 from adapt.errors import UserError
 from adapt.pipeline import stage
-from adapt.pipeline.paths import place
+from adapt.pipeline.paths import resolve
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,11 +35,11 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Run a command on all the names given; raises UserError with all that went wrong."""
-    root = place(arguments.root) if arguments.root else catalog.root()
+    root = resolve(arguments.root) if arguments.root else catalog.root()
     problems = []
     if arguments.command == "list":
         for line in status.lines(root):
-            stage.say(line)
+            stage.log(line)
         return
     work = partial(show, classes=arguments.classes) if arguments.command == "verify" else get
     for name in arguments.names:
@@ -53,7 +53,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 def get(name: str, root: Path) -> list[str]:
     """Fetch a dataset."""
-    fetch(name, root, say=stage.say, bar=partial(tqdm, unit="B", unit_scale=True, unit_divisor=1024, leave=False))
+    fetch(name, root, say=stage.log, bar=partial(tqdm, unit="B", unit_scale=True, unit_divisor=1024, leave=False))
     return []
 
 
@@ -61,14 +61,14 @@ def show(name: str, root: Path, classes: bool) -> list[str]:
     """Verify a dataset, say its counts; what is wrong with it."""
     found = verify(name, root, bar=partial(tqdm, desc=name, unit="image", leave=False))
     counts = ", ".join(f"{part} {here} of {expected}" for part, (here, expected) in found.splits.items())
-    stage.say(f"{name}: {counts} images in {len(found.classes)} classes")
+    stage.log(f"{name}: {counts} images in {len(found.classes)} classes")
     if classes:
         for label, numbers in found.classes:
-            stage.say("  {:6d} {:6d} {:6d}  {}".format(*numbers, label))
+            stage.log("  {:6d} {:6d} {:6d}  {}".format(*numbers, label))
     for remark in found.remarks:
-        stage.say(f"{name}: {remark}")
+        stage.log(f"{name}: {remark}")
     return found.problems
 
 
 if __name__ == "__main__":
-    stage.guard(partial(main, parser().parse_args()))
+    stage.exit_on_error(partial(main, parser().parse_args()))

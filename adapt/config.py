@@ -3,7 +3,7 @@
 There are no defaults in code: each value stands in conf/ with its source in a comment.
 """
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -22,7 +22,9 @@ from adapt.clip import model_configs
 from adapt.data.specs import Template
 from adapt.errors import nearest
 
-Share = Annotated[float, Field(ge=0, lt=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Item = TypeVar("Item")
+Pair = Annotated[list[Item], Field(min_length=2, max_length=2)]
 Criterion = Literal["snip", "gate", "gradient", "magnitude", "random"]
 Distance = Literal["angular", "l1", "kl", "pairwise", "none"]
 
@@ -98,14 +100,14 @@ class BackboneConfig(Config):
 class AugmentConfig(Config):
     """Random resized crops of training images: the range of the area, and whether to flip."""
 
-    scale: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=2, max_length=2)]
-    flip: bool
+    crop_scale: Pair[Annotated[float, Field(gt=0, le=1)]]
+    horizontal_flip: bool
 
     @model_validator(mode="after")
     def ordered(self) -> "AugmentConfig":
         """Refuse a range from the larger to the smaller."""
-        if self.scale[0] > self.scale[1]:
-            raise ValueError(f"scale goes from the smaller to the larger, got {self.scale}")
+        if self.crop_scale[0] > self.crop_scale[1]:
+            raise ValueError(f"scale goes from the smaller to the larger, got {self.crop_scale}")
         return self
 
 
@@ -119,8 +121,8 @@ class TeacherConfig(Config):
 class PromptsConfig(Config):
     """Start length per layer and branch, and the standard deviation of the tokens' first values."""
 
-    length: NonNegativeInt
-    std: PositiveFloat
+    initial_length: NonNegativeInt
+    init_std: PositiveFloat
 
 
 class PruneConfig(Config):
@@ -150,13 +152,13 @@ class SGDConfig(Config):
 
     name: Literal["sgd"]
     lr: PositiveFloat
-    momentum: Share
+    momentum: Fraction
     weight_decay: NonNegativeFloat
     epochs: PositiveInt
-    batch: PositiveInt
+    batch_size: PositiveInt
     warmup_epochs: NonNegativeInt
     warmup_lr: PositiveFloat
-    steps_per_shot: ClassVar[None] = None
+    n_iters_per_shot: ClassVar[None] = None
     drop_last: ClassVar[bool] = True
 
 
@@ -172,15 +174,15 @@ class AdamWConfig(Config):
     eps: PositiveFloat
     weight_decay: NonNegativeFloat
     epochs: PositiveInt | None
-    steps_per_shot: PositiveInt | None
-    batch: PositiveInt
+    n_iters_per_shot: PositiveInt | None
+    batch_size: PositiveInt
     drop_last: ClassVar[bool] = False
 
     @model_validator(mode="after")
     def one_length(self) -> "AdamWConfig":
         """Refuse two lengths, or none."""
-        if (self.epochs is None) == (self.steps_per_shot is None):
-            got = f"epochs {self.epochs} and steps_per_shot {self.steps_per_shot}"
+        if (self.epochs is None) == (self.n_iters_per_shot is None):
+            got = f"epochs {self.epochs} and steps_per_shot {self.n_iters_per_shot}"
             raise ValueError(f"give one of epochs and steps_per_shot and set the other to null, got {got}")
         return self
 
@@ -192,7 +194,7 @@ class EvaluateConfig(Config):
     """Which split is scored (settings are chosen on val, results are on test), and images per batch."""
 
     split: Literal["val", "test"]
-    batch: PositiveInt
+    batch_size: PositiveInt
 
 
 class RuntimeConfig(Config):
@@ -201,10 +203,10 @@ class RuntimeConfig(Config):
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["float32", "bfloat16"]
     deterministic: bool
-    classes_at_once: PositiveInt | None
-    processes: PositiveInt
+    text_batch_size: PositiveInt | None
+    parallel_seeds: PositiveInt
     checkpoint_seconds: NonNegativeFloat
-    workers: PositiveInt
+    num_workers: PositiveInt
 
 
 class PretrainBatchConfig(Config):

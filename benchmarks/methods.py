@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from adapt import methods
 from adapt.clip import backbone as clip
-from adapt.data.loader import Batches
+from adapt.data.loader import FewShotLoader
 from adapt.pipeline import method_configs, params
 from adapt.runtime import files
 from adapt.task import FewShotTask
@@ -23,21 +23,21 @@ CLASSES, SHOTS, FEATURES = 100, 16, 512
 TABLE = Path("reports/methods.csv")
 
 
-def few_shot(backbone: clip.Backbone) -> Batches:
+def few_shot(backbone: clip.Backbone) -> FewShotLoader:
     """Images of a few classes, as black squares with random features."""
     count = CLASSES * SHOTS
-    return Batches(
+    return FewShotLoader(
         images=[torch.zeros(3, 8, 8, dtype=torch.uint8)] * count,
         labels=torch.arange(count) % CLASSES,
-        teacher=torch.randn(count, 1, FEATURES),
-        frozen=torch.randn(count, FEATURES),
+        view_features=torch.randn(count, 1, FEATURES),
+        eval_features=torch.randn(count, FEATURES),
         normalise=backbone.normalise,
         seed=1,
         batch_size=32,
-        size=backbone.image_size,
-        scale=[1.0, 1.0],
-        flip=False,
-        first=0,
+        image_size=backbone.image_size,
+        crop_scale=[1.0, 1.0],
+        horizontal_flip=False,
+        index_offset=0,
         device=backbone.device,
     )
 
@@ -55,14 +55,14 @@ def main() -> None:
     rows = []
     for name in paper.methods:
         changes = {"linear_probe": {"coarse": [1.0], "halvings": 1, "iterations": 1}}.get(name, {})
-        knobs = method_configs.merge(paper.knobs, {name: changes})
-        settled = method_configs.settle(name, "caltech101", SHOTS, paper.backbone.name, knobs, sections)
+        knobs = method_configs.merge(paper.method, {name: changes})
+        settled = method_configs.resolve(name, "caltech101", SHOTS, paper.backbone.name, knobs, sections)
         method = methods.build(name, task, dict(settled))
         if name.startswith("tip_adapter"):
-            method.prepare(few_shot(backbone), few_shot(backbone))
+            method.on_fit_start(few_shot(backbone), few_shot(backbone))
         after = {"adapt", "random_prune", "post_hoc"} & {name}  # they end with the budget
         tokens = paper.prune.target if after else sum(map(sum, method.lengths().values()))
-        rows.append({"method": name, "trainable": method.trainable(), "tokens": tokens})
+        rows.append({"method": name, "trainable": method.num_trainable(), "tokens": tokens})
         print(rows[-1], flush=True)
     files.write_csv(TABLE, rows[0], rows)
 

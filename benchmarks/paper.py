@@ -18,8 +18,8 @@ import torch
 from ruamel.yaml import YAML
 
 from adapt.clip import backbone, model_configs
-from adapt.data.specs import entries
-from adapt.download.sources import supplies
+from adapt.data.specs import dataset_specs
+from adapt.download.sources import download_specs
 from adapt.download.status import GIB, download
 from adapt.pipeline import method_configs, params, train
 from adapt.training import flops, optimizers
@@ -51,7 +51,7 @@ def preset() -> params.Params:
 def settle(paper: params.Params, method: str, dataset: str) -> Any:
     """A method's settings on a dataset."""
     sections = {name: getattr(paper, name) for name in SECTIONS}
-    return method_configs.settle(method, dataset, paper.shots, paper.backbone.name, paper.knobs, sections)
+    return method_configs.resolve(method, dataset, paper.shots, paper.backbone.name, paper.method, sections)
 
 
 def steps(paper: params.Params, method: str, dataset: str) -> int:
@@ -59,9 +59,9 @@ def steps(paper: params.Params, method: str, dataset: str) -> int:
     section = getattr(settle(paper, method, dataset), "optimiser", None)
     if section is None:
         return 0
-    batches = entries()[dataset].classes * paper.shots / section.batch
+    batches = dataset_specs()[dataset].classes * paper.shots / section.batch
     per_epoch = max(1, math.floor(batches)) if section.drop_last else math.ceil(batches)
-    return optimizers.steps(section, per_epoch, paper.shots)
+    return optimizers.num_steps(section, per_epoch, paper.shots)
 
 
 def measure(count: int, precision: backbone.Precision) -> Cost:
@@ -89,7 +89,7 @@ def total(
     """Of `adapt` on all datasets and seeds: its steps at what one costs, and the test images at what one costs."""
     found = 0.0
     for dataset in paper.datasets:
-        entry = entries()[dataset]
+        entry = dataset_specs()[dataset]
         each_step, each_image = (
             float(np.interp(entry.classes, [cost.classes for cost in costs], list(map(price, costs))))
             for price in (step, image)
@@ -110,7 +110,7 @@ def exaflop(paper: params.Params, costs: Sequence[Cost]) -> float:
 
 def packed(paper: params.Params, dataset: str) -> float:
     """GiB of a dataset's packed test images."""
-    return entries()[dataset].sizes.test * 3 * model_configs.image_size(paper.backbone.name) ** 2 / GIB
+    return dataset_specs()[dataset].sizes.test * 3 * model_configs.image_size(paper.backbone.name) ** 2 / GIB
 
 
 def table(recorded: dict[str, Any]) -> list[str]:
@@ -129,10 +129,10 @@ def say_sizes(paper: params.Params) -> None:
     print("dataset          classes  test images   download   packed GiB  steps of adapt per seed")
     whole = 0.0
     for dataset in paper.datasets:
-        entry = entries()[dataset]
+        entry = dataset_specs()[dataset]
         room = packed(paper, dataset)
         whole += room
-        got = download(supplies()[dataset])
+        got = download(download_specs()[dataset])
         count = steps(paper, "adapt", dataset)
         print(f"{dataset:16s} {entry.classes:7d} {entry.sizes.test:12,d} {got:>10s} {room:12.2f} {count:24,d}")
     print(f"packed in all: {whole:.1f} GiB; DVC's cache holds it once more, unless it links (docs/paper.md)\n")
@@ -154,7 +154,7 @@ def main() -> None:
         cost = rig.apart(measure, count, precision)
         costs.append(cost)
         print(f"{count:7d} {cost.step * 1e3:8.0f} {cost.rate:20.1f} {cost.memory / 1e9:15.2f}", flush=True)
-    least, most = (bound(entries()[name].classes for name in paper.datasets) for bound in (min, max))
+    least, most = (bound(dataset_specs()[name].classes for name in paper.datasets) for bound in (min, max))
     if min(counts) > least or max(counts) < most:
         print(f"no hours: they need measurements from {least} to {most} classes")
         return

@@ -58,7 +58,7 @@ def main() -> None:
         rows += [{"part": kind, "seconds": taken} for kind, taken in kinds.items()]
         given = params.load(folder / stage.PARAMS)
         rows.append(
-            {"part": "tuning, of train", "seconds": sum(costs) / min(given.runtime.processes, len(given.seeds))}
+            {"part": "tuning, of train", "seconds": sum(costs) / min(given.runtime.parallel_seeds, len(given.seeds))}
         )
         rows.append({"part": "DVC's own", "seconds": whole - sum(run.own.values())})
         rows += [{"part": part, "seconds": taken} for part, taken in starts(folder).items()]

@@ -45,7 +45,7 @@ RECORD = Path("reports/benchmarks.json")
 def make_task(count: int, device: torch.device = CPU, precision: clip.Precision = "float32") -> FewShotTask:
     """A task of so many classes with ImageNet's names, over again above 1000."""
     torch.manual_seed(0)
-    malloc.keep()  # as every stage does
+    malloc.keep_freed_pages()  # as every stage does
     clip.set_matmul_precision(precision)
     backbone = replace(clip.freeze(BACKBONE, weights.untrained(BACKBONE, device), device), precision=precision)
     names = list(itertools.islice(itertools.cycle(imagenet_names().values()), count))
@@ -58,7 +58,7 @@ def make_method(name: str, task: FewShotTask) -> Any:
     """A method with the paper preset's settings."""
     paper = params.Params(**YAML(typ="safe").load(params.compose(["preset=paper"])))
     sections = {part: getattr(paper, part) for part in ("context", "prune", "distill", "optimiser")}
-    settled = method_configs.settle(name, "caltech101", 16, BACKBONE, paper.knobs, sections)
+    settled = method_configs.resolve(name, "caltech101", 16, BACKBONE, paper.method, sections)
     return methods.build(name, task, dict(settled))
 
 
@@ -76,7 +76,7 @@ def allocator_as_it_comes() -> Iterator[None]:
     for option, value in SETTLED.items():
         malloc.call("mallopt", option, value)
     yield
-    malloc.keep()
+    malloc.keep_freed_pages()
 
 
 def timed(work: Callable[[], T]) -> tuple[float, T]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from adapt.data.loader import Batches
+from adapt.data.loader import FewShotLoader
 from adapt.prompts import BRANCHES, Prompts
 from adapt.runtime import malloc
 from benchmarks import rig
@@ -28,7 +28,7 @@ AT_ONCE = 1000  # classes encoded at a time from here on
 def measure(classes: int, lengths: list[int], give_back: bool = True) -> dict[str, Any]:
     """A step with so many tokens at each layer."""
     if not give_back:
-        malloc.give_back = lambda: None
+        malloc.trim_heap = lambda: None
     task = rig.make_task(classes)
     if classes > AT_ONCE:
         task = replace(task, backbone=replace(task.backbone, classes_at_once=AT_ONCE))
@@ -59,10 +59,10 @@ def views(shots: int) -> dict[str, Any]:
     count = 10 * shots
     images = [torch.randint(0, 256, (3, 256, 256), dtype=torch.uint8) for _ in range(count)]
     backbone = rig.make_task(1).backbone
-    batches = Batches(
-        images=images, labels=torch.zeros(count, dtype=torch.long), teacher=torch.zeros(count, 1, 512),
-        frozen=torch.zeros(count, 512), normalise=backbone.normalise, seed=1, batch_size=rig.BATCH, size=224, first=0,
-        scale=[0.08, 1.0], flip=True, device=backbone.device,
+    batches = FewShotLoader(
+        images=images, labels=torch.zeros(count, dtype=torch.long), view_features=torch.zeros(count, 1, 512),
+        eval_features=torch.zeros(count, 512), normalise=backbone.normalise, seed=1, batch_size=rig.BATCH, image_size=224, index_offset=0,
+        crop_scale=[0.08, 1.0], horizontal_flip=True, device=backbone.device,
     )  # fmt: skip
     second = rig.median(lambda: list(batches(0)), 3) / math.ceil(count / rig.BATCH)
     return {"seconds": round(second, 4), "images_mb": round(sum(image.nbytes for image in images) / 1e6, 1)}

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from adapt import methods
 from adapt.clip import backbone as clip
 from adapt.data import catalog
-from adapt.data.dataset import Dataset, Item
+from adapt.data.dataset import Dataset, Sample
 from adapt.pipeline import image_cache, method_configs, params, runs, train
 from adapt.training import optimizers as optimisers
 from adapt.training.trainer import fit
@@ -36,9 +36,9 @@ Job = tuple[params.Params, str, str, int]
 
 base: dict[str, Any]
 backbone: clip.Backbone
-pixels: dict[str, image_cache.Pack]
+pixels: dict[str, image_cache.ImageCache]
 sources: dict[str, Dataset]
-splits: dict[str, tuple[Item, ...]]
+splits: dict[str, tuple[Sample, ...]]
 
 
 def combinations(grid: list[str]) -> list[dict[str, Any]]:
@@ -65,13 +65,13 @@ def accuracy(job: Job) -> float:
     torch.set_num_threads(1)
     changed, dataset, method, seed = job
     sections = {name: getattr(changed, name) for name in ("context", "prune", "distill", "optimiser")}
-    settled = method_configs.settle(method, dataset, changed.shots, changed.backbone.name, changed.knobs, sections)
+    settled = method_configs.resolve(method, dataset, changed.shots, changed.backbone.name, changed.method, sections)
     made = methods.build(method, train.make_task(backbone, dataset, seed), dict(settled))
     optimiser = getattr(settled, "optimiser", None)
-    batches = train.make_batches(backbone, sources[dataset], seed, optimiser=optimiser, views=changed.views)
-    made.prepare(batches["train"], batches["val"])
+    batches = train.make_batches(backbone, sources[dataset], seed, optimiser=optimiser, views=changed.augment)
+    made.on_fit_start(batches["train"], batches["val"])
     if optimiser:
-        steps = optimisers.steps(optimiser, len(batches["train"]), changed.shots)
+        steps = optimisers.num_steps(optimiser, len(batches["train"]), changed.shots)
         fit(made, batches["train"], optimiser, steps=steps)
     made.eval()
     predicted = train.predict(made, backbone, pixels[dataset], [item.path for item in splits[dataset]], 256)
@@ -91,7 +91,7 @@ def main() -> None:
     runs_of_one = list(itertools.product(plain.datasets, plain.seeds))
     names, grid = sys.argv[1].split(","), sys.argv[2:]
     table = ROOT / f"{'-'.join(names)}.csv"
-    with ProcessPoolExecutor(plain.runtime.processes, mp_context=multiprocessing.get_context("fork")) as pool:
+    with ProcessPoolExecutor(plain.runtime.parallel_seeds, mp_context=multiprocessing.get_context("fork")) as pool:
         for changes in tqdm(combinations(grid), unit="setting"):
             start, changed = time.perf_counter(), with_settings(changes)
             jobs = [(changed, dataset, method, seed) for method in names for dataset, seed in runs_of_one]

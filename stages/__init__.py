@@ -7,7 +7,7 @@ import sys
 from adapt.runtime import fork_server
 
 if fork_server.wanted() and sys.orig_argv[1] == "-m":
-    fork_server.hand_over(sys.orig_argv[2], sys.orig_argv[3:])
+    fork_server.run_in_worker(sys.orig_argv[2], sys.orig_argv[3:])
 
 gc.disable()  # until stage.run: imports allocate much and free nothing, and are a fifth faster without
 

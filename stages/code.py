@@ -10,11 +10,11 @@ from adapt.runtime import files as artefacts
 def main() -> None:
     """Write data/code/, for every script beside this one."""
     stages = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py") if path != Path(__file__))
-    made = source_hashes.manifests(stages, methods.names())
-    with artefacts.folder(source_hashes.ROOT) as root:
+    made = source_hashes.stage_manifests(stages, methods.names())
+    with artefacts.atomic_dir(source_hashes.ROOT) as root:
         for name, files in made.items():
             artefacts.write_json(root / f"{name}.json", files)
-    stage.say(f"code: what {', '.join(stages)} are made of")
+    stage.log(f"code: what {', '.join(stages)} are made of")
 
 
 if __name__ == "__main__":

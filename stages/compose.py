@@ -8,9 +8,9 @@ def main(overrides: list[str]) -> None:
     """Replace params.yaml by the composition, if it is valid."""
     text = params.compose(overrides)
     params.parse(text, stage.PARAMS)
-    with files.whole(stage.PARAMS) as temporary:
+    with files.atomic_write(stage.PARAMS) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    stage.say(f"wrote {stage.PARAMS}")
+    stage.log(f"wrote {stage.PARAMS}")
 
 
 if __name__ == "__main__":

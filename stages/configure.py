@@ -19,22 +19,22 @@ def main(
     """Write data/settings/ and data/checked."""
     sections = {"context": context, "prune": prune, "distill": distill, "optimiser": optimiser}
     method_configs.check_towers(methods, backbone.name)
-    waiting = {method for method in knobs if method_configs.fits(method, backbone.name)}
+    waiting = {method for method in knobs if method_configs.supports(method, backbone.name)}
     for method in sorted({*methods, *waiting}):  # also those that wait to be asked for
-        method_configs.settle(method, datasets[0], shots, backbone.name, knobs, sections)
+        method_configs.resolve(method, datasets[0], shots, backbone.name, knobs, sections)
     cautions: dict[tuple[str, str], list[str]] = {}
-    with files.folder(method_configs.ROOT) as root:
+    with files.atomic_dir(method_configs.ROOT) as root:
         for dataset in datasets:
             (root / dataset).mkdir()
             for method in methods:
-                settled = method_configs.settle(method, dataset, shots, backbone.name, knobs, sections)
+                settled = method_configs.resolve(method, dataset, shots, backbone.name, knobs, sections)
                 files.write_json(root / dataset / f"{method}.json", settled.model_dump())
-                if caution := method_configs.caution(method, backbone.name, settled):
+                if caution := method_configs.config_warning(method, backbone.name, settled):
                     cautions.setdefault((method, caution), []).append(dataset)
     for (method, caution), found in cautions.items():
-        stage.say(f"configure: {method} on {', '.join(found)}: {caution}")
-    method_configs.CHECKED.write_text("params.yaml has been checked: see data/settings\n", encoding="utf-8")
-    stage.say(f"configure: {', '.join(methods)} on {len(datasets)} datasets")
+        stage.log(f"configure: {method} on {', '.join(found)}: {caution}")
+    method_configs.VALIDATED.write_text("params.yaml has been checked: see data/settings\n", encoding="utf-8")
+    stage.log(f"configure: {', '.join(methods)} on {len(datasets)} datasets")
 
 
 if __name__ == "__main__":

@@ -38,19 +38,19 @@ def main(
         read = [evaluate.model_dump(), frozen.weights, frozen.precision, splits[seed], inputs.file(dataset)]
         read.append(train.prompts(dataset, method, seed))
         stores[seed] = Checkpoint.of(f"evaluate/{dataset}-{method}-{seed}", runtime.checkpoint_seconds, *read)
-    stage.say_kept(f"evaluate {dataset} {method}", stores.values())
+    stage.warn_stale_checkpoints(f"evaluate {dataset} {method}", stores.values())
 
     def predict(seed: int) -> tuple[list[int], int]:
-        return train.score(method, frozen, dataset, seed, pack, paths[seed], evaluate.batch, stores[seed])
+        return train.score(method, frozen, dataset, seed, pack, paths[seed], evaluate.batch_size, stores[seed])
 
-    predicted = workers.for_each(predict, seeds, processes=runtime.processes, device=frozen.device)
+    predicted = workers.for_each(predict, seeds, processes=runtime.parallel_seeds, device=frozen.device)
     facts = {"preset": preset, "backbone": frozen.name, "weights": frozen.weights, "precision": frozen.precision}
     facts |= {"dataset": dataset, "method": method, "shots": shots, "split": evaluate.split}
     scores = runs.write(dataset, method, splits, dict(zip(seeds, predicted, strict=True)), facts)
     for store in stores.values():
         store.clear()
     accuracies = ", ".join(f"{score:.3f}" for score in scores)
-    stage.say(f"evaluate {dataset} {method}: accuracy {accuracies} on {evaluate.split} for seeds {seeds}")
+    stage.log(f"evaluate {dataset} {method}: accuracy {accuracies} on {evaluate.split} for seeds {seeds}")
 
 
 if __name__ == "__main__":

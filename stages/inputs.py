@@ -12,7 +12,7 @@ from adapt.runtime import files
 def main(datasets: list[str], data: DataConfig, backbone: BackboneConfig) -> None:
     """Write data/inputs/."""
     memory = inputs.Memory()
-    with files.folder(inputs.ROOT) as root:
+    with files.atomic_dir(inputs.ROOT) as root:
         files.write_json(root / "backbone.json", inputs.of_backbone(backbone.name, backbone.pretrained, memory))
         for dataset in datasets:
             files.write_json(
@@ -20,7 +20,7 @@ def main(datasets: list[str], data: DataConfig, backbone: BackboneConfig) -> Non
             )
             files.write_json(root / "listings" / f"{dataset}.json", inputs.of_listing(dataset, data.home))
     memory.save()
-    stage.say(f"inputs: looked at the weights and {len(datasets)} datasets")
+    stage.log(f"inputs: looked at the weights and {len(datasets)} datasets")
 
 
 if __name__ == "__main__":

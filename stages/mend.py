@@ -25,7 +25,7 @@ def main() -> None:
     if LOCK.exists() and not whole():
         if subprocess.run(["git", "checkout", "--quiet", "--", LOCK]).returncode:
             LOCK.unlink()
-        stage.say(
+        stage.log(
             f"mend: {LOCK} was half written by a killed DVC; back to what git has, finished stages are in its cache"
         )
     if BUSY.exists() and not held():

@@ -10,12 +10,12 @@ from adapt.pipeline.params import DataConfig
 def main(dataset: str, data: DataConfig, backbone: BackboneConfig, runtime: RuntimeConfig) -> None:
     """Write data/pack/<dataset>/."""
     source, size = catalog.load(dataset, data.home), model_configs.image_size(backbone.name)
-    progress = stage.bar(f"pack {dataset}", 0, "image")
+    progress = stage.progress_bar(f"pack {dataset}", 0, "image")
     paths = [item.path for item in fewshot.read(dataset, None, "test")]
     store = image_cache.Decoded.of(f"pack/{dataset}", runtime.checkpoint_seconds, inputs.file(dataset), size, paths)
-    stage.say_kept(f"pack {dataset}", [store])
-    count = image_cache.write(source, paths, size, workers=runtime.workers, progress=progress, store=store)
-    stage.say(f"pack {dataset}: {count} test images at {size} × {size}")
+    stage.warn_stale_checkpoints(f"pack {dataset}", [store])
+    count = image_cache.write(source, paths, size, workers=runtime.num_workers, progress=progress, store=store)
+    stage.log(f"pack {dataset}: {count} test images at {size} × {size}")
 
 
 if __name__ == "__main__":

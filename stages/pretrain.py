@@ -22,10 +22,10 @@ def main(pretrain: params.PretrainConfig) -> None:
     schedule = Schedule(*(settings.pop(key) for key in Schedule._fields))
     drawings = subjects()
     captions = Captions(drawings)
-    stage.say(f"pretrain: {len(drawings)} glyphs, {len(captions.vocabulary)} tokens")
+    stage.log(f"pretrain: {len(drawings)} glyphs, {len(captions.vocabulary)} tokens")
     model = build(config, captions.length, len(captions.vocabulary), pretrain.seed)
     checkpoint = Checkpoint.of(f"pretrain/{NAME}", SAVE_EVERY, pretrain.model_dump(), config)
-    bar = stage.bar("pretrain", 0, "step")
+    bar = stage.progress_bar("pretrain", 0, "step")
     log = train(model, Pictures(drawings, captions), schedule, checkpoint, bar=bar, **settings)
     weights = {key: value.half() for key, value in expand(model, captions.vocabulary, config).items()}
     files.write_tensors(WEIGHTS, weights, {"format": "pt", "pretrain": pretrain.model_dump()})

@@ -36,10 +36,10 @@ def main(
     for dataset in datasets:
         source, settled = catalog.load(dataset, data.home), method_configs.read(dataset, "adapt")
         work = partial(token_effects.measure, frozen, source, settled, views)
-        found = workers.for_each(work, seeds, processes=runtime.processes, device=frozen.device)
+        found = workers.for_each(work, seeds, processes=runtime.parallel_seeds, device=frozen.device)
         for seed, one in zip(seeds, found, strict=True):
-            rows += [{"dataset": dataset, "seed": seed, **row} for row in token_effects.agreement(one)]
-        stage.say(f"removal {dataset}: {len(found[0].effects)} tokens for seeds {seeds}")
+            rows += [{"dataset": dataset, "seed": seed, **row} for row in token_effects.rank_correlations(one)]
+        stage.log(f"removal {dataset}: {len(found[0].effects)} tokens for seeds {seeds}")
     made = {"preset": preset, "backbone": frozen.name, "weights": frozen.weights[:10], "shots": shots}
     record = {"command": foretold.COMMAND, "commit": study.commit(), **made}
     study.write(foretold.NAME, {**record, "seconds": round(time.perf_counter() - start, 1)}, pd.DataFrame(rows))

@@ -55,10 +55,10 @@ def main(
         spec = study_figures.Spec(token_effects.TITLE, removal.caption, token_effects.draw)
         of_studies[token_effects.NAME] = spec, removal
     with (
-        files.folder(OUT / "tables") as table_folder,
-        files.folder(OUT / "plots") as plot_folder,
-        files.folder(OUT / "figures") as figure_folder,
-        files.whole(OUT / "index.html") as index,
+        files.atomic_dir(OUT / "tables") as table_folder,
+        files.atomic_dir(OUT / "plots") as plot_folder,
+        files.atomic_dir(OUT / "figures") as figure_folder,
+        files.atomic_write(OUT / "index.html") as index,
     ):
         for name, (frame, table) in numbers.items():
             frame.to_csv(table_folder / f"{name}.csv", index=False)
@@ -82,23 +82,23 @@ def main(
         index.write_text(text, encoding="utf-8")
     files.write_json(OUT / "metrics.json", aggregate.metrics(found))
     if lost := frozenset().union(*map(fonts.lost, drawn.values())):
-        stage.say(
+        stage.log(
             f"report: no installed font has {''.join(sorted(lost))}: install one, such as Noto Sans of that script"
         )
     for line in load.shorten(found.missing):
-        stage.say(f"report: left empty: {line}")
-    stage.say(f"report: {len(found.results)} of {found.asked} runs; {OUT}/index.html with {len(drawn)} figures")
+        stage.log(f"report: left empty: {line}")
+    stage.log(f"report: {len(found.results)} of {found.asked} runs; {OUT}/index.html with {len(drawn)} figures")
 
 
-def make_tables(found: load.Runs, facts: dict, gathered: dict[str, studies.Gathered]) -> Numbers:
+def make_tables(found: load.Runs, facts: dict, gathered: dict[str, studies.StudyResult]) -> Numbers:
     """All tables that can be made of these runs and studies."""
     numbers: Numbers = {
         "accuracy": (aggregate.accuracy(found), shown.accuracy(found)),
         "cost": (aggregate.cost(found), shown.cost(found)),
     }
-    if aggregate.OURS in found.methods and len(found.methods) > 1:
+    if aggregate.ADAPT in found.methods and len(found.methods) > 1:
         numbers["significance"] = (
-            statistics.compare(aggregate.accuracy(found), aggregate.OURS),
+            statistics.compare(aggregate.accuracy(found), aggregate.ADAPT),
             shown.significance(found),
         )
     if not published.why_not(found):

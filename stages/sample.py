@@ -13,25 +13,25 @@ def main(dataset: str, shots: int, seeds: list[int], data: DataConfig) -> None:
     subsets = {seed: sample(found.train, found.val, shots, seed) for seed in seeds}
     fewshot.write(found, subsets, shots)
     for line in catalog.remarks(found, data.home):
-        stage.say(f"sample {dataset}: {line}")
+        stage.log(f"sample {dataset}: {line}")
     if not found.val:
-        stage.say(
+        stage.log(
             f"sample {dataset}: has no val split: val images are drawn from the training images that are not among the "
             "shots"
         )
     taught = {item.label for item in subsets[seeds[0]].val}
     if lacking := [repr(name) for label, name in enumerate(found.classes) if label not in taught]:
-        stage.say(f"sample {dataset}: no val images of {some(lacking)}: what is chosen on val is chosen without them")
+        stage.log(f"sample {dataset}: no val images of {some(lacking)}: what is chosen on val is chosen without them")
     if reused := subsets[seeds[0]].reused:
-        stage.say(
+        stage.log(
             f"sample {dataset}: no training images but the shots in {some([repr(name) for name in reused])}: the "
             "shots are the val images too, so that whatever is chosen on them is chosen on training images"
         )
-    for name, images in subsets[seeds[0]].short:
-        stage.say(
+    for name, images in subsets[seeds[0]].incomplete_classes:
+        stage.log(
             f"sample {dataset}: class {name!r} has {images} training images, fewer than shots={shots}: all are taken"
         )
-    stage.say(
+    stage.log(
         f"sample {dataset}: {shots} shots of {len(found.classes)} classes, seeds {seeds}, {len(found.test)} test images"
     )
 

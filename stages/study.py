@@ -13,8 +13,8 @@ def main(overrides: list[str]) -> None:
         raise UserError(f"name a study: python -m stages.study NAME; known: {', '.join(study.load())}")
     name, *more = overrides
     for line in study.run(name, more):
-        stage.say(line)
-    stage.say(f"gathered in {study.FOLDER}/{name}.csv; draw it with `dvc repro report`")
+        stage.log(line)
+    stage.log(f"gathered in {study.FOLDER}/{name}.csv; draw it with `dvc repro report`")
 
 
 if __name__ == "__main__":

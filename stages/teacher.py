@@ -7,7 +7,7 @@ from adapt.clip import class_names
 from adapt.config import AugmentConfig, BackboneConfig, RuntimeConfig, TeacherConfig
 from adapt.data import catalog
 from adapt.data.augment import to_tensor
-from adapt.data.dataset import centre
+from adapt.data.dataset import center_crop
 from adapt.pipeline import fewshot, inputs, stage
 from adapt.pipeline import teacher as cache
 from adapt.pipeline.params import DataConfig
@@ -30,10 +30,10 @@ def main(
     frozen = clip.from_params(backbone, runtime)
     described, source = fewshot.describe(dataset), catalog.load(dataset, data.home)
     for line in class_names.check(frozen.tokenize, source):
-        stage.say(f"teacher {dataset}: {line}")
+        stage.log(f"teacher {dataset}: {line}")
     made_from = {"preset": preset, "backbone": frozen.name, "weights": frozen.weights, "dataset": dataset}
     made_from |= {"precision": frozen.precision}
-    settings = {"count": teacher.views, "scale": views.scale, "flip": views.flip}
+    settings = {"count": teacher.views, "scale": views.crop_scale, "flip": views.horizontal_flip}
     stores = {
         (seed, split): Checkpoint.of(
             f"teacher/{dataset}-{split}-{seed}",
@@ -46,7 +46,7 @@ def main(
         for seed in seeds
         for split in fewshot.SEEDED
     }
-    stage.say_kept(f"teacher {dataset}", stores.values())
+    stage.warn_stale_checkpoints(f"teacher {dataset}", stores.values())
 
     def embed(seed: int) -> dict[str, torch.Tensor]:
         found, first = {}, 0
@@ -55,23 +55,23 @@ def main(
             for item in fewshot.read(dataset, seed, split):
                 image = source.image(item.path)
                 pixels.append(to_tensor(image))
-                centres.append(torch.from_numpy(centre(image, frozen.image_size)))
+                centres.append(torch.from_numpy(center_crop(image, frozen.image_size)))
             store = stores[seed, split]
             found[f"{split}.views"] = cache.embed_views(frozen, pixels, seed, first=first, store=store, **settings)
             found[f"{split}.frozen"] = cache.embed_images(frozen, centres)
             first += len(pixels)
         return found
 
-    seen = workers.for_each(embed, seeds, processes=runtime.processes, device=frozen.device)
+    seen = workers.for_each(embed, seeds, processes=runtime.parallel_seeds, device=frozen.device)
     features = cache.embed_templates(frozen, described.classes, teacher.templates)
     classes = {"features": cache.ensemble(features), "zero_shot": cache.zero_shot(features)}
-    with files.folder(cache.ROOT / dataset) as path:
+    with files.atomic_dir(cache.ROOT / dataset) as path:
         for seed, tensors in [(None, classes), *zip(seeds, seen, strict=True)]:
             files.write_tensors(path / cache.file(dataset, seed).name, tensors, made_from)
     for store in stores.values():
         store.clear()
     count = sum(found[f"{split}.views"].flatten(0, 1).shape[0] for found in seen for split in fewshot.SEEDED)
-    stage.say(f"teacher {dataset}: {len(source.classes)} classes, {count} views")
+    stage.log(f"teacher {dataset}: {len(source.classes)} classes, {count} views")
 
 
 if __name__ == "__main__":

@@ -25,22 +25,22 @@ def main(
     source, settled = catalog.load(dataset, data.home), method_configs.read(dataset, method)
     made_from = train.describe(frozen, preset, dataset, method, settled, views)
     stores = {seed: train.checkpoint(made_from, seed, runtime.checkpoint_seconds) for seed in seeds}
-    stage.say_kept(f"train {dataset} {method}", stores.values())
+    stage.warn_stale_checkpoints(f"train {dataset} {method}", stores.values())
 
     def tune(seed: int) -> train.Tuned:
-        progress = stage.bar(f"{dataset} {method} seed {seed}", seeds.index(seed), "epoch")
+        progress = stage.progress_bar(f"{dataset} {method} seed {seed}", seeds.index(seed), "epoch")
         return train.tune(method, frozen, source, seed, settled, views, stores[seed], progress)
 
-    tuned = workers.for_each(tune, seeds, processes=runtime.processes, device=frozen.device)
-    with files.folder(train.ROOT / dataset / method) as path:
+    tuned = workers.for_each(tune, seeds, processes=runtime.parallel_seeds, device=frozen.device)
+    with files.atomic_dir(train.ROOT / dataset / method) as path:
         for seed, result in zip(seeds, tuned, strict=True):
             train.write(path / f"seed_{seed}", result, made_from | {"seed": seed})
     for store in stores.values():
         store.clear()
     tokens = ", ".join(str(result.tokens) for result in tuned)
-    stage.say(f"train {dataset} {method}: {tokens} tokens for seeds {seeds}")
+    stage.log(f"train {dataset} {method}: {tokens} tokens for seeds {seeds}")
     if any(result.budget not in (None, result.tokens) for result in tuned):
-        stage.say(
+        stage.log(
             f"train {dataset} {method}: not the budget, prune.target: {tuned[0].budget}, since prune.warmup leaves no "
             "step to prune after; lower it or train for more epochs"
         )

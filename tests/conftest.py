@@ -11,7 +11,7 @@ from hypothesis import settings
 from safetensors.torch import load_file
 
 from adapt.clip.backbone import Backbone, freeze
-from adapt.data.loader import Batches
+from adapt.data.loader import FewShotLoader
 from adapt.pipeline.teacher import embed_classes, embed_images, embed_templates, embed_views, ensemble, zero_shot
 from adapt.runtime.checkpoint import Checkpoint
 from adapt.task import FewShotTask
@@ -85,20 +85,20 @@ def task(backbone) -> FewShotTask:
 
 
 @pytest.fixture
-def batches(backbone) -> Batches:
+def batches(backbone) -> FewShotLoader:
     """Eleven random images of the five classes in three views."""
     generator = torch.Generator().manual_seed(0)
     images = [torch.randint(0, 256, (3, 40, 36), generator=generator, dtype=torch.uint8) for _ in range(11)]
     settings = {"scale": [0.5, 1.0], "flip": True, "first": 0}
-    return Batches(
+    return FewShotLoader(
         images=images,
         labels=torch.arange(11) % 5,
-        teacher=embed_views(backbone, images, 1, count=3, **settings),
-        frozen=embed_images(backbone, [image[:, :32, :32] for image in images]),
+        view_features=embed_views(backbone, images, 1, count=3, **settings),
+        eval_features=embed_images(backbone, [image[:, :32, :32] for image in images]),
         normalise=backbone.normalise,
         seed=1,
         batch_size=4,
-        size=backbone.size,
+        image_size=backbone.size,
         device=backbone.device,
         **settings,
     )
@@ -108,7 +108,7 @@ class Killed(Exception):
     """What a test kills a run with."""
 
 
-class Deadly(Batches):
+class Deadly(FewShotLoader):
     """Batches with one that kills."""
 
     at: tuple[int, int]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from adapt.data.dataset import Item
+from adapt.data.dataset import Sample
 from adapt.data.readers import imagenet_names
-from adapt.data.specs import Entry, Folders, Json, Lists, Sizes, entries
+from adapt.data.specs import DatasetSpec, FolderSplit, JsonSplit, ListSplit, Sizes, dataset_specs
 from adapt.data.splits import Splits
 
 EACH = Sizes(train=3, val=1, test=2)  # images per class; ImageNet and its shifts have one
@@ -49,30 +49,30 @@ def put(path: Path, content: bytes = JPEG) -> None:
     path.write_bytes(content)
 
 
-def make(name: str, root: Path, layout: int = 0, *, classes: int | None = None, each: int = 1) -> Entry:
+def make(name: str, root: Path, layout: int = 0, *, classes: int | None = None, each: int = 1) -> DatasetSpec:
     """Build a dataset under `root` in one of its layouts; its entry with the miniature's sizes and checksums.
 
     classes: of so many of its classes; each: training images of each of ImageNet's classes
     """
-    entry = entries()[name]
+    entry = dataset_specs()[name]
     entry = entry.model_copy(update={"classes": classes or entry.classes})
     home = root / entry.images[layout]
     match entry.split:
-        case Json() as split:
+        case JsonSplit() as split:
             found = rows(name, entry.classes)
             for item in (item for part in found for item in part):
                 put(home / item.path)
             if name == "caltech101":
                 put(home / "BACKGROUND_Google/image_0001.jpg")
-            for held in entry.holds:  # also where it is of a class left out
+            for held in entry.required_files:  # also where it is of a class left out
                 (home / held).exists() or (home / held).mkdir(parents=True)
             content = json.dumps(found._asdict()).encode()
             put(root / split.file, content)
             changed = {"split": split.model_copy(update={"sha256": hashlib.sha256(content).hexdigest()})}
-        case Lists():
+        case ListSplit():
             changed = {"split": lists(home, entry.classes)}
-        case Folders() as split:
-            folders(split, home, entry.classes, entry.holds[0].rpartition("/")[2], each)
+        case FolderSplit() as split:
+            folders(split, home, entry.classes, entry.required_files[0].rpartition("/")[2], each)
             sizes = Sizes(train=bool(split.train) * each * entry.classes, val=0, test=entry.classes)
             return entry.model_copy(update={"sizes": sizes})
     sizes = Sizes(**{part: count * entry.classes for part, count in EACH.model_dump().items()})
@@ -85,11 +85,11 @@ def rows(name: str, classes: int) -> Splits:
     for label in reversed(range(classes)):
         for i, part in enumerate(SIX):
             path = PATHS[name](label, 6 * label + i + 1)
-            getattr(found, part).append(Item(path, label, f"the_class_{label}"))
+            getattr(found, part).append(Sample(path, label, f"the_class_{label}"))
     return found
 
 
-def lists(home: Path, classes: int) -> Lists:
+def lists(home: Path, classes: int) -> ListSplit:
     """FGVC: variants.txt and a list per split."""
     variants = [f"F/A-{c} mark {c}" for c in range(classes)]
     texts = {"variants.txt": "\n".join(variants) + "\n"}
@@ -101,10 +101,12 @@ def lists(home: Path, classes: int) -> Lists:
         put(home / file, text.encode())
     for number in range(6 * classes):
         put(home / f"images/{number:07d}.jpg")
-    return Lists(kind="lists", sha256={file: hashlib.sha256(text.encode()).hexdigest() for file, text in texts.items()})
+    return ListSplit(
+        kind="lists", sha256={file: hashlib.sha256(text.encode()).hexdigest() for file, text in texts.items()}
+    )
 
 
-def folders(split: Folders, home: Path, classes: int, first: str, each: int) -> None:
+def folders(split: FolderSplit, home: Path, classes: int, first: str, each: int) -> None:
     """ImageNet and its shifts: one test image per class, `each` for training, and what else the archives hold."""
     known = list(imagenet_names())
     chosen = known[known.index(first) :][:classes] if split.named == "wnid" else [str(c) for c in range(classes)]

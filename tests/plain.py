@@ -71,7 +71,7 @@ def unpack(text: TextInput, tokens: int = 0) -> tuple[Tensor, Tensor]:
 
 def prompts(method, branch: str) -> list[Tensor | None]:
     """A method's prompts, one a layer."""
-    stream: Injection = method.stream(branch)
+    stream: Injection = method.injection(branch)
     return list(stream.prompts or [None] * method.task.backbone.layers[branch])
 
 
@@ -91,6 +91,6 @@ def losses(method, batch) -> Tensor:
         teacher = F.normalize(encode_image(model, batch.images, [None] * len(context)), dim=-1)
     student = Features(F.normalize(text, dim=-1), F.normalize(image, dim=-1))
     loss = F.cross_entropy(logits(student, scale), batch.labels)
-    for _, weight, value in method.terms(student, batch._replace(teacher=teacher)):
+    for _, weight, value in method.loss_terms(student, batch._replace(teacher=teacher)):
         loss = loss + weight * value
     return loss

@@ -68,8 +68,8 @@ def with_knobs(folder: Path, given: tuple[str, dict[str, Any]]) -> None:
     with_models(folder)
     checked = params.Params(**json.loads(values()))
     sections = {name: getattr(checked, name) for name in ("context", "prune", "distill", "optimiser")}
-    knobs = method_configs.merge(checked.knobs, {method: changes})
-    method_configs.settle(method, "digits", 16, "pocket", knobs, sections)
+    knobs = method_configs.merge(checked.method, {method: changes})
+    method_configs.resolve(method, "digits", 16, "pocket", knobs, sections)
 
 
 def with_arguments(folder: Path, arguments: list[str]) -> None:
@@ -79,7 +79,7 @@ def with_arguments(folder: Path, arguments: list[str]) -> None:
 
     with_models(folder)
     put(folder / "params.yaml", (ROOT / "params.yaml").read_bytes())
-    stage.bind(main, arguments)
+    stage.bind_arguments(main, arguments)
 
 
 def birds(folder: Path) -> Path:

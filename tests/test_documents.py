@@ -10,8 +10,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from adapt import methods
-from adapt.data.specs import Json, entries
-from adapt.download.sources import supplies
+from adapt.data.specs import JsonSplit, dataset_specs
+from adapt.download.sources import download_specs
 from adapt.download.status import download
 from adapt.pipeline import study
 from benchmarks import paper, switches
@@ -63,7 +63,7 @@ def test_best_setting_of_each_rival_is_the_best_of_its_search():
 def datasets_table() -> list[str]:
     kinds = {"json": "CoOp's file", "lists": "official lists", "folders": "official folders"}
     rows = []
-    for name, entry in entries().items():
+    for name, entry in dataset_specs().items():
         amounts = [f"{amount:,}" if amount else "–" for amount in entry.sizes.model_dump().values()]
         cells = [f"`{name}`", str(entry.classes), *amounts, f"`{entry.template}`", kinds[entry.split.kind]]
         rows.append(f"| {' | '.join(cells)} |")
@@ -71,14 +71,14 @@ def datasets_table() -> list[str]:
 
 
 def licences_table() -> list[str]:
-    return [f"| `{name}` | {download(given)} | {given.licence} |" for name, given in supplies().items()]
+    return [f"| `{name}` | {download(given)} | {given.licence} |" for name, given in download_specs().items()]
 
 
 def layouts_table() -> list[str]:
     return [
         f"| `{name}` | `{entry.images[0]}` | {''.join(f'`{place}`' for place in entry.images[1:])} "
-        f"| {f'`{entry.split.file}`' if isinstance(entry.split, Json) else ''} |"
-        for name, entry in entries().items()
+        f"| {f'`{entry.split.file}`' if isinstance(entry.split, JsonSplit) else ''} |"
+        for name, entry in dataset_specs().items()
     ]
 
 

@@ -74,7 +74,7 @@ def test_imports_point_one_way(rule: Rule):
     breaches = [
         f"{module} reaches {reached}"
         for module in bound
-        for reached in sorted(source_hashes.reach(module, inside_functions=False))
+        for reached in sorted(source_hashes.transitive_imports(module, inside_functions=False))
         if any(within(reached, never) for never in rule.never)
     ]
     assert not breaches
@@ -92,7 +92,7 @@ def test_stage_declares_its_params(stage: str):
     sections = source_hashes.arguments(stage) & set(Params.model_fields)
     assert {entry.split(".")[0] for entry in entries} - {"runtime"} == sections - {"runtime"}
     runtime = {entry.removeprefix("runtime.") for entry in entries if within(entry, "runtime")}
-    on_tensors = "torch" in source_hashes.reach(f"stages.{stage}") and "runtime" in sections
+    on_tensors = "torch" in source_hashes.transitive_imports(f"stages.{stage}") and "runtime" in sections
     assert runtime == (set(RuntimeConfig.model_fields) - FREE if on_tensors else set())
 
 

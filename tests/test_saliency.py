@@ -19,13 +19,13 @@ NO_DISTILLATION = DistillConfig(kind="none", text=0.0, image=0.0)
 
 def make_adapt(task, criterion: str, length: int = 4, std: float = 0.02, data: str = "train") -> Adapt:
     prune = PruneConfig(criterion=criterion, data=data, warmup=0, every=1000, count=1, target=0)
-    return Adapt(task, context=PromptsConfig(length=length, std=std), prune=prune, distill=NO_DISTILLATION)
+    return Adapt(task, prompts=PromptsConfig(initial_length=length, init_std=std), prune=prune, distill=NO_DISTILLATION)
 
 
 def observe(method: Adapt, batch, step: int = 1) -> None:
     method.zero_grad()
     method.losses(batch)[0].backward()
-    method.observe(step)
+    method.on_after_backward(step)
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_reset_forgets(task, batch):
 def test_bilevel_scores_are_those_of_a_val_batch(criterion, task, batches, batch):
     """And the gradient that the optimiser uses stays the training batch's."""
     by_val, by_train = make_adapt(task, criterion, data="val"), make_adapt(task, criterion)
-    by_val.prepare(batches, batches)
+    by_val.on_fit_start(batches, batches)
     other = batches.batch(0, 1)
     observe(by_val, batch, step=2)
     observe(by_train, other)

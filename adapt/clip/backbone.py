@@ -120,8 +120,8 @@ def from_params(backbone: params.BackboneConfig, runtime: params.RuntimeConfig) 
     if runtime.deterministic:
         enable_determinism()
     frozen = load(backbone.name, backbone.pretrained, runtime.device)
-    malloc.keep()  # now that what loading took is given back
-    return replace(frozen, precision=runtime.precision, classes_at_once=runtime.classes_at_once)
+    malloc.keep_freed_pages()  # now that what loading took is given back
+    return replace(frozen, precision=runtime.precision, classes_at_once=runtime.text_batch_size)
 
 
 def freeze(name: str, model: Any, device: torch.device) -> Backbone:

@@ -183,7 +183,7 @@ def encode_text(
 
     def run_part(own: Float[Tensor, "n d"], lengths: list[int]) -> Float[Tensor, "c f"]:
         if own.device.type == "cpu":
-            malloc.give_back()
+            malloc.trim_heap()
         return run(own, lengths)
 
     parts = [text.lengths[start : start + chunk] for start in range(0, len(text.lengths), chunk)]

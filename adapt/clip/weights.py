@@ -11,7 +11,7 @@ import torch
 
 from adapt.clip import model_configs
 from adapt.errors import UserError, nearest
-from adapt.pipeline.paths import place
+from adapt.pipeline.paths import resolve
 
 SETTINGS = ("input_resolution", "context_length", "vocab_size")  # beside the weights in OpenAI's archives
 
@@ -27,7 +27,7 @@ def read(name: str, pretrained: str, device: torch.device) -> Any:
         open_clip.add_model_config(path)
     if why := model_configs.unsupported_reason(name):
         raise UserError(f"params.yaml: backbone.name: {name} cannot be used: {why}; give a CLIP such as ViT-B-16")
-    file = place(pretrained)
+    file = resolve(pretrained)
     model = from_file(name, file, pretrained, device) if file.is_file() else from_tag(name, pretrained, device)
     check_resize(name, model)
     return model

@@ -24,21 +24,28 @@ def to_tensor(image: Image.Image) -> UInt8[Tensor, "3 y x"]:
     return transforms.pil_to_tensor(image)
 
 
-def view(
-    image: UInt8[Tensor, "3 y x"], key: tuple[int, int, int], *, size: int, scale: list[float], flip: bool
+def augmented_view(
+    image: UInt8[Tensor, "3 y x"],
+    key: tuple[int, int, int],
+    *,
+    size: int,
+    crop_scale: list[float],
+    horizontal_flip: bool,
 ) -> UInt8[Tensor, "3 size size"]:
     """View `key` = (seed, image's number, view's number) of an image, `size` pixels square."""
     generator = np.random.default_rng(key)
     height, width = image.shape[-2:]
-    crop = box(generator, height, width, scale)
+    crop = random_crop_box(generator, height, width, crop_scale)
     flipped = bool(generator.random() < 0.5)  # drawn also where not used: `flip` does not change the crops
     out = transforms.resized_crop(
         image, *crop, size=[size, size], interpolation=InterpolationMode.BICUBIC, antialias=True
     )
-    return transforms.horizontal_flip(out) if flip and flipped else out
+    return transforms.horizontal_flip(out) if horizontal_flip and flipped else out
 
 
-def box(generator: np.random.Generator, height: int, width: int, scale: list[float]) -> tuple[int, int, int, int]:
+def random_crop_box(
+    generator: np.random.Generator, height: int, width: int, scale: list[float]
+) -> tuple[int, int, int, int]:
     """Top, left, height and width of a random crop whose area is a share in `scale` of the image's.
 
     Where no try fits, as for most crops of a long image, the largest central crop whose ratio is in RATIO
@@ -54,9 +61,9 @@ def box(generator: np.random.Generator, height: int, width: int, scale: list[flo
     return (height - h) // 2, (width - w) // 2, h, w
 
 
-def stack(
+def augmented_batch(
     images: list[Tensor], keys: list[tuple[int, int, int]], device: torch.device, **settings: Any
 ) -> UInt8[Tensor, "b 3 size size"]:
     """The views of several images, cut and resized on the device."""
     pairs = zip(images, keys, strict=True)
-    return torch.stack([view(image.to(device), key, **settings) for image, key in pairs])
+    return torch.stack([augmented_view(image.to(device), key, **settings) for image, key in pairs])

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from adapt.data.dataset import Dataset, Item
-from adapt.data.glyphs import Glyph, Mask, draw, folder, fonts, icons, mask
+from adapt.data.dataset import Dataset, Sample
+from adapt.data.glyphs import Glyph, Mask, folder, fonts, icons, mask, render_glyph
 from adapt.data.splits import split
 from adapt.errors import UserError, nearest
 
@@ -89,7 +89,7 @@ def handwriting(name: str, table: NDArray[np.uint16], white: int, margin: int) -
     rng = np.random.default_rng(SEED)
     parts = zip(*(split(np.flatnonzero(labels == digit).tolist(), rng) for digit in range(10)), strict=True)
     train, val, test = (
-        tuple(Item(f"{name}/{row:04d}", i, DIGITS[i]) for i, rows in enumerate(part) for row in sorted(rows))
+        tuple(Sample(f"{name}/{row:04d}", i, DIGITS[i]) for i, rows in enumerate(part) for row in sorted(rows))
         for part in parts
     )
     return Dataset(name, "a photo of the number {}.", DIGITS, train, val, test, read)
@@ -140,21 +140,21 @@ def read_icon(path: str) -> Image.Image:
     except (ValueError, KeyError):
         raise UserError(f"There is no icon {path!r}; an icon's path is family/drawing/style/number.") from None
     seed = int.from_bytes(hashlib.blake2b(path.encode(), digest_size=8).digest(), "big")
-    return draw(_mask(glyph), np.random.default_rng(seed), SIZE)
+    return render_glyph(_mask(glyph), np.random.default_rng(seed), SIZE)
 
 
 def pictograms(family: str) -> Dataset:
     """The icons of a family; every drawing has several images, going round its styles."""
     groups = classes(family)
     rng = np.random.default_rng(SEED)
-    items: tuple[list[Item], list[Item], list[Item]] = [], [], []
+    items: tuple[list[Sample], list[Sample], list[Sample]] = [], [], []
     for label, (word, group) in enumerate(groups.items()):
         for part, chosen, amount in zip(items, split(group, rng), IMAGES, strict=True):
             for drawing in sorted(chosen):
                 styles = sorted(drawing.styles)
                 for number in range(-(-amount // len(chosen))):
                     style = styles[number % len(styles)]
-                    part.append(Item(f"{family}/{drawing.name}/{style}/{number}", label, word))
+                    part.append(Sample(f"{family}/{drawing.name}/{style}/{number}", label, word))
     train, val, test = map(tuple, items)
     return Dataset(family, "an icon of a {}.", tuple(groups), train, val, test, read_icon)
 

@@ -6,25 +6,25 @@ from pathlib import Path
 
 from adapt.data import builtin, custom, readers
 from adapt.data.dataset import Dataset
-from adapt.data.specs import entries
+from adapt.data.specs import dataset_specs
 from adapt.errors import UserError, nearest
-from adapt.pipeline.paths import place
+from adapt.pipeline.paths import resolve
 
 
 def root() -> Path:
     """Where datasets lie: $ADAPT_DATA, or ./datasets."""
-    return place(os.environ.get("ADAPT_DATA") or "datasets")
+    return resolve(os.environ.get("ADAPT_DATA") or "datasets")
 
 
 def names(home: Path | None = None) -> list[str]:
     """The datasets that can be tuned on: those known and your own under `home` (default: `root()`)."""
-    trained = (name for name, entry in entries().items() if entry.sizes.train)
+    trained = (name for name, entry in dataset_specs().items() if entry.sizes.train)
     return sorted({*builtin.NAMES, *trained, *custom.names(home or root())})
 
 
 def shifts() -> list[str]:
     """The datasets that have a test split only: ImageNet's shifts."""
-    return [name for name, entry in entries().items() if not entry.sizes.train]
+    return [name for name, entry in dataset_specs().items() if not entry.sizes.train]
 
 
 def files(name: str, home: Path | None = None) -> list[tuple[str, Path]]:
@@ -38,8 +38,8 @@ def files(name: str, home: Path | None = None) -> list[tuple[str, Path]]:
     home = home or root()
     if name in builtin.NAMES:
         return [(path.name, path) for path in builtin.files(name)]
-    if name in entries():
-        return readers.files(entries()[name], home)
+    if name in dataset_specs():
+        return readers.files(dataset_specs()[name], home)
     return custom.files(load(name, home), home / name)
 
 
@@ -65,13 +65,13 @@ def load(name: str, home: Path | None = None) -> Dataset:
     of another dataset.
     """
     home = home or root()
-    known = name in builtin.NAMES or name in entries()
+    known = name in builtin.NAMES or name in dataset_specs()
     if known and name in custom.names(home):
         raise UserError(f"{home / name / custom.FILE}: {name} is the name of another dataset; rename the folder")
     if name in builtin.NAMES:
         return builtin.load(name)
-    if name in entries():
-        return readers.read(name, entries()[name], home)
+    if name in dataset_specs():
+        return readers.read(name, dataset_specs()[name], home)
     if name in custom.names(home):
         return custom.load(name, home)
     raise UserError(unknown(name, home, also=shifts()))

@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from adapt.data import folders, splits
-from adapt.data.dataset import Dataset, Item, inside
+from adapt.data.dataset import Dataset, Sample, safe_relative_path
 from adapt.data.folders import Image, is_image, some
 from adapt.data.readers import dataset
 from adapt.data.specs import Strict, Template
@@ -72,14 +72,16 @@ def load(name: str, root: Path) -> Dataset:
     home = root / name
     described, path = describe(home), home / SPLIT
     if not path.is_file():
-        drawn = draw(find(home), home)
+        drawn = make_split(find(home), home)
         make_sense(drawn, splits.class_names(drawn, home), home)
         splits.write(drawn, path)
     found = splits.parse(path.read_bytes(), path)
     labels = splits.class_names(found, path)
     make_sense(found, labels, path)
     agree(found, home)
-    return dataset(name, described.template, called(labels, described, home), found, home, labels=tuple(labels))
+    return dataset(
+        name, described.template, class_names_for(labels, described, home), found, home, labels=tuple(labels)
+    )
 
 
 def make_sense(found: Splits, labels: list[str], path: Path) -> None:
@@ -189,7 +191,7 @@ def describe(home: Path) -> Description:
         raise UserError(f"{path} is not a YAML mapping with a template: {' '.join(str(error).split())}") from None
 
 
-def called(labels: list[str], described: Description, home: Path) -> list[str]:
+def class_names_for(labels: list[str], described: Description, home: Path) -> list[str]:
     """The class names of labels: as dataset.yaml says, else the label (a folder's name) itself."""
     given = names_given(labels, described, home)
     nameless = next((label for label in labels if label.isdecimal() and label not in given), None)
@@ -247,7 +249,7 @@ def from_table(home: Path) -> list[tuple[str, str]]:
         path, label = ((row[column] or "").strip() for column in ("path", "label"))
         if not path and not label:  # as spreadsheets leave them at the end
             continue
-        path = plain(inside(path, source))
+        path = plain(safe_relative_path(path, source))
         if path in found:
             raise UserError(f"{source}, line {line}: {path} stands twice; an image has one label")
         if not label:
@@ -258,7 +260,7 @@ def from_table(home: Path) -> list[tuple[str, str]]:
     return list(found.items())
 
 
-def draw(found: list[Image], home: Path) -> Splits:
+def make_split(found: list[Image], home: Path) -> Splits:
     """CoOp's protocol for datasets without a split: each class's images shuffled and cut 50 : 20 : 30.
 
     Images that lie in folders of splits stay in theirs.
@@ -274,7 +276,7 @@ def draw(found: list[Image], home: Path) -> Splits:
     parts = Splits([], [], [])
     for number, label in enumerate(order):
         for part, paths in zip(parts, cut(label, sorted(by_label[label]), home, rng), strict=True):
-            part.extend(Item(path, number, label) for path in paths)
+            part.extend(Sample(path, number, label) for path in paths)
     return parts
 
 

@@ -15,7 +15,7 @@ from adapt.errors import UserError
 LONGEST = 50  # times the shorter edge
 
 
-class Item(NamedTuple):
+class Sample(NamedTuple):
     """One labelled image: a name that `Dataset.read` understands, its label in 0..c-1, and the class's name."""
 
     path: str
@@ -35,9 +35,9 @@ class Dataset:
     name: str
     template: str
     classes: tuple[str, ...]
-    train: tuple[Item, ...]
-    val: tuple[Item, ...]
-    test: tuple[Item, ...]
+    train: tuple[Sample, ...]
+    val: tuple[Sample, ...]
+    test: tuple[Sample, ...]
     read: Callable[[str], Image.Image]
     labels: tuple[str, ...] = ()
     twins: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ class Dataset:
             ) from None
 
 
-def inside(path: str, source: Path) -> str:
+def safe_relative_path(path: str, source: Path) -> str:
     """A path as it is, if it names something below the folder that it starts at.
 
     Links on disk are followed: who owns the folder may keep images elsewhere, who wrote the list may not reach out.
@@ -81,10 +81,10 @@ def open_inside(home: Path, path: str) -> Image.Image:
     """The image of a path below a folder, not decoded yet; Pillow refuses more than 179 million pixels."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # raised from half as many on
-        return Image.open(home / inside(path, home))
+        return Image.open(home / safe_relative_path(path, home))
 
 
-def centre(image: Image.Image, size: int) -> NDArray[np.uint8]:
+def center_crop(image: Image.Image, size: int) -> NDArray[np.uint8]:
     """The pixels [3, size, size] that evaluation sees: CLIP's bicubic resize of the shorter edge and centre crop.
 
     The same as torchvision's, without importing it. Of an image longer than LONGEST times its width only the middle is

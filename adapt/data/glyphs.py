@@ -115,7 +115,7 @@ def contrasting(rng: np.random.Generator, least: float = 0.3) -> tuple[NDArray[n
             return ink, paper
 
 
-def draw(shape: Mask, rng: np.random.Generator, size: int = 32) -> Image.Image:
+def render_glyph(shape: Mask, rng: np.random.Generator, size: int = 32) -> Image.Image:
     """A mask as an RGB image [size, size] in random colours, turned, scaled, moved and noisy, all moderately."""
     angle = math.radians(rng.uniform(-12, 12))
     scale = shape.shape[0] / size / rng.uniform(0.75, 1.1)

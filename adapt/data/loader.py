@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torchvision.transforms.v2.functional import to_pil_image as to_image
 
 from adapt.data import augment
-from adapt.data.dataset import centre
+from adapt.data.dataset import center_crop
 
 
 class Batch(NamedTuple):
@@ -25,7 +25,7 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Batches:
+class FewShotLoader:
     """Call with an epoch (from 0) for its batches.
 
     Every epoch shows each image once, in view `epoch mod v`; with `drop_last` the last batch is dropped unless it is
@@ -34,15 +34,15 @@ class Batches:
 
     images: list[UInt8[Tensor, "3 y x"]]  # decoded once and kept
     labels: Int[Tensor, " n"]
-    teacher: Float[Tensor, "n v f"]  # the frozen model's features of the views, not normalised
-    frozen: Float[Tensor, "n f"]  # and of the images as evaluation sees them
+    view_features: Float[Tensor, "n v f"]  # the frozen model's features of the views, not normalised
+    eval_features: Float[Tensor, "n f"]  # and of the images as evaluation sees them
     normalise: Callable[[UInt8[Tensor, "b 3 y x"]], Float[Tensor, "b 3 y x"]]
     seed: int
     batch_size: int
-    size: int
-    scale: list[float]
-    flip: bool
-    first: int  # number of the first image: train and val images have numbers of their own
+    image_size: int
+    crop_scale: list[float]
+    horizontal_flip: bool
+    index_offset: int  # number of the first image: train and val images have numbers of their own
     device: torch.device  # where views are cut and batches end up
     drop_last: bool = True
 
@@ -58,19 +58,19 @@ class Batches:
 
     def batch(self, epoch: int, step: int) -> Batch:
         """Batch number `step` of an epoch."""
-        number = epoch % self.teacher.shape[1]
+        number = epoch % self.view_features.shape[1]
         chosen = self.order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
-        keys = [(self.seed, self.first + i, number) for i in chosen]
-        images, settings = [self.images[i] for i in chosen], {"scale": self.scale, "flip": self.flip}
-        pixels = augment.stack(images, keys, self.device, size=self.size, **settings)
-        return self.make(chosen, pixels, self.teacher[chosen, number])
+        keys = [(self.seed, self.index_offset + i, number) for i in chosen]
+        images, settings = [self.images[i] for i in chosen], {"scale": self.crop_scale, "flip": self.horizontal_flip}
+        pixels = augment.augmented_batch(images, keys, self.device, size=self.image_size, **settings)
+        return self.make(chosen, pixels, self.view_features[chosen, number])
 
-    def centred(self, number: int, size: int) -> Batch:
+    def eval_batch(self, number: int, size: int) -> Batch:
         """Batch number `number` (from 0, without end) of `size` images as evaluation sees them, in an order a round."""
         epoch, step = divmod(number, math.ceil(len(self.images) / size))
         chosen = self.order(epoch)[step * size : (step + 1) * size]
-        pixels = [torch.from_numpy(centre(to_image(self.images[i]), self.size)) for i in chosen]
-        return self.make(chosen, torch.stack(pixels), self.frozen[chosen])
+        pixels = [torch.from_numpy(center_crop(to_image(self.images[i]), self.image_size)) for i in chosen]
+        return self.make(chosen, torch.stack(pixels), self.eval_features[chosen])
 
     def order(self, epoch: int) -> list[int]:
         """The numbers of all images in the order of an epoch."""

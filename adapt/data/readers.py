@@ -10,49 +10,49 @@ from functools import cache, partial
 from pathlib import Path
 
 from adapt.data import splits
-from adapt.data.dataset import Dataset, Item, open_inside
+from adapt.data.dataset import Dataset, Sample, open_inside
 from adapt.data.folders import SUFFIXES, hidden
-from adapt.data.specs import Entry, Folders, Json, Lists
+from adapt.data.specs import DatasetSpec, FolderSplit, JsonSplit, ListSplit
 from adapt.data.splits import Splits
 from adapt.errors import UserError
 
 WNIDS = Path(__file__).with_name("imagenet.txt")
 
 
-def read(name: str, entry: Entry, root: Path) -> Dataset:
+def read(name: str, entry: DatasetSpec, root: Path) -> Dataset:
     """A dataset of the catalogue from its files under `root`; the paths of its items start at its images' folder.
 
     Raises: UserError that says what is missing or wrong, and how to get it.
     """
-    home = entry.home(root)
+    home = entry.image_dir(root)
     if home is None:
         raise UserError(
-            f"dataset {name}: its images are not in {root / entry.images[0]} (no {entry.holds[0]} there); {get(name)}, "
+            f"dataset {name}: its images are not in {root / entry.images[0]} (no {entry.required_files[0]} there); {get(name)}, "
             "or say with data.root (or ADAPT_DATA) where your datasets are"
         )
     match entry.split:
-        case Json() as split:
+        case JsonSplit() as split:
             path = root / split.file
             found = splits.parse(splits.check(path, split.sha256, get(name)), path)
             names = splits.class_names(found, path)
-        case Lists() as split:
+        case ListSplit() as split:
             found, names = from_lists(name, split, home)
-        case Folders() as split:
+        case FolderSplit() as split:
             found, names = from_folders(split, home, entry.classes)
     if len(names) != entry.classes:
         raise UserError(f"dataset {name}: {len(names)} classes in {home}, expected {entry.classes}; {get(name)}")
     return dataset(name, entry.template, names, found, home, labels=tuple(names), twins=tuple(entry.twins))
 
 
-def files(entry: Entry, root: Path) -> list[tuple[str, Path]]:
+def files(entry: DatasetSpec, root: Path) -> list[tuple[str, Path]]:
     """The files that hold a dataset's split, there or not; ImageNet has none, its split is its folders."""
     match entry.split:
-        case Json() as split:
+        case JsonSplit() as split:
             return [(split.file, root / split.file)]
-        case Lists() as split:
-            home = entry.home(root) or root / entry.images[0]
+        case ListSplit() as split:
+            home = entry.image_dir(root) or root / entry.images[0]
             return [(file, home / file) for file in split.sha256]
-        case Folders():
+        case FolderSplit():
             return []
 
 
@@ -64,19 +64,19 @@ def get(name: str) -> str:
 def dataset(name: str, template: str, names: list[str], found: Splits, home: Path, **more: tuple[str, ...]) -> Dataset:
     """A `Dataset` of files below `home`; as in CoOp, underscores of class names become spaces."""
     classes = tuple(name.replace("_", " ") for name in names)
-    parts = (tuple(Item(item.path, item.label, classes[item.label]) for item in part) for part in found)
+    parts = (tuple(Sample(item.path, item.label, classes[item.label]) for item in part) for part in found)
     return Dataset(name, template, classes, *parts, read=partial(open_inside, home), **more)
 
 
-def from_lists(name: str, split: Lists, home: Path) -> tuple[Splits, list[str]]:
+def from_lists(name: str, split: ListSplit, home: Path) -> tuple[Splits, list[str]]:
     """FGVC's official lists: a class's label is its line in variants.txt, a line is "image number, class name"."""
     texts = {file: splits.check(home / file, sha256, get(name)).decode() for file, sha256 in split.sha256.items()}
     names = texts["variants.txt"].splitlines()
     labels = {name: label for label, name in enumerate(names)}
 
-    def items(part: str) -> list[Item]:
+    def items(part: str) -> list[Sample]:
         pairs = (line.split(" ", 1) for line in texts[f"images_variant_{part}.txt"].splitlines())
-        return [Item(f"images/{number}.jpg", labels[variant], variant) for number, variant in pairs]
+        return [Sample(f"images/{number}.jpg", labels[variant], variant) for number, variant in pairs]
 
     return Splits(*map(items, Splits._fields)), names
 
@@ -88,7 +88,7 @@ def imagenet_names() -> dict[str, str]:
     return dict(line.split(" ", 1) for line in lines)
 
 
-def from_folders(split: Folders, home: Path, amount: int) -> tuple[Splits, list[str]]:
+def from_folders(split: FolderSplit, home: Path, amount: int) -> tuple[Splits, list[str]]:
     """ImageNet and its shifts: a class's label is the rank of its folder's name (ImageNetV2: that number itself).
 
     Differs from CoOp: images are in sorted order. CoOp takes ImageNet's in the order of os.listdir, so its few-shot
@@ -110,9 +110,9 @@ def from_folders(split: Folders, home: Path, amount: int) -> tuple[Splits, list[
             )
         return sorted(found, key=order.index)
 
-    def items(part: str | None) -> list[Item]:
+    def items(part: str | None) -> list[Sample]:
         return [
-            Item(f"{part}/{folder}/{image}".removeprefix("./"), label, known[folder])
+            Sample(f"{part}/{folder}/{image}".removeprefix("./"), label, known[folder])
             for label, folder in enumerate(folders(part) if part else [])
             for image in images(home / str(part) / folder)
         ]

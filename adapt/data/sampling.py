@@ -11,7 +11,7 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from adapt.data.dataset import Item
+from adapt.data.dataset import Sample
 
 VAL_SHOTS = 4
 
@@ -23,13 +23,13 @@ class FewShot(NamedTuple):
     reused: the classes whose val images are training images of theirs, since there are no others
     """
 
-    train: list[Item]
-    val: list[Item]
-    short: list[tuple[str, int]]
+    train: list[Sample]
+    val: list[Sample]
+    incomplete_classes: list[tuple[str, int]]
     reused: list[str]
 
 
-def sample(train: Sequence[Item], val: Sequence[Item], shots: int, seed: int) -> FewShot:
+def sample(train: Sequence[Sample], val: Sequence[Sample], shots: int, seed: int) -> FewShot:
     """Draw the few-shot training and validation subsets of one seed."""
     generator = random.Random(seed)
     chosen, short = draw(train, shots, generator)
@@ -37,7 +37,7 @@ def sample(train: Sequence[Item], val: Sequence[Item], shots: int, seed: int) ->
     return FewShot(chosen, draw(source, min(shots, VAL_SHOTS), generator)[0], short, reused)
 
 
-def spare(train: Sequence[Item], chosen: Sequence[Item]) -> tuple[list[Item], list[str]]:
+def spare(train: Sequence[Sample], chosen: Sequence[Sample]) -> tuple[list[Sample], list[str]]:
     """The training images that were not chosen; all of a class's own where none is left, and the names of these."""
     paths = {item.path for item in chosen}
     left = {item.label for item in train if item.path not in paths}
@@ -45,9 +45,9 @@ def spare(train: Sequence[Item], chosen: Sequence[Item]) -> tuple[list[Item], li
     return [item for item in train if item.path not in paths or item.label not in left], list(reused)
 
 
-def draw(items: Sequence[Item], shots: int, generator: random.Random) -> tuple[list[Item], list[tuple[str, int]]]:
+def draw(items: Sequence[Sample], shots: int, generator: random.Random) -> tuple[list[Sample], list[tuple[str, int]]]:
     """`shots` items of every class, and the classes that have fewer with how many they have."""
-    by_label: dict[int, list[Item]] = {}
+    by_label: dict[int, list[Sample]] = {}
     for item in items:
         by_label.setdefault(item.label, []).append(item)
     chosen, short = [], []

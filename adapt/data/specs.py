@@ -34,7 +34,7 @@ class Sizes(Strict):
     test: int
 
 
-class Json(Strict):
+class JsonSplit(Strict):
     """CoOp's split_zhou file: where it lies under the root, and its checksum."""
 
     kind: Literal["json"]
@@ -42,14 +42,14 @@ class Json(Strict):
     sha256: Sha256
 
 
-class Lists(Strict):
+class ListSplit(Strict):
     """FGVC's lists, which lie beside its images: the checksum of each file."""
 
     kind: Literal["lists"]
     sha256: dict[str, Sha256]
 
 
-class Folders(Strict):
+class FolderSplit(Strict):
     """One folder per class below a split's folder, named by wnid or by the class's number."""
 
     kind: Literal["folders"]
@@ -58,29 +58,29 @@ class Folders(Strict):
     test: str
 
 
-class Entry(Strict):
+class DatasetSpec(Strict):
     """A dataset; the fields are explained at the head of datasets.yaml."""
 
     template: Template
     classes: int
     sizes: Sizes
     images: Annotated[list[str], Field(min_length=1)]
-    holds: Annotated[list[str], Field(min_length=1)]
-    split: Annotated[Json | Lists | Folders, Field(discriminator="kind")]
+    required_files: Annotated[list[str], Field(min_length=1)]
+    split: Annotated[JsonSplit | ListSplit | FolderSplit, Field(discriminator="kind")]
     twins: list[str] = []
 
-    def home(self, root: Path) -> Path | None:
+    def image_dir(self, root: Path) -> Path | None:
         """The folder of the images under `root`, in whichever layout is found first."""
         return next((root / place for place in self.images if self.is_home(root / place)), None)
 
     def is_home(self, folder: Path) -> bool:
         """Whether a folder holds what the images' folder has to hold."""
-        return all((folder / held).exists() for held in self.holds)
+        return all((folder / held).exists() for held in self.required_files)
 
 
 @cache
-def entries() -> dict[str, Entry]:
+def dataset_specs() -> dict[str, DatasetSpec]:
     """All entries by the dataset's name."""
     from ruamel.yaml import YAML
 
-    return {name: Entry(**fields) for name, fields in YAML(typ="safe").load(FILE).items()}
+    return {name: DatasetSpec(**fields) for name, fields in YAML(typ="safe").load(FILE).items()}

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from adapt.data.dataset import Item, inside
+from adapt.data.dataset import Sample, safe_relative_path
 from adapt.errors import UserError
 from adapt.runtime import files
 
@@ -27,9 +27,9 @@ Rows = list[tuple[str, int, str]]
 class Splits(NamedTuple):
     """The items of the three splits."""
 
-    train: list[Item]
-    val: list[Item]
-    test: list[Item]
+    train: list[Sample]
+    val: list[Sample]
+    test: list[Sample]
 
 
 def split(things: Sequence[T], rng: np.random.Generator) -> tuple[list[T], list[T], list[T]]:
@@ -71,11 +71,11 @@ def parse(content: bytes, source: Path) -> Splits:
     missing = [name for name in Splits._fields if name not in found]
     if missing:
         raise UserError(f"{source}: not a split in CoOp's format: it has no {missing[0]!r}")
-    splits = Splits(*([Item(*row) for row in found[name]] for name in Splits._fields))
+    splits = Splits(*([Sample(*row) for row in found[name]] for name in Splits._fields))
     class_names(splits, source)
     for part in splits:
         for item in part:
-            inside(item.path, source)
+            safe_relative_path(item.path, source)
     return splits
 
 
@@ -96,5 +96,5 @@ def class_names(splits: Splits, source: Path) -> list[str]:
 
 def write(splits: Splits, path: Path) -> None:
     """Keep a split in a file."""
-    with files.whole(path) as temporary:
+    with files.atomic_write(path) as temporary:
         temporary.write_text(json.dumps(splits._asdict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

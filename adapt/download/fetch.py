@@ -5,11 +5,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from adapt.data.specs import Entry, Json, entries
+from adapt.data.specs import DatasetSpec, JsonSplit, dataset_specs
 from adapt.download import imagenet
 from adapt.download.archives import unpack
 from adapt.download.http import Bar, download, mismatch, size
-from adapt.download.sources import File, Source, Supply, supplies
+from adapt.download.sources import DownloadSpec, File, Mirror, download_specs
 from adapt.errors import UserError, nearest
 
 WORK = ".downloads"  # under the root, so that what is complete only has to be renamed
@@ -23,18 +23,18 @@ def fetch(name: str, root: Path, *, say: Say, bar: Bar) -> None:
 
     Raises: UserError for an unknown name, where all sources failed, or that says what has to be done by hand.
     """
-    if name not in entries():
-        raise UserError(f"there is nothing to fetch for {name!r}; {nearest(name, entries())}")
-    supply(name, entries()[name], supplies()[name], root, say=say, bar=bar)
+    if name not in dataset_specs():
+        raise UserError(f"there is nothing to fetch for {name!r}; {nearest(name, dataset_specs())}")
+    supply(name, dataset_specs()[name], download_specs()[name], root, say=say, bar=bar)
 
 
-def supply(name: str, entry: Entry, given: Supply, root: Path, *, say: Say, bar: Bar) -> None:
+def supply(name: str, entry: DatasetSpec, given: DownloadSpec, root: Path, *, say: Say, bar: Bar) -> None:
     """`fetch` of given facts."""
     root.mkdir(parents=True, exist_ok=True)
     work = root / WORK / name
-    if isinstance(entry.split, Json):
-        get_split(entry.split, given.split, root, work / "split", bar)
-    if (home := entry.home(root)) is not None:
+    if isinstance(entry.split, JsonSplit):
+        download_split(entry.split, given.split, root, work / "split", bar)
+    if (home := entry.image_dir(root)) is not None:
         say(f"{name}: here, in {home}")
         return
     if given.login:
@@ -42,10 +42,10 @@ def supply(name: str, entry: Entry, given: Supply, root: Path, *, say: Say, bar:
     else:
         get_images(name, entry, given.sources, root, work, say=say, bar=bar)
     shutil.rmtree(work, ignore_errors=True)
-    say(f"{name}: complete, in {entry.home(root)}")
+    say(f"{name}: complete, in {entry.image_dir(root)}")
 
 
-def get_split(split: Json, urls: list[str], root: Path, work: Path, bar: Bar) -> None:
+def download_split(split: JsonSplit, urls: list[str], root: Path, work: Path, bar: Bar) -> None:
     """The split file in its place, if it is not there."""
     path = root / split.file
     if path.is_file():
@@ -58,17 +58,19 @@ def get_split(split: Json, urls: list[str], root: Path, work: Path, bar: Bar) ->
     found.rename(path)
 
 
-def get_images(name: str, entry: Entry, sources: list[Source], root: Path, work: Path, *, say: Say, bar: Bar) -> None:
+def get_images(
+    name: str, entry: DatasetSpec, sources: list[Mirror], root: Path, work: Path, *, say: Say, bar: Bar
+) -> None:
     """The images in their place, from the first source that works."""
     reasons = []
     for number, source in enumerate(sources):
         folder = work / str(number)
         try:
-            room(name, source, folder, root)
+            check_disk_space(name, source, folder, root)
             archives = [download(file, folder, bar) for file in source.files]
             say(f"{name}: unpacking")
             unpacked = unpack_all(archives, source.files, work / "unpacked")
-            put(name, entry, unpacked, root)
+            move_into_place(name, entry, unpacked, root)
             return
         except UserError as error:
             say(f"{name}: {source.name}: {error}")
@@ -76,7 +78,7 @@ def get_images(name: str, entry: Entry, sources: list[Source], root: Path, work:
     raise UserError("\n".join([f"{name} could not be fetched from any source:", *reasons]))
 
 
-def room(name: str, source: Source, folder: Path, root: Path) -> None:
+def check_disk_space(name: str, source: Mirror, folder: Path, root: Path) -> None:
     """Refuse to begin what the disk cannot hold: archive and images, less what is there already."""
     there = sum(size(folder / f"{file.file}{end}") for file in source.files for end in ("", ".partial"))
     needed, free = 2 * (source.size() or 0) - there, shutil.disk_usage(root).free
@@ -101,12 +103,12 @@ def unpack_all(archives: list[Path], files: list[File], folder: Path) -> Path:
     return folder
 
 
-def put(name: str, entry: Entry, unpacked: Path, root: Path) -> None:
+def move_into_place(name: str, entry: DatasetSpec, unpacked: Path, root: Path) -> None:
     """Move the images' folder, wherever an archive has it, to where CoOp's layout has it."""
     places = (Path(place) for place, _, _ in os.walk(unpacked) if "__MACOSX" not in place)
     found = next((place for place in places if entry.is_home(place)), None)
     if found is None:
-        raise UserError(f"the archive of {name} does not hold {entry.holds[0]} anywhere, so it is another's")
+        raise UserError(f"the archive of {name} does not hold {entry.required_files[0]} anywhere, so it is another's")
     target = root / entry.images[0]
     if target.exists():  # with a split file or more in it
         for child in sorted(found.iterdir()):
@@ -116,10 +118,12 @@ def put(name: str, entry: Entry, unpacked: Path, root: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         found.rename(target)
     if not entry.is_home(target):
-        raise UserError(f"{target} holds something else in place of {entry.holds[0]}; move it away and run again")
+        raise UserError(
+            f"{target} holds something else in place of {entry.required_files[0]}; move it away and run again"
+        )
 
 
-def unpack_by_hand(name: str, given: Supply, target: Path, say: Say) -> None:
+def unpack_by_hand(name: str, given: DownloadSpec, target: Path, say: Say) -> None:
     """Unpack ImageNet where its archives are; raises UserError that says which to put where."""
     folder = target.parent
     missing = [file for file in given.sources[0].files if not (folder / file.file).is_file()]

@@ -22,7 +22,7 @@ class File(Strict):
     inner: str | None = None
 
 
-class Source(Strict):
+class Mirror(Strict):
     """Files that together hold all of a dataset's images."""
 
     name: str
@@ -34,18 +34,18 @@ class Source(Strict):
         return sum(known) or None
 
 
-class Supply(Strict):
+class DownloadSpec(Strict):
     """A dataset's licence, addresses of its split file, and its sources, of which each is enough."""
 
     licence: str
     login: str | None = None
     split: list[str] = Field(default_factory=list)
-    sources: Annotated[list[Source], Field(min_length=1)]
+    sources: Annotated[list[Mirror], Field(min_length=1)]
 
 
 @cache
-def supplies() -> dict[str, Supply]:
+def download_specs() -> dict[str, DownloadSpec]:
     """All supplies by the dataset's name."""
     from ruamel.yaml import YAML
 
-    return {name: Supply(**fields) for name, fields in YAML(typ="safe").load(FILE).items()}
+    return {name: DownloadSpec(**fields) for name, fields in YAML(typ="safe").load(FILE).items()}

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from adapt.data import builtin, custom
-from adapt.data.specs import Entry, Json, entries
-from adapt.download.sources import Supply, supplies
+from adapt.data.specs import DatasetSpec, JsonSplit, dataset_specs
+from adapt.download.sources import DownloadSpec, download_specs
 
 GIB = 1 << 30
 COUNTS = ("train", "val", "test", "download")
@@ -15,7 +15,7 @@ def lines(root: Path) -> Iterator[str]:
     """A table of all datasets: what is here, images per split, size of the download, licence."""
     yield f"datasets in {root} (set ADAPT_DATA for another folder)"
     head = ("name", "state", "train", "val", "test", "download", "licence")
-    rows = [head, *(row(name, entry, root) for name, entry in entries().items())]
+    rows = [head, *(row(name, entry, root) for name, entry in dataset_specs().items())]
     rows += [(name, "here", "", "", "", "", "yours") for name in custom.names(root)]
     rows += [(name, "here", "", "", "", "", "in the installed packages") for name in builtin.NAMES]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -27,22 +27,22 @@ def lines(root: Path) -> Iterator[str]:
         yield "  ".join(aligned).rstrip()
 
 
-def row(name: str, entry: Entry, root: Path) -> tuple[str, ...]:
+def row(name: str, entry: DatasetSpec, root: Path) -> tuple[str, ...]:
     """A dataset of the catalogue."""
-    supply = supplies()[name]
+    supply = download_specs()[name]
     amounts = (f"{count:,}" if count else "–" for count in entry.sizes.model_dump().values())
     return name, state(entry, supply, root), *amounts, download(supply), supply.licence
 
 
-def download(supply: Supply) -> str:
+def download(supply: DownloadSpec) -> str:
     """The size of what has to be downloaded, from the first source."""
     size = supply.sources[0].size()
     return f"{size / GIB:.1f} GiB" if size else "unknown"
 
 
-def state(entry: Entry, supply: Supply, root: Path) -> str:
+def state(entry: DatasetSpec, supply: DownloadSpec, root: Path) -> str:
     """What is here, and what can be fetched."""
-    if entry.home(root) is None:
+    if entry.image_dir(root) is None:
         return "by hand" if supply.login else "missing"
-    split = not isinstance(entry.split, Json) or (root / entry.split.file).is_file()
+    split = not isinstance(entry.split, JsonSplit) or (root / entry.split.file).is_file()
     return "here" if split else "split missing"

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adapt.data import catalog, custom
-from adapt.data.dataset import Dataset, Item
+from adapt.data.dataset import Dataset, Sample
 from adapt.data.folders import some
-from adapt.data.specs import entries
+from adapt.data.specs import dataset_specs
 from adapt.data.splits import Splits
 from adapt.download.http import Bar
 from adapt.errors import UserError
@@ -35,8 +35,8 @@ class Verified(NamedTuple):
 def verify(name: str, root: Path, bar: Bar) -> Verified:
     """Read all images of a dataset; raises UserError where there is nothing to read."""
     dataset = catalog.load(name, root)
-    if name in entries():
-        expected = entries()[name].sizes.model_dump()
+    if name in dataset_specs():
+        expected = dataset_specs()[name].sizes.model_dump()
     else:
         expected = {part: len(getattr(dataset, part)) for part in Splits._fields}
     found = inspect(dataset, expected, bar)
@@ -50,7 +50,7 @@ def verify(name: str, root: Path, bar: Bar) -> Verified:
 
 def same_pictures(dataset: Dataset, home: Path) -> list[str]:
     """A sentence on the pictures that stand in several splits or classes under different names, by their bytes."""
-    places: dict[bytes, list[tuple[str, Item]]] = defaultdict(list)
+    places: dict[bytes, list[tuple[str, Sample]]] = defaultdict(list)
     for part in Splits._fields:
         for item in getattr(dataset, part):
             path = home / item.path
@@ -102,7 +102,7 @@ def same_words(dataset: Dataset) -> list[str]:
 def inspect(dataset: Dataset, expected: dict[str, int], bar: Bar) -> Verified:
     """Open every image of a dataset, several at a time (decoding does not hold Python's lock)."""
 
-    def problem(item: Item) -> str | None:
+    def problem(item: Sample) -> str | None:
         try:
             dataset.image(item.path)
         except UserError as error:

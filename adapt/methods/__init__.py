@@ -25,7 +25,7 @@ def find(name: str) -> "type[Method]":
     return made
 
 
-def knobs(made: "type[Method]") -> dict[str, Any]:
+def arguments(made: "type[Method]") -> dict[str, Any]:
     """The keyword arguments of a method's constructor with their types; those that it passes on as `**` included."""
     found: dict[str, Any] = {}
     for kind in (kind for kind in made.__mro__ if "__init__" in vars(kind)):
@@ -40,5 +40,5 @@ def knobs(made: "type[Method]") -> dict[str, Any]:
 def build(name: str, task: "FewShotTask", settings: Mapping[str, Any]) -> "Method":
     """A method for a task, with those of the settings that its constructor names (fit takes the optimiser)."""
     made = find(name)
-    wanted = knobs(made)
+    wanted = arguments(made)
     return made(task, **{key: value for key, value in settings.items() if key in wanted})

@@ -5,18 +5,18 @@ from torch import Tensor, nn
 
 from adapt.clip.encoders import NO_INJECTION, Injection, TextInput, split_prefix
 from adapt.methods._init_words import first_tokens, padded, random_tokens
-from adapt.methods._two_tower import Towers
+from adapt.methods._two_tower import TwoTower
 from adapt.task import FewShotTask
 
 
-class Deep(Towers):
-    """The first text prompt takes the place of words of the text; from `depth` layers on the last prompts run along.
+class DeepPrompts(TwoTower):
+    """The first text prompt replaces the first words of the text; below `prompt_depth` the last ones are propagated.
 
     The first image prompt stands after the patches and passes ln_pre with them; deeper prompts are put in raw.
     """
 
     place = 1
-    enters_image = True
+    modifies_image_tower = True
 
     def text_prompts(self) -> list[Float[Tensor, "t d"]]:
         """One prompt a layer down to the depth; none for a text branch left as it is."""
@@ -26,7 +26,7 @@ class Deep(Towers):
         """As `text_prompts`, for the image branch."""
         return []
 
-    def stream(self, branch: str) -> Injection:
+    def injection(self, branch: str) -> Injection:
         """Prompts set anew down to the depth, then carried on."""
         backbone = self.task.backbone
         prompts = self.text_prompts() if branch == "text" else self.image_prompts()

@@ -8,18 +8,18 @@ from adapt.clip.encoders import Injection
 from adapt.config import DistillConfig
 from adapt.data.loader import Batch
 from adapt.distillation import DISTANCES, Features
-from adapt.methods._two_tower import Term, Towers
+from adapt.methods._two_tower import LossTerm, TwoTower
 from adapt.prompts import BRANCHES, Prompts
 from adapt.task import FewShotTask
 
 
-class Prompted(Towers):
+class KeyValuePrompts(TwoTower):
     """A frozen CLIP with prompts as keys and values at every layer of both towers.
 
     Loss (stated): cross-entropy + λ_text · distance over classes + λ_image · distance over instances.
     """
 
-    enters_image = True
+    modifies_image_tower = True
 
     def __init__(self, task: FewShotTask, prompts: Prompts, distill: DistillConfig | None):
         super().__init__(task)
@@ -30,26 +30,26 @@ class Prompted(Towers):
         """Additive key biases that tokens are seen through; None for none."""
         return None
 
-    def stream(self, branch: str) -> Injection:
+    def injection(self, branch: str) -> Injection:
         """The prompts of every layer, set anew."""
         return Injection(self.prompts.by_layer(branch), self.prompts.split(branch, self.gates(branch)))
 
-    def terms(self, student: Features, batch: Batch) -> list[Term]:
+    def loss_terms(self, student: Features, batch: Batch) -> list[LossTerm]:
         """Both distances to the teacher."""
         if self.distill is None:
             return []
         teacher = Features(self.task.teacher, batch.teacher)
         text, image = DISTANCES[self.distill.kind](student, teacher, self.task.backbone.logit_scale)
-        return [Term("distill_text", self.distill.text, text), Term("distill_image", self.distill.image, image)]
+        return [LossTerm("distill_text", self.distill.text, text), LossTerm("distill_image", self.distill.image, image)]
 
     def lengths(self) -> dict[str, list[int]]:
         """Tokens by branch and layer."""
         return {branch: self.prompts.lengths(branch) for branch in BRANCHES}
 
-    def tensors(self) -> dict[str, Tensor]:
+    def to_tensors(self) -> dict[str, Tensor]:
         """The prompts, with their slots."""
         return self.prompts.to_tensors()
 
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Prompts that were tuned, of whatever lengths."""
         self.prompts = Prompts.from_tensors(tensors, self.task.backbone.layers).to(self.task.backbone.device)

@@ -14,7 +14,7 @@ from adapt.methods._base import Classifier, Method
 from adapt.prompts import BRANCHES
 
 
-class Term(NamedTuple):
+class LossTerm(NamedTuple):
     """A term of the loss beside the cross-entropy."""
 
     name: str
@@ -22,17 +22,17 @@ class Term(NamedTuple):
     value: Float[Tensor, ""]
 
 
-class Towers(Method):
+class TwoTower(Method):
     """Classes and images embedded by both towers, compared by their cosines.
 
     A method says what it puts into each tower (`stream`), into the text (`text`), and what it adds to the loss
     (`terms`).
     """
 
-    place = 0  # where the text tower's context stands, see encode_text
+    insert_at = 0  # where the text tower's context stands, see encode_text
     fixed_text: Tensor | None = None  # embeddings that nothing learned enters
 
-    def stream(self, branch: str) -> Injection:
+    def injection(self, branch: str) -> Injection:
         """What goes into a tower."""
         return NO_INJECTION
 
@@ -40,7 +40,7 @@ class Towers(Method):
         """The classes in words."""
         return self.task.text
 
-    def terms(self, student: Features, batch: Batch) -> list[Term]:
+    def loss_terms(self, student: Features, batch: Batch) -> list[LossTerm]:
         """What is added to the cross-entropy."""
         return []
 
@@ -49,23 +49,23 @@ class Towers(Method):
         if self.fixed_text is not None:
             return self.fixed_text
         encode = self.task.backbone.encode_text
-        found = F.normalize(encode(self.text(), self.stream("text"), insert_at=self.place), dim=-1)
+        found = F.normalize(encode(self.text(), self.injection("text"), insert_at=self.insert_at), dim=-1)
         if torch.is_grad_enabled() and not found.requires_grad:
             self.fixed_text = found
         return found
 
     def image_features(self, images: Float[Tensor, "b 3 y x"]) -> Float[Tensor, "b f"]:
         """Normalised embeddings of images."""
-        return F.normalize(self.task.backbone.encode_image(images, self.stream("image")), dim=-1)
+        return F.normalize(self.task.backbone.encode_image(images, self.injection("image")), dim=-1)
 
     def losses(self, batch: Batch) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Cross-entropy and the method's own terms."""
         # what the frozen image tower says of these views is what the teacher says
-        image = self.image_features(batch.images) if self.enters_image else batch.teacher
+        image = self.image_features(batch.images) if self.modifies_image_tower else batch.teacher
         student = Features(self.text_features(), image)
         cross_entropy = F.cross_entropy(logits(student, self.task.backbone.logit_scale), batch.labels)
         loss, named = cross_entropy, {"cross_entropy": cross_entropy}
-        for name, weight, value in self.terms(student, batch):
+        for name, weight, value in self.loss_terms(student, batch):
             loss, named[name] = loss + weight * value, value
         return loss, named
 
@@ -78,6 +78,6 @@ class Towers(Method):
         """Tokens that are set anew at each layer."""
         found = super().lengths()
         for branch in BRANCHES:
-            for layer, prompt in enumerate(self.stream(branch).prompts or []):
+            for layer, prompt in enumerate(self.injection(branch).prompts or []):
                 found[branch][layer] = prompt.shape[-2] if isinstance(prompt, Tensor) else 0
         return found

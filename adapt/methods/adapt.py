@@ -8,31 +8,31 @@ from torch import Tensor
 
 from adapt import pruning
 from adapt.config import DistillConfig, PromptsConfig, PruneConfig
-from adapt.data.loader import Batches
-from adapt.methods._kv_prompts import Prompted
+from adapt.data.loader import FewShotLoader
+from adapt.methods._kv_prompts import KeyValuePrompts
 from adapt.prompts import BRANCHES, Prompts
 from adapt.pruning import PrunedToken, Schedule
 from adapt.saliency import Gradient, Saliency
 from adapt.task import FewShotTask
 
 
-class Adapt(Prompted):
-    """Starts with `context.length` tokens at every layer of both branches and prunes to `prune.target` in all."""
+class Adapt(KeyValuePrompts):
+    """Starts with `prompts.initial_length` tokens at every layer of both branches and prunes to `prune.target` in all."""
 
-    def __init__(self, task: FewShotTask, *, context: PromptsConfig, prune: PruneConfig, distill: DistillConfig):
+    def __init__(self, task: FewShotTask, *, prompts: PromptsConfig, prune: PruneConfig, distill: DistillConfig):
         backbone = task.backbone
-        lengths = {branch: [context.length] * layers for branch, layers in backbone.layers.items()}
-        prompts = Prompts.initialise(lengths, backbone.widths, std=context.std, seed=task.seed)
-        super().__init__(task, prompts, distill)
+        lengths = {branch: [prompts.initial_length] * layers for branch, layers in backbone.layers.items()}
+        tokens = Prompts.initialise(lengths, backbone.widths, std=prompts.init_std, seed=task.seed)
+        super().__init__(task, tokens, distill)
         self.schedule = Schedule(prune.warmup, prune.every, prune.count, prune.target)
         self.saliency = Saliency(self.prompts, prune.criterion, task.seed)
         self.by_val = prune.data == "val"
 
     @classmethod
-    def caution(cls, settings: Any, layers: Mapping[str, int]) -> str | None:
+    def config_warning(cls, config: Any, layers: Mapping[str, int]) -> str | None:
         """That nothing will be pruned, where the epochs are known to end with the warm-up."""
-        prune, epochs = settings.prune, settings.optimiser.epochs
-        start = settings.context.length * sum(layers.values())
+        prune, epochs = config.prune, config.optimizer.epochs
+        start = config.prompts.initial_length * sum(layers.values())
         if epochs is None or epochs > prune.warmup or start <= prune.target:
             return None
         return (
@@ -40,11 +40,11 @@ class Adapt(Prompted):
             f"{start} tokens, not with the {prune.target} of prune.target"
         )
 
-    def prepare(self, train: Batches, val: Batches) -> None:
+    def on_fit_start(self, train: FewShotLoader, val: FewShotLoader) -> None:
         """Keep the val images, where saliency is measured on them."""
         self.val = val
 
-    def plan(self, per_epoch: int, steps: int) -> None:
+    def on_train_start(self, per_epoch: int, steps: int) -> None:
         """Fit the schedule to the steps that there are."""
         self.schedule = self.schedule.reaching(self.prompts.count(), per_epoch=per_epoch, steps=steps)
 
@@ -56,7 +56,7 @@ class Adapt(Prompted):
         """Open gates where the criterion looks at their gradients."""
         return self.saliency.gates(branch) if torch.is_grad_enabled() and self.pruning_goes_on() else None
 
-    def observe(self, step: int) -> None:
+    def on_after_backward(self, step: int) -> None:
         """Add this step's saliency."""
         if self.pruning_goes_on():
             self.saliency.accumulate(step, self.gradients(step))
@@ -68,7 +68,7 @@ class Adapt(Prompted):
         epoch, number = divmod(step - 1, len(self.val))
         return self.saliency.gradients_of(self.losses(self.val.batch(epoch, number))[0])
 
-    def revise(self, step: int, epoch: int, optimiser: torch.optim.Optimizer) -> Iterable[PrunedToken]:
+    def on_after_step(self, step: int, epoch: int, optimiser: torch.optim.Optimizer) -> Iterable[PrunedToken]:
         """Prune where the schedule says so."""
         return self.prune(self.schedule.num_to_prune(step, epoch, self.prompts.count()), optimiser)
 
@@ -85,18 +85,18 @@ class Adapt(Prompted):
         """Whether there are tokens above the budget; scores are of no use afterwards."""
         return self.prompts.count() > self.schedule.target
 
-    def progress(self) -> dict[str, Tensor]:
+    def training_state(self) -> dict[str, Tensor]:
         """The prompts and the running scores."""
-        return self.tensors() | {f"{branch}.saliency": self.saliency.totals[branch].cpu() for branch in BRANCHES}
+        return self.to_tensors() | {f"{branch}.saliency": self.saliency.totals[branch].cpu() for branch in BRANCHES}
 
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """The prompts; scores start anew."""
-        super().load(tensors)
+        super().load_tensors(tensors)
         self.saliency.prompts = self.prompts
         self.saliency.reset()
 
-    def resume(self, tensors: Mapping[str, Tensor]) -> None:
+    def load_training_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Go on with prompts and scores."""
-        super().resume(tensors)
+        super().load_training_state(tensors)
         for branch, total in self.saliency.totals.items():
             total += tensors[f"{branch}.saliency"].to(total.device)

@@ -12,51 +12,51 @@ from torch.nn import functional as F
 
 from adapt.clip.attention import Adapter
 from adapt.clip.encoders import Injection, TextInput
-from adapt.config import Share, Template
+from adapt.config import Fraction, Template
 from adapt.data.loader import Batch
-from adapt.methods._two_tower import Towers
+from adapt.methods._two_tower import TwoTower
 from adapt.prompts import BRANCHES
 from adapt.task import FewShotTask
 
 PROJECTIONS = ("q", "k", "v")
 
 
-class ClipLora(Towers):
-    """W·x + (alpha/√rank)·B·A·dropout(x) for the projections W to queries, keys and values of every layer.
+class ClipLora(TwoTower):
+    """W·x + (alpha/√r)·B·A·dropout(x) for the projections W to queries, keys and values of every layer.
 
     A starts as U(±1/√d), B as 0. Queries, keys and values drop apart; classes that are encoded at a time share
     what is dropped of the tokens that they share (ours: the authors encode those once a class).
     """
 
-    enters_image = True
+    modifies_image_tower = True
 
     def __init__(
         self,
         task: FewShotTask,
         *,
-        rank: PositiveInt,
+        r: PositiveInt,
         alpha: NonNegativeFloat,
-        dropout: Share,
+        dropout_rate: Fraction,
         template: Template | None,
     ):
         super().__init__(task)
         device = task.backbone.device
-        self.factor, self.dropout, self.draws = alpha / math.sqrt(rank), dropout, 0
+        self.factor, self.dropout, self.draws = alpha / math.sqrt(r), dropout_rate, 0
         start = torch.Generator().manual_seed(task.seed)
         self.down, self.up = nn.ParameterDict(), nn.ParameterDict()
         for branch, projection in product(BRANCHES, PROJECTIONS):
             layers, d = task.backbone.layers[branch], task.backbone.widths[branch]
             bound = 1 / math.sqrt(d)
-            down = (torch.rand(layers, rank, d, generator=start) * 2 - 1) * bound
+            down = (torch.rand(layers, r, d, generator=start) * 2 - 1) * bound
             self.down[f"{branch}_{projection}"] = nn.Parameter(down.to(device))
-            self.up[f"{branch}_{projection}"] = nn.Parameter(torch.zeros(layers, d, rank, device=device))
+            self.up[f"{branch}_{projection}"] = nn.Parameter(torch.zeros(layers, d, r, device=device))
         self.input = task.text_input(template or task.template)
 
     def text(self) -> TextInput:
         """The template."""
         return self.input
 
-    def stream(self, branch: str) -> Injection:
+    def injection(self, branch: str) -> Injection:
         """An adapter a layer."""
         return Injection(adapters=[self.adapter(branch, layer) for layer in range(self.task.backbone.layers[branch])])
 
@@ -88,11 +88,11 @@ class ClipLora(Towers):
             torch.manual_seed(self.task.seed * 1_000_003 + self.draws)
             return super().losses(batch)
 
-    def progress(self) -> dict[str, Tensor]:
+    def training_state(self) -> dict[str, Tensor]:
         """The adapters, and how many steps have drawn."""
-        return self.tensors() | {"draws": torch.tensor(self.draws)}
+        return self.to_tensors() | {"draws": torch.tensor(self.draws)}
 
-    def resume(self, tensors: Mapping[str, Tensor]) -> None:
+    def load_training_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Go on with both."""
-        self.load({name: value for name, value in tensors.items() if name != "draws"})
+        self.load_tensors({name: value for name, value in tensors.items() if name != "draws"})
         self.draws = int(tensors["draws"])

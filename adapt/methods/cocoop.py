@@ -10,32 +10,32 @@ from adapt.clip.encoders import Injection, split_prefix
 from adapt.config import Words
 from adapt.data.loader import Batch
 from adapt.methods._base import Classifier
-from adapt.methods._init_words import embed_words, opening
-from adapt.methods._two_tower import Towers
+from adapt.methods._init_words import embed_words, init_words
+from adapt.methods._two_tower import TwoTower
 from adapt.task import FewShotTask
 
 
-class CoCoop(Towers):
-    """A context started from `words`; a small net turns an image's feature into what is added to all its tokens.
+class CoCoop(TwoTower):
+    """A context started from `ctx_init`; a small net turns an image's feature into what is added to all its tokens.
 
     The text is encoded anew for every image, so steps and evaluation cost images × classes.
     """
 
     place = 1
 
-    def __init__(self, task: FewShotTask, *, words: Words, narrowing: PositiveInt):
+    def __init__(self, task: FewShotTask, *, ctx_init: Words, meta_net_reduction: PositiveInt):
         super().__init__(task)
-        backbone, words = task.backbone, opening(task, words)
-        self.context = nn.Parameter(embed_words(backbone, words))
+        backbone, ctx_init = task.backbone, init_words(task, ctx_init)
+        self.context = nn.Parameter(embed_words(backbone, ctx_init))
         features, width = task.teacher.shape[1], backbone.widths["text"]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(task.seed)
             self.net = nn.Sequential(
-                nn.Linear(features, max(1, features // narrowing)),
+                nn.Linear(features, max(1, features // meta_net_reduction)),
                 nn.ReLU(),
-                nn.Linear(max(1, features // narrowing), width),
+                nn.Linear(max(1, features // meta_net_reduction), width),
             ).to(backbone.device)
-        tokens = task.tokenize(lambda name: f"{words} {name}.")
+        tokens = task.tokenize(lambda name: f"{ctx_init} {name}.")
         self.words = split_prefix(backbone.text, tokens, n_ctx=len(self.context))
 
     def logits(self, seen: Float[Tensor, "b f"]) -> Float[Tensor, "b c"]:

@@ -9,19 +9,21 @@ from torch import Tensor, nn
 
 from adapt.clip.encoders import NO_INJECTION, Injection, TextInput, embed, split_prefix, to_text_input
 from adapt.config import Words
-from adapt.methods._init_words import embed_words, opening, random_tokens, written
-from adapt.methods._two_tower import Towers
+from adapt.methods._init_words import embed_words, init_words, random_tokens, text_with_context
+from adapt.methods._two_tower import TwoTower
 from adapt.task import FewShotTask
 
-ClassPlace = Literal["end", "middle", "front"]
+ClassTokenPosition = Literal["end", "middle", "front"]
 
 
-class Coop(Towers):
-    """`tokens` learned context tokens in the text, as ordinary tokens all the way up; null: as many as `words` have.
+class Coop(TwoTower):
+    """`n_ctx` learned context tokens in the text, as ordinary tokens all the way up; None: as many as `ctx_init` has.
 
     One context for all classes before the class name is part of what they share and is encoded once; with the class
     name in front or in the middle, or with a context for each class, every class's text is encoded in full.
-    words: what the context starts from, in its last tokens (`template`: the dataset's); the others start as N(0, std²).
+    ctx_init: the words that the context starts from, in its last tokens (`template`: those of the dataset's template);
+        the other tokens start as N(0, init_std²).
+    class_token_position: where the class name stands; csc: a context of its own for every class.
     """
 
     place = 1
@@ -30,54 +32,54 @@ class Coop(Towers):
         self,
         task: FewShotTask,
         *,
-        tokens: PositiveInt | None,
-        words: Words | None,
-        class_place: ClassPlace,
-        class_specific: bool,
-        std: NonNegativeFloat,
+        n_ctx: PositiveInt | None,
+        ctx_init: Words | None,
+        class_token_position: ClassTokenPosition,
+        csc: bool,
+        init_std: NonNegativeFloat,
     ):
         super().__init__(task)
         backbone, classes = task.backbone, len(task.classes)
-        start = embed_words(backbone, opening(task, words or ""))
-        tokens = tokens or len(start)
-        shape = (classes, tokens) if class_specific else (tokens,)
-        context = random_tokens((*shape, backbone.widths["text"]), std, task)
-        start = start[-tokens:]
-        context[..., tokens - len(start) :, :] = start
+        start = embed_words(backbone, init_words(task, ctx_init or ""))
+        n_ctx = n_ctx or len(start)
+        shape = (classes, n_ctx) if csc else (n_ctx,)
+        context = random_tokens((*shape, backbone.widths["text"]), init_std, task)
+        start = start[-n_ctx:]
+        context[..., n_ctx - len(start) :, :] = start
         self.context = nn.Parameter(context)
-        self.shared = class_place == "end" and not class_specific
-        texts = task.tokenize(lambda name: written(name, tokens, class_place))
+        self.shared = class_token_position == "end" and not csc
+        texts = task.tokenize(lambda name: text_with_context(name, n_ctx, class_token_position))
         names = backbone.tokenize(task.classes).argmax(dim=1) - 1  # tokens of each name
-        self.slots = slots(names, tokens, class_place)
+        self.positions = context_positions(names, n_ctx, class_token_position)
         if self.shared:
-            self.input = split_prefix(backbone.text, texts, n_ctx=tokens)
+            self.input = split_prefix(backbone.text, texts, n_ctx=n_ctx)
         else:
             self.input = to_text_input(embed(backbone.text, texts), texts.argmax(dim=1), n_prefix=1)
             lengths = torch.tensor(self.input.lengths, device=texts.device)
             starts = lengths.cumsum(0) - lengths - 1  # the start-of-text token is shared
-            self.places = (starts[:, None] + self.slots).flatten()
+            self.places = (starts[:, None] + self.positions).flatten()
 
     @classmethod
-    def agree(cls, settings: Any) -> None:
-        """Refuse neither words nor tokens, and more words than tokens."""
-        words = (settings.words or "").split()
-        if settings.tokens is None and not words:
-            raise ValueError("tokens: null takes as many tokens as words: has, which is null too; set one of them")
-        if settings.tokens is not None and len(words) > settings.tokens:
-            raise ValueError(f"words: {settings.words!r} has {len(words)} words, more than tokens: {settings.tokens}")
+    def validate_config(cls, config: Any) -> None:
+        """Refuse neither ctx_init nor n_ctx, and more words than tokens."""
+        words = (config.ctx_init or "").split()
+        if config.n_ctx is None and not words:
+            raise ValueError("n_ctx: null takes as many tokens as ctx_init: has, which is null too; set one of them")
+        if config.n_ctx is not None and len(words) > config.n_ctx:
+            raise ValueError(f"ctx_init: {config.ctx_init!r} has {len(words)} words, more than n_ctx: {config.n_ctx}")
 
     def positioned(self) -> Float[Tensor, "... t d"]:
         """The context with the embeddings of its positions."""
-        return self.context + self.task.backbone.text.positional_embedding[self.slots]
+        return self.context + self.task.backbone.text.positional_embedding[self.positions]
 
     def text(self) -> TextInput:
         """The classes' own tokens after the context, or all of the text with the context in its place."""
         if self.shared:
             return self.input
-        values = self.positioned().expand(*self.slots.shape, -1).flatten(0, 1)
+        values = self.positioned().expand(*self.positions.shape, -1).flatten(0, 1)
         return self.input._replace(own=self.input.suffixes.index_copy(0, self.places, values))
 
-    def stream(self, branch: str) -> Injection:
+    def injection(self, branch: str) -> Injection:
         """A context that all classes share; whatever else there is stands in the text."""
         if branch == "image" or not self.shared:
             return NO_INJECTION
@@ -90,8 +92,10 @@ class Coop(Towers):
         return found
 
 
-def slots(names: Int[Tensor, " c"], tokens: int, class_place: ClassPlace) -> Int[Tensor, "c t"]:
+def context_positions(
+    names: Int[Tensor, " c"], n_ctx: int, class_token_position: ClassTokenPosition
+) -> Int[Tensor, "c t"]:
     """The positions of the context's tokens in each class's text, for names of so many tokens."""
-    before = {"end": tokens, "middle": tokens // 2, "front": 0}[class_place]
-    place = torch.arange(1, tokens + 1, device=names.device)  # after the start-of-text token
+    before = {"end": n_ctx, "middle": n_ctx // 2, "front": 0}[class_token_position]
+    place = torch.arange(1, n_ctx + 1, device=names.device)  # after the start-of-text token
     return place + names[:, None] * (place > before)

@@ -8,40 +8,37 @@ from torch import Tensor
 
 from adapt.clip.encoders import TextInput
 from adapt.config import Depth, Words
-from adapt.methods._deep_prompts import Deep, image_parameters, text_parameters, without_words
-from adapt.methods._init_words import TEMPLATE
+from adapt.methods._deep_prompts import DeepPrompts, image_parameters, text_parameters, without_words
+from adapt.methods._init_words import TEMPLATE, too_few_words
 from adapt.task import FewShotTask
 
 
-class Ivlp(Deep):
-    """`text_tokens` and `image_tokens` prompts at each of the first `depth` layers of their branches.
+class Ivlp(DeepPrompts):
+    """`n_ctx_text` and `n_ctx_vision` prompts at each of the first `prompt_depth` layers of their branches.
 
-    words: the text around the class name; the first prompt starts from its first tokens and takes their place.
+    ctx_init: the words before the class name; the first prompt starts from its first tokens and takes their place.
     """
 
     def __init__(
         self,
         task: FewShotTask,
         *,
-        text_tokens: PositiveInt,
-        image_tokens: PositiveInt,
-        depth: Depth,
-        words: Words,
-        std: NonNegativeFloat,
+        n_ctx_text: PositiveInt,
+        n_ctx_vision: PositiveInt,
+        prompt_depth: Depth,
+        ctx_init: Words,
+        init_std: NonNegativeFloat,
     ):
         super().__init__(task)
-        self.text_list = text_parameters(task, words, text_tokens, depth, std)
-        self.image_list = image_parameters(task, image_tokens, depth, std)
-        self.input = without_words(task, words, text_tokens)
+        self.text_list = text_parameters(task, ctx_init, n_ctx_text, prompt_depth, init_std)
+        self.image_list = image_parameters(task, n_ctx_vision, prompt_depth, init_std)
+        self.input = without_words(task, ctx_init, n_ctx_text)
 
     @classmethod
-    def agree(cls, settings: Any) -> None:
+    def validate_config(cls, config: Any) -> None:
         """Refuse more tokens than there are words to start from."""
-        if settings.words != TEMPLATE and len(settings.words.split()) < settings.text_tokens:
-            raise ValueError(
-                f"words: {settings.words!r} has fewer words than text_tokens: {settings.text_tokens}, "
-                "which start from them"
-            )
+        if config.ctx_init != TEMPLATE and len(config.ctx_init.split()) < config.n_ctx_text:
+            raise ValueError(too_few_words(config.ctx_init, n_ctx_text=config.n_ctx_text))
 
     def text(self) -> TextInput:
         """The words that no prompt replaces."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from adapt.config import Templates
 from adapt.data.loader import Batch
 from adapt.distillation import Features
-from adapt.methods._two_tower import Term
+from adapt.methods._two_tower import LossTerm
 from adapt.methods.coop import Coop
 from adapt.task import FewShotTask
 
@@ -21,15 +21,15 @@ class KgCoop(Coop):
     templates: of the frozen text; None: the dataset's own.
     """
 
-    def __init__(self, task: FewShotTask, *, weight: NonNegativeFloat, templates: Templates | None, **coop: Any):
+    def __init__(self, task: FewShotTask, *, w: NonNegativeFloat, templates: Templates | None, **coop: Any):
         super().__init__(task, **coop)
-        self.weight, self.templates = weight, templates
+        self.weight, self.templates = w, templates
 
     @cached_property
     def frozen_text(self) -> Float[Tensor, "c f"]:
         """The class embeddings that the learned ones are held near."""
         return self.task.frozen_text_features(self.templates)
 
-    def terms(self, student: Features, batch: Batch) -> list[Term]:
+    def loss_terms(self, student: Features, batch: Batch) -> list[LossTerm]:
         """How far the class embeddings have moved."""
-        return [Term("distill_text", self.weight, 1 - (student.text * self.frozen_text).sum(dim=-1).mean())]
+        return [LossTerm("distill_text", self.weight, 1 - (student.text * self.frozen_text).sum(dim=-1).mean())]

@@ -9,7 +9,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from adapt.data.loader import Batches
+from adapt.data.loader import FewShotLoader
 from adapt.methods._base import Classifier, Method
 from adapt.task import FewShotTask
 
@@ -17,11 +17,11 @@ from adapt.task import FewShotTask
 class LinearProbe(Method):
     """L-BFGS on un-normalised features of the training images as evaluation sees them; C is chosen on the val images.
 
-    First the best of `coarse`, the larger where equal, then `halvings` steps of a search between a tenth and ten times
+    First the best of `search_list`, the larger where equal, then `binary_search_steps` steps of a search between a tenth and ten times
     of it, the smaller where equal; the last winner is kept.
     """
 
-    tuned = False
+    trainable = False
     weight: Tensor
     bias: Tensor
 
@@ -29,27 +29,28 @@ class LinearProbe(Method):
         self,
         task: FewShotTask,
         *,
-        coarse: Annotated[list[PositiveFloat], Field(min_length=1)],
-        halvings: PositiveInt,
-        iterations: PositiveInt,
+        search_list: Annotated[list[PositiveFloat], Field(min_length=1)],
+        binary_search_steps: PositiveInt,
+        max_iter: PositiveInt,
     ):
         super().__init__(task)
-        self.coarse, self.halvings, self.iterations = sorted(coarse, reverse=True), halvings, iterations
+        self.search_list = sorted(search_list, reverse=True)
+        self.binary_search_steps, self.max_iter = binary_search_steps, max_iter
         self.register_buffer("weight", torch.zeros(len(task.classes), task.teacher.shape[1]))
         self.register_buffer("bias", torch.zeros(len(task.classes)))
 
-    def prepare(self, train: Batches, val: Batches) -> None:
+    def on_fit_start(self, train: FewShotLoader, val: FewShotLoader) -> None:
         """Search C and fit."""
-        x, y = train.frozen.numpy(), train.labels.numpy()
+        x, y = train.eval_features.numpy(), train.labels.numpy()
 
         def fit(logarithm: float) -> tuple[float, LogisticRegression]:
-            made = LogisticRegression(C=10**logarithm, max_iter=self.iterations).fit(x, y)
-            return float((made.predict(val.frozen.numpy()) == val.labels.numpy()).mean()), made
+            made = LogisticRegression(C=10**logarithm, max_iter=self.max_iter).fit(x, y)
+            return float((made.predict(val.eval_features.numpy()) == val.labels.numpy()).mean()), made
 
-        scores = [fit(float(np.log10(c)))[0] for c in self.coarse]
-        peak = float(np.log10(self.coarse[int(np.argmax(scores))]))
+        scores = [fit(float(np.log10(c)))[0] for c in self.search_list]
+        peak = float(np.log10(self.search_list[int(np.argmax(scores))]))
         low, high = peak - 1, peak + 1
-        for _ in range(self.halvings):
+        for _ in range(self.binary_search_steps):
             (left, below), (right, above) = fit(low), fit(high)
             middle, made = (low + high) / 2, above if left < right else below
             low, high = (middle, high) if left < right else (low, middle)
@@ -63,7 +64,7 @@ class LinearProbe(Method):
         self.bias.fill_(float("-inf"))  # a class without an image is never told
         self.weight[made.classes_], self.bias[made.classes_] = rows.to(self.weight), offsets.to(self.bias)
 
-    def trainable(self) -> int:
+    def num_trainable(self) -> int:
         """Weights and biases."""
         return self.weight.numel() + self.bias.numel()
 
@@ -72,7 +73,7 @@ class LinearProbe(Method):
         encode = self.task.backbone.encode_image
         return lambda images: encode(images) @ self.weight.T + self.bias
 
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Weights and biases, on the backbone's device."""
-        super().load(tensors)
+        super().load_tensors(tensors)
         self.to(self.task.backbone.device)

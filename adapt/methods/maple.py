@@ -9,36 +9,39 @@ from torch import Tensor, nn
 
 from adapt.clip.encoders import TextInput
 from adapt.config import Depth, Words
-from adapt.methods._deep_prompts import Deep, text_parameters, without_words
-from adapt.methods.ivlp import Ivlp
+from adapt.methods._deep_prompts import DeepPrompts, text_parameters, without_words
+from adapt.methods._init_words import TEMPLATE, too_few_words
 from adapt.task import FewShotTask
 
 
-class Maple(Deep):
-    """`text_tokens` prompts at each of the first `depth` layers, each with a linear map into the image branch.
+class Maple(DeepPrompts):
+    """`n_ctx` prompts at each of the first `prompt_depth` layers, each with a linear map into the image branch.
 
-    words: as for ivlp. The maps of the deeper layers start equal, as in the authors' code.
+    ctx_init: as for ivlp. The maps of the deeper layers start equal, as in the authors' code.
     """
 
     def __init__(
-        self, task: FewShotTask, *, text_tokens: PositiveInt, depth: Depth, words: Words, std: NonNegativeFloat
+        self, task: FewShotTask, *, n_ctx: PositiveInt, prompt_depth: Depth, ctx_init: Words, init_std: NonNegativeFloat
     ):
         super().__init__(task)
         widths = task.backbone.widths
-        self.text_list = text_parameters(task, words, text_tokens, depth, std)
+        self.text_list = text_parameters(task, ctx_init, n_ctx, prompt_depth, init_std)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(task.seed)
             first, deeper = (nn.Linear(widths["text"], widths["image"]) for _ in range(2))
-        self.maps = nn.ModuleList([first, *(nn.Linear(widths["text"], widths["image"]) for _ in range(depth - 1))])
+        self.maps = nn.ModuleList(
+            [first, *(nn.Linear(widths["text"], widths["image"]) for _ in range(prompt_depth - 1))]
+        )
         for layer in self.maps[1:]:
             layer.load_state_dict(deeper.state_dict())
         self.maps.to(task.backbone.device)
-        self.input = without_words(task, words, text_tokens)
+        self.input = without_words(task, ctx_init, n_ctx)
 
     @classmethod
-    def agree(cls, settings: Any) -> None:
+    def validate_config(cls, config: Any) -> None:
         """Refuse more tokens than there are words to start from."""
-        Ivlp.agree(settings)
+        if config.ctx_init != TEMPLATE and len(config.ctx_init.split()) < config.n_ctx:
+            raise ValueError(too_few_words(config.ctx_init, n_ctx=config.n_ctx))
 
     def text(self) -> TextInput:
         """The words that no prompt replaces."""

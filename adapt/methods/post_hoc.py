@@ -13,24 +13,24 @@ class PostHoc(Adapt):
     """`adapt` with one pruning after the last step, by the saliency summed over the last epoch (ours)."""
 
     @classmethod
-    def caution(cls, settings: Any, layers: Mapping[str, int]) -> str | None:
+    def config_warning(cls, config: Any, layers: Mapping[str, int]) -> str | None:
         """Nothing: it prunes at the end, whatever the warm-up."""
         return None
 
-    def plan(self, per_epoch: int, steps: int) -> None:
+    def on_train_start(self, per_epoch: int, steps: int) -> None:
         """Learn how many steps an epoch has."""
         self.per_epoch = per_epoch
 
-    def observe(self, step: int) -> None:
+    def on_after_backward(self, step: int) -> None:
         """Scores begin anew with every epoch, so that those of the last are left."""
         if (step - 1) % self.per_epoch == 0:
             self.saliency.reset()
-        super().observe(step)
+        super().on_after_backward(step)
 
-    def revise(self, step: int, epoch: int, optimiser: torch.optim.Optimizer) -> Iterable[PrunedToken]:
+    def on_after_step(self, step: int, epoch: int, optimiser: torch.optim.Optimizer) -> Iterable[PrunedToken]:
         """Nothing goes while tuning."""
         return []
 
-    def finish(self, optimiser: torch.optim.Optimizer) -> Iterable[PrunedToken]:
+    def on_fit_end(self, optimiser: torch.optim.Optimizer) -> Iterable[PrunedToken]:
         """Prune down to the budget."""
         return self.prune(max(0, self.prompts.count() - self.schedule.target), optimiser)

@@ -23,9 +23,9 @@ class ProGrad(Coop):
     templates: of zero-shot CLIP's text; None: the dataset's own.
     """
 
-    def __init__(self, task: FewShotTask, *, strength: NonNegativeFloat, templates: Templates | None, **coop: Any):
+    def __init__(self, task: FewShotTask, *, loss_lambda: NonNegativeFloat, templates: Templates | None, **coop: Any):
         super().__init__(task, **coop)
-        self.strength, self.templates = strength, templates
+        self.strength, self.templates = loss_lambda, templates
 
     @cached_property
     def frozen_text(self) -> Float[Tensor, "c f"]:
@@ -42,7 +42,7 @@ class ProGrad(Coop):
         cross_entropy = F.cross_entropy(student, batch.labels)
         return cross_entropy, {"cross_entropy": cross_entropy, "distance": distance}
 
-    def observe(self, step: int) -> None:
+    def on_after_backward(self, step: int) -> None:
         """Take out of the gradient what points against the general direction."""
         assert self.context.grad is not None
         self.context.grad = project(self.context.grad, self.general, self.strength)

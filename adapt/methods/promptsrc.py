@@ -11,7 +11,7 @@ from torch import Tensor
 from adapt.config import SGDConfig
 from adapt.data.loader import Batch
 from adapt.distillation import Features, kl, l1
-from adapt.methods._two_tower import Term
+from adapt.methods._two_tower import LossTerm
 from adapt.methods.ivlp import Ivlp
 from adapt.pruning import PrunedToken
 from adapt.task import FewShotTask
@@ -20,57 +20,57 @@ from adapt.task import FewShotTask
 class PromptSrc(Ivlp):
     """IVLP + L1 to the frozen class and image features + KL to the frozen logits.
 
-    The prompts that count in the end are a mean over all epochs, weighted by a Gaussian of `mean` and `deviation`.
+    The prompts that count in the end are a mean over all epochs, weighted by a Gaussian of `gpa_mean` and `gpa_std`.
     """
 
     def __init__(
         self,
         task: FewShotTask,
         *,
-        l1_text: NonNegativeFloat,
-        l1_image: NonNegativeFloat,
-        kl_logits: NonNegativeFloat,
-        mean: float,
-        deviation: PositiveFloat,
-        optimiser: SGDConfig,
+        text_loss_weight: NonNegativeFloat,
+        image_loss_weight: NonNegativeFloat,
+        logits_loss_weight: NonNegativeFloat,
+        gpa_mean: float,
+        gpa_std: PositiveFloat,
+        optimizer: SGDConfig,
         **ivlp: Any,
     ):
         super().__init__(task, **ivlp)
-        self.factors = (l1_text, l1_image, kl_logits)
-        self.epochs = gaussian(mean, deviation, optimiser.epochs)
+        self.factors = (text_loss_weight, image_loss_weight, logits_loss_weight)
+        self.epochs = gpa_weights(gpa_mean, gpa_std, optimizer.epochs)
         self.total = [torch.zeros_like(prompt) for prompt in self.parameters()]
 
-    def terms(self, student: Features, batch: Batch) -> list[Term]:
+    def loss_terms(self, student: Features, batch: Batch) -> list[LossTerm]:
         """What holds the prompts near the frozen model."""
         teacher, scale = Features(self.task.teacher, batch.teacher), self.task.backbone.logit_scale
         values = (*l1(student, teacher, scale), kl(student, teacher, scale)[1])
-        return [Term(*term) for term in zip(("l1_text", "l1_image", "kl"), self.factors, values, strict=True)]
+        return [LossTerm(*term) for term in zip(("l1_text", "l1_image", "kl"), self.factors, values, strict=True)]
 
     @torch.no_grad()
-    def close(self, epoch: int) -> None:
+    def on_epoch_end(self, epoch: int) -> None:
         """Add the epoch's prompts to the mean."""
         for total, prompt in zip(self.total, self.parameters(), strict=True):
             total += self.epochs[epoch] * prompt
 
     @torch.no_grad()
-    def finish(self, optimiser: torch.optim.Optimizer) -> Iterable[PrunedToken]:
+    def on_fit_end(self, optimiser: torch.optim.Optimizer) -> Iterable[PrunedToken]:
         """Put the mean in place of the last epoch's prompts."""
         for total, prompt in zip(self.total, self.parameters(), strict=True):
             prompt.copy_(total)
         return []
 
-    def progress(self) -> dict[str, Tensor]:
+    def training_state(self) -> dict[str, Tensor]:
         """The prompts and the mean so far."""
-        return self.tensors() | {f"total.{number}": total.cpu() for number, total in enumerate(self.total)}
+        return self.to_tensors() | {f"total.{number}": total.cpu() for number, total in enumerate(self.total)}
 
-    def resume(self, tensors: Mapping[str, Tensor]) -> None:
+    def load_training_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Go on with both."""
-        self.load({name: value for name, value in tensors.items() if not name.startswith("total.")})
+        self.load_tensors({name: value for name, value in tensors.items() if not name.startswith("total.")})
         for number, total in enumerate(self.total):
             total.copy_(tensors[f"total.{number}"])
 
 
-def gaussian(mean: float, deviation: float, epochs: int) -> list[float]:
+def gpa_weights(mean: float, std: float, epochs: int) -> list[float]:
     """The weight of each epoch, counted from 1; they sum to 1."""
-    heights = [math.exp(-(((epoch - mean) / deviation) ** 2) / 2) for epoch in range(1, epochs + 1)]
+    heights = [math.exp(-(((epoch - mean) / std) ** 2) / 2) for epoch in range(1, epochs + 1)]
     return [height / math.fsum(heights) for height in heights]

@@ -9,23 +9,23 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 from torch.nn import functional as F
 
-from adapt.config import Templates
-from adapt.data.loader import Batches
+from adapt.config import Pair, Templates
+from adapt.data.loader import FewShotLoader
 from adapt.methods._base import Classifier
-from adapt.methods._two_tower import Towers
+from adapt.methods._two_tower import TwoTower
 from adapt.task import FewShotTask
 
 
-class TipAdapter(Towers):
+class TipAdapter(TwoTower):
     """logits = scale · f·Wᵀ + alpha · exp(-beta·(1 - f·keysᵀ))·values.
 
     keys: each training image's frozen feature, the mean over its views; values: one-hot labels. alpha and beta are
-    searched on the val images, from 0.1 up to but without `alpha_to` and `beta_to`, in so many steps; ties go to the
-    smallest beta, then to the smallest alpha.
+    searched on the val images, from 0.1 up to but without `search_scale`, in `search_step` steps, both of beta and
+    alpha in this order (as the authors' configs give them); ties go to the smallest beta, then to the smallest alpha.
     templates: of the text W; None: the dataset's own, several: the mean.
     """
 
-    tuned = False
+    trainable = False
     keys: Tensor
     labels: Tensor
     mix: Tensor  # alpha and beta
@@ -34,22 +34,20 @@ class TipAdapter(Towers):
         self,
         task: FewShotTask,
         *,
-        alpha: NonNegativeFloat,
-        beta: NonNegativeFloat,
-        alpha_to: NonNegativeFloat,
-        beta_to: NonNegativeFloat,
-        alpha_steps: PositiveInt,
-        beta_steps: PositiveInt,
+        init_alpha: NonNegativeFloat,
+        init_beta: NonNegativeFloat,
+        search_scale: Pair[NonNegativeFloat],
+        search_step: Pair[PositiveInt],
         templates: Templates | None,
     ):
         super().__init__(task)
         self.templates = templates
-        self.grid = [
-            torch.arange(n) * (to - 0.1) / n + 0.1 for to, n in ((alpha_to, alpha_steps), (beta_to, beta_steps))
-        ]
+        self.betas, self.alphas = (
+            torch.arange(n) * (to - 0.1) / n + 0.1 for to, n in zip(search_scale, search_step, strict=True)
+        )
         self.register_buffer("keys", torch.zeros(0, task.teacher.shape[1]))
         self.register_buffer("labels", torch.zeros(0, dtype=torch.long))
-        self.register_buffer("mix", torch.tensor([alpha, beta]))
+        self.register_buffer("mix", torch.tensor([init_alpha, init_beta]))
 
     @cached_property
     def frozen_text(self) -> Float[Tensor, "c f"]:
@@ -60,13 +58,13 @@ class TipAdapter(Towers):
         """Embeddings that nothing learned enters."""
         return self.frozen_text
 
-    def prepare(self, train: Batches, val: Batches) -> None:
+    def on_fit_start(self, train: FewShotLoader, val: FewShotLoader) -> None:
         """Fill the cache, then look for alpha and beta."""
         device = self.task.backbone.device
-        self.put("keys", F.normalize(train.teacher.mean(dim=1), dim=-1).to(device))
+        self.put("keys", F.normalize(train.view_features.mean(dim=1), dim=-1).to(device))
         self.put("labels", train.labels.to(device))
         self.mix = self.mix.to(device)
-        self.seen = (F.normalize(val.frozen, dim=-1).to(device), val.labels.to(device))
+        self.seen = (F.normalize(val.eval_features, dim=-1).to(device), val.labels.to(device))
         self.search()
 
     def put(self, name: str, value: Tensor) -> None:
@@ -79,9 +77,9 @@ class TipAdapter(Towers):
         features, labels = self.seen
         plain, likeness = self.task.backbone.logit_scale * features @ self.frozen_text.T, features @ self.keys.T
         best = 0
-        for beta in self.grid[1].tolist():
+        for beta in self.betas.tolist():
             cached = torch.exp(-beta * (1 - likeness)) @ self.values()
-            for alpha in self.grid[0].tolist():
+            for alpha in self.alphas.tolist():
                 right = int(((plain + alpha * cached).argmax(dim=1) == labels).sum())
                 if right > best:
                     best, self.mix = right, torch.tensor([alpha, beta], device=self.mix.device)
@@ -100,7 +98,7 @@ class TipAdapter(Towers):
         """From frozen features."""
         return lambda images: self.logits(self.image_features(images), self.frozen_text)
 
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """A cache of any size."""
         for name, value in tensors.items():
             self.put(name, value.to(self.task.backbone.device))

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from adapt.data.loader import Batch, Batches
+from adapt.data.loader import Batch, FewShotLoader
 from adapt.methods.tip_adapter import TipAdapter
 from adapt.pruning import PrunedToken
 
@@ -16,12 +16,12 @@ class TipAdapterF(TipAdapter):
     Differs from the authors' code, which keeps the epoch that is best on the test images: the last epoch is kept.
     """
 
-    tuned = True
+    trainable = True
 
-    def prepare(self, train: Batches, val: Batches) -> None:
+    def on_fit_start(self, train: FewShotLoader, val: FewShotLoader) -> None:
         """Fill the cache."""
         first = self.mix.clone()
-        super().prepare(train, val)
+        super().on_fit_start(train, val)
         self.mix = first.to(self.mix.device)
 
     def put(self, name: str, value: Tensor) -> None:
@@ -36,7 +36,7 @@ class TipAdapterF(TipAdapter):
         cross_entropy = F.cross_entropy(self.logits(batch.teacher, self.frozen_text), batch.labels)
         return cross_entropy, {"cross_entropy": cross_entropy}
 
-    def finish(self, optimiser: torch.optim.Optimizer) -> list[PrunedToken]:
+    def on_fit_end(self, optimiser: torch.optim.Optimizer) -> list[PrunedToken]:
         """Look for alpha and beta with the keys that were trained."""
         self.search()
         return []

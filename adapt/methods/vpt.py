@@ -6,24 +6,24 @@ from torch import Tensor
 
 from adapt.clip.encoders import TextInput
 from adapt.config import ImageDepth, Template
-from adapt.methods._deep_prompts import Deep, image_parameters
+from adapt.methods._deep_prompts import DeepPrompts, image_parameters
 from adapt.task import FewShotTask
 
 
-class Vpt(Deep):
-    """`tokens` image prompts at each of the first `depth` layers; the classes in a fixed template, or the dataset's."""
+class Vpt(DeepPrompts):
+    """`n_ctx` image prompts at each of the first `prompt_depth` layers; the classes in a fixed template, or the dataset's."""
 
     def __init__(
         self,
         task: FewShotTask,
         *,
-        tokens: PositiveInt,
-        depth: ImageDepth,
-        std: NonNegativeFloat,
+        n_ctx: PositiveInt,
+        prompt_depth: ImageDepth,
+        init_std: NonNegativeFloat,
         template: Template | None,
     ):
         super().__init__(task)
-        self.prompts = image_parameters(task, tokens, depth, std)
+        self.prompts = image_parameters(task, n_ctx, prompt_depth, init_std)
         self.input = task.text_input(template or task.template)
 
     def text(self) -> TextInput:

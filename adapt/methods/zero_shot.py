@@ -5,14 +5,14 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from adapt.methods._two_tower import Towers
+from adapt.methods._two_tower import TwoTower
 from adapt.task import FewShotTask
 
 
-class ZeroShot(Towers):
+class ZeroShot(TwoTower):
     """The frozen model (Radford et al. 2021), with the dataset's hand-crafted template or the template ensemble."""
 
-    tuned = False
+    trainable = False
 
     def __init__(self, task: FewShotTask, *, text: Literal["template", "ensemble"]):
         super().__init__(task)

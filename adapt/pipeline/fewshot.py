@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from adapt.data.dataset import Dataset, Item
+from adapt.data.dataset import Dataset, Sample
 from adapt.data.sampling import FewShot
 from adapt.errors import UserError
 from adapt.runtime import files
 
 ROOT = Path("data/fewshot")
-COLUMNS = ("split", *Item._fields)
+COLUMNS = ("split", *Sample._fields)
 SEEDED = ("train", "val")  # the splits that a seed draws
 
 
@@ -29,7 +29,7 @@ class Description(NamedTuple):
 
 def write(dataset: Dataset, subsets: dict[int, FewShot], shots: int) -> None:
     """Write the description, the test split and, per seed, the chosen images."""
-    with files.folder(ROOT / dataset.name) as path:
+    with files.atomic_dir(ROOT / dataset.name) as path:
         sizes = {split: len(getattr(dataset, split)) for split in ("train", "val", "test")}
         drawn = {str(seed): {"train": len(subset.train), "val": len(subset.val)} for seed, subset in subsets.items()}
         description = Description(dataset.name, dataset.template, list(dataset.classes), sizes, shots, drawn)
@@ -40,7 +40,7 @@ def write(dataset: Dataset, subsets: dict[int, FewShot], shots: int) -> None:
             files.write_csv(path / f"seed_{seed}.csv", COLUMNS, chosen)
 
 
-def rows(split: str, items: Iterable[Item]) -> list[dict[str, Any]]:
+def rows(split: str, items: Iterable[Sample]) -> list[dict[str, Any]]:
     """Items as rows of a CSV file."""
     return [{"split": split, **item._asdict()} for item in items]
 
@@ -59,7 +59,7 @@ def file(dataset: str, seed: int | None) -> Path:
     return ROOT / dataset / f"seed_{seed}.csv"
 
 
-def read(dataset: str, seed: int | None, split: str) -> list[Item]:
+def read(dataset: str, seed: int | None, split: str) -> list[Sample]:
     """The items of a split: train and val are the seed's, test is everybody's.
 
     Raises: UserError for a file that is missing, broken or not whole.
@@ -67,7 +67,7 @@ def read(dataset: str, seed: int | None, split: str) -> list[Item]:
     path = ROOT / dataset / "test.csv" if split == "test" else file(dataset, seed)
     found = files.read_csv(path, made_by(dataset))
     try:
-        items = [Item(row["path"], int(row["label"]), row["name"]) for row in found if row["split"] == split]
+        items = [Sample(row["path"], int(row["label"]), row["name"]) for row in found if row["split"] == split]
     except (KeyError, TypeError, ValueError) as error:
         raise unlike(path, str(error), dataset) from None
     described = describe(dataset)
@@ -82,7 +82,7 @@ def read(dataset: str, seed: int | None, split: str) -> list[Item]:
     return items
 
 
-def read_to_score(dataset: str, seed: int, split: str) -> list[Item]:
+def read_to_score(dataset: str, seed: int, split: str) -> list[Sample]:
     """The items of a split that are scored.
 
     Raises: UserError as `read`, and where val images are training images, on which accuracy says nothing.

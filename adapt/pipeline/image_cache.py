@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from adapt.data.dataset import Dataset, centre
+from adapt.data.dataset import Dataset, center_crop
 from adapt.errors import UserError
 from adapt.runtime import files, signals
 from adapt.runtime import workers as parallel
@@ -30,7 +30,7 @@ Pixels = NDArray[np.uint8]
 Done = NDArray[np.bool_]  # [n]
 
 
-class Pack(NamedTuple):
+class ImageCache(NamedTuple):
     """Images [n, 3, size, size] and the row of each path."""
 
     pixels: Pixels
@@ -83,10 +83,10 @@ def write(
     Raises: UserError that names the images that cannot be read; nothing is written then but what the store keeps.
     """
     paths = unique(paths)
-    with files.folder(ROOT / source.name) as folder:
+    with files.atomic_dir(ROOT / source.name) as folder:
         place, shape = (store and store.pixels) or folder / PIXELS, (len(paths), 3, size, size)
         pixels, done = (store and store.load(shape)) or begin(place, shape)
-        fill(pixels, done, source, paths, workers=workers, progress=progress, store=store)
+        decode_into(pixels, done, source, paths, workers=workers, progress=progress, store=store)
         shutil.move(place, folder / PIXELS)
         files.write_csv(folder / PATHS, COLUMNS, [{"path": path} for path in paths])
     if store:
@@ -107,18 +107,18 @@ def begin(place: Path, shape: tuple[int, ...]) -> tuple[Pixels, Done]:
     return pixels, np.zeros(shape[0], dtype=bool)
 
 
-def decode(source: Dataset, paths: Iterable[str], size: int) -> Pack:
+def decode(source: Dataset, paths: Iterable[str], size: int) -> ImageCache:
     """Some images as a pack in memory.
 
     Raises: UserError that names the images that cannot be read.
     """
     wanted = unique(paths)
     pixels = np.empty((len(wanted), 3, size, size), dtype=np.uint8)
-    fill(pixels, np.zeros(len(wanted), dtype=bool), source, wanted, workers=1, progress=lambda rows, **_: rows)
+    decode_into(pixels, np.zeros(len(wanted), dtype=bool), source, wanted, workers=1, progress=lambda rows, **_: rows)
     return index(pixels, wanted)
 
 
-def read(dataset: str, size: int) -> Pack:
+def read(dataset: str, size: int) -> ImageCache:
     """The pack of a dataset.
 
     Raises: UserError when it is missing, broken or of another resolution.
@@ -142,12 +142,12 @@ def unique(paths: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(paths))
 
 
-def index(pixels: Pixels, paths: Sequence[str]) -> Pack:
+def index(pixels: Pixels, paths: Sequence[str]) -> ImageCache:
     """A pack of images and their paths."""
-    return Pack(pixels, {path: row for row, path in enumerate(paths)})
+    return ImageCache(pixels, {path: row for row, path in enumerate(paths)})
 
 
-def fill(
+def decode_into(
     pixels: Pixels,
     done: Done,
     source: Dataset,
@@ -165,7 +165,7 @@ def fill(
 
     def put(row: int) -> str | None:
         try:
-            pixels[row] = centre(source.image(paths[row]), size)
+            pixels[row] = center_crop(source.image(paths[row]), size)
         except UserError as error:
             return str(error)
         return None
@@ -175,13 +175,13 @@ def fill(
             store.save(pixels, done)
 
     decoding = parallel.run(put, todo, processes=workers, chunk=CHUNK, knob="runtime.workers")
-    with signals.held(), closing(decoding) as found:
+    with signals.deferred(), closing(decoding) as found:
         for row, problem in zip(todo, progress(found, total=len(todo)), strict=True):
             problems += [problem] if problem else []
             done[row] = not problem
-            if store and (signals.asked() or store.due()):
+            if store and (signals.stop_requested() or store.should_save()):
                 save()
-            signals.stop()
+            signals.check_stop()
     save()
     if problems:
         more = [f"… and {len(problems) - NAMED} more"] if len(problems) > NAMED else []

@@ -15,7 +15,7 @@ from typing import Any
 
 from adapt.clip import model_configs
 from adapt.data import catalog
-from adapt.pipeline.paths import place
+from adapt.pipeline.paths import resolve
 from adapt.runtime import files as artefacts
 
 ROOT = Path("data/inputs")
@@ -64,7 +64,7 @@ class Memory:
 
 def of_backbone(name: str, pretrained: str, memory: Memory) -> dict[str, str]:
     """An architecture and its weights: a file by its hash, an open_clip tag by its name."""
-    file = place(pretrained)
+    file = resolve(pretrained)
     weights = memory.sha256(file) if file.is_file() else f"tag {pretrained}"
     return {"architecture": memory.sha256(model_configs.config_paths()[name]), "weights": weights}
 

@@ -18,7 +18,7 @@ from adapt.pipeline.params import explain
 from adapt.runtime import files
 
 ROOT = Path("data/settings")
-CHECKED = Path("data/checked")  # always the same: whatever must not start before the check depends on it
+VALIDATED = Path("data/checked")  # always the same: whatever must not start before the check depends on it
 CONDITIONS = ("shots", "datasets")
 
 
@@ -26,15 +26,15 @@ CONDITIONS = ("shots", "datasets")
 def schema(method: str) -> type[Config]:
     """What a method is to be told: the keyword arguments of its constructor and, if it is tuned, an optimiser."""
     made = methods.find(method)
-    fields: dict[str, Any] = {name: (kind, ...) for name, kind in methods.knobs(made).items()}
-    if made.tuned:
+    fields: dict[str, Any] = {name: (kind, ...) for name, kind in methods.arguments(made).items()}
+    if made.trainable:
         fields.setdefault("optimiser", (OptimizerConfig, ...))
     return create_model(method, __base__=Config, **fields)
 
 
 def check_towers(names: Iterable[str], backbone: str) -> None:
     """Refuse methods that put something into an image tower that is no plain ViT; raises UserError."""
-    lost = [name for name in names if not fits(name, backbone)]
+    lost = [name for name in names if not supports(name, backbone)]
     if lost:
         raise UserError(
             f"params.yaml: methods: {', '.join(lost)}: these put prompts or adapters into the image tower, and that of "
@@ -43,12 +43,12 @@ def check_towers(names: Iterable[str], backbone: str) -> None:
         )
 
 
-def fits(method: str, backbone: str) -> bool:
+def supports(method: str, backbone: str) -> bool:
     """Whether the backbone has the layers that a method puts something into."""
-    return not (methods.find(method).enters_image and model_configs.image_tower_mismatch(backbone))
+    return not (methods.find(method).modifies_image_tower and model_configs.image_tower_mismatch(backbone))
 
 
-def settle(
+def resolve(
     method: str, dataset: str, shots: int, backbone: str, knobs: Mapping[str, Any], sections: Mapping[str, Config]
 ) -> Config:
     """The settings of a method: its knobs, with the cases that hold here, and sections of the params.
@@ -76,15 +76,15 @@ def validate(method: str, backbone: str, known: type[Config], given: Mapping[str
     except ValidationError as error:
         raise UserError("\n".join(f"{where}.{explain(problem, known)}" for problem in error.errors())) from None
     try:
-        methods.find(method).agree(settings)
+        methods.find(method).validate_config(settings)
     except ValueError as error:
         raise UserError(f"{where}.{error}") from None
     return settings
 
 
-def caution(method: str, backbone: str, settings: Config) -> str | None:
+def config_warning(method: str, backbone: str, settings: Config) -> str | None:
     """What the user should know of settings that are allowed."""
-    return methods.find(method).caution(settings, model_configs.layers(backbone))
+    return methods.find(method).config_warning(settings, model_configs.layers(backbone))
 
 
 def check_cases(method: str, cases: Any) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ from adapt.config import (
 )
 from adapt.data import catalog
 from adapt.errors import UserError, nearest
-from adapt.pipeline.paths import place
+from adapt.pipeline.paths import resolve
 
 MethodName = Annotated[str, one_of("method", methods.names)]
 
@@ -53,7 +53,7 @@ class DataConfig(Config):
     @property
     def home(self) -> Path | None:
         """The folder, as the catalogue takes it."""
-        return place(self.root) if self.root else None
+        return resolve(self.root) if self.root else None
 
 
 def known_dataset(name: str, info: ValidationInfo) -> str:
@@ -77,13 +77,13 @@ class Params(Config):
     ]
     methods: Annotated[list[MethodName], Field(min_length=1), AfterValidator(distinct)]
     backbone: BackboneConfig
-    views: AugmentConfig
+    augment: AugmentConfig
     teacher: TeacherConfig
-    context: PromptsConfig
+    prompts: PromptsConfig
     prune: PruneConfig
     distill: DistillConfig
-    optimiser: OptimizerConfig
-    knobs: dict[MethodName, dict[str, Any]]  # checked by adapt/pipeline/method_configs.py, which knows the methods
+    optimizer: OptimizerConfig
+    method: dict[MethodName, dict[str, Any]]  # checked by adapt/pipeline/method_configs.py, which knows the methods
     evaluate: EvaluateConfig
     runtime: RuntimeConfig
     pretrain: PretrainConfig
@@ -92,13 +92,13 @@ class Params(Config):
     def budget_fits(self) -> "Params":
         """Refuse a budget above the tokens at the start."""
         layers = model_configs.layers(self.backbone.name)
-        start = self.context.length * sum(layers.values())
+        start = self.prompts.initial_length * sum(layers.values())
         if (
             all(layers.values()) and self.prune.target > start
         ):  # else no method prunes: adapt/pipeline/method_configs.py
             raise ValueError(
                 f"prune.target: {self.prune.target} tokens are more than the start, {start} = context.length "
-                f"{self.context.length} × {sum(layers.values())} layers of {self.backbone.name}; lower prune.target "
+                f"{self.prompts.initial_length} × {sum(layers.values())} layers of {self.backbone.name}; lower prune.target "
                 "or raise context.length"
             )
         return self

@@ -6,7 +6,7 @@ from pathlib import Path
 from adapt.errors import UserError
 
 
-def place(text: str) -> Path:
+def resolve(text: str) -> Path:
     """A path with `~` as the home folder. What is relative is sought here and then in the main checkout.
 
     An experiment of DVC's runs in a copy of the checkout that holds what git tracks and nothing else; $DVC_ROOT names

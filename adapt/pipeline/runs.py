@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from adapt.data.dataset import Item
+from adapt.data.dataset import Sample
 from adapt.pipeline import train
 from adapt.runtime import files
 
@@ -14,12 +14,12 @@ ROOT = Path("runs")
 LEVEL = 0.01  # how often guessing may pass for more
 
 
-def accuracy(predicted: list[int], items: list[Item]) -> float:
+def accuracy(predicted: list[int], items: list[Sample]) -> float:
     """Top-1: the share of images whose most likely class is theirs."""
     return sum(guess == item.label for guess, item in zip(predicted, items, strict=True)) / len(items)
 
 
-def at_chance(right: int, items: list[Item]) -> bool:
+def at_chance(right: int, items: list[Sample]) -> bool:
     """Whether so many right are no more than guessing gives: always the most frequent class (ours).
 
     By a one-sided binomial test at LEVEL; a method that has been tuned and is not better has learned nothing.
@@ -33,7 +33,7 @@ def at_chance(right: int, items: list[Item]) -> bool:
 def write(
     dataset: str,
     method: str,
-    splits: Mapping[int, list[Item]],
+    splits: Mapping[int, list[Sample]],
     predicted: Mapping[int, tuple[list[int], int]],
     facts: Mapping[str, Any],
 ) -> list[float]:
@@ -44,7 +44,7 @@ def write(
     predicted: by seed the classes and the number of trainable parameters.
     """
     scores = []
-    with files.folder(ROOT / dataset / method) as path:
+    with files.atomic_dir(ROOT / dataset / method) as path:
         for seed, (classes, trainable) in predicted.items():
             run = path / f"seed_{seed}"
             run.mkdir()

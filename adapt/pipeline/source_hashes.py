@@ -62,7 +62,7 @@ def imports(module: str, inside_functions: bool) -> frozenset[str]:
     return frozenset(names | parents)
 
 
-def reach(*start: str, inside_functions: bool = True) -> set[str]:
+def transitive_imports(*start: str, inside_functions: bool = True) -> set[str]:
     """All modules that come with `start`, local ones followed, third parties named."""
     found, todo = set(start), list(start)
     while todo:
@@ -78,15 +78,15 @@ def arguments(stage: str) -> set[str]:
     return {argument.arg for argument in main.args.args + main.args.kwonlyargs}
 
 
-def sources(*modules: str) -> dict[str, str]:
+def hashes_of(*modules: str) -> dict[str, str]:
     """A hash by path of all files that modules reach: their sources, and what lies beside in their packages."""
-    files = {file for module in reach(*modules) if (file := file_of(module))}
-    beside = {path for file in files if file.name == "__init__.py" for path in data_of(file.parent)}
+    files = {file for module in transitive_imports(*modules) if (file := file_of(module))}
+    beside = {path for file in files if file.name == "__init__.py" for path in package_data(file.parent)}
     return {path.as_posix(): digest(path) for path in sorted(files | beside)}
 
 
 @cache
-def data_of(package: Path) -> frozenset[Path]:
+def package_data(package: Path) -> frozenset[Path]:
     """The files of a package, but not of packages below it, that are no Python."""
     found = (path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc"))
     return frozenset(path for path in found if next(p for p in path.parents if file_of(module_of(p))) == package)
@@ -105,15 +105,15 @@ def digest(path: Path) -> str:
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 
-def manifests(stages: list[str], methods: list[str]) -> dict[str, dict[str, str]]:
+def stage_manifests(stages: list[str], methods: list[str]) -> dict[str, dict[str, str]]:
     """What each stage is made of, by the name of its file below data/code; methods are found by name, not by import."""
     found = {}
     for stage in stages:
         script, wanted = f"stages.{stage}", arguments(stage)
         if "method" in wanted:
-            found |= {f"{stage}/{method}": sources(script, f"{METHODS}.{method}") for method in methods}
+            found |= {f"{stage}/{method}": hashes_of(script, f"{METHODS}.{method}") for method in methods}
         elif "knobs" in wanted:  # of all methods
-            found[stage] = sources(script, *(f"{METHODS}.{method}" for method in methods))
+            found[stage] = hashes_of(script, *(f"{METHODS}.{method}" for method in methods))
         else:
-            found[stage] = sources(script)
+            found[stage] = hashes_of(script)
     return found

@@ -38,20 +38,20 @@ def run(main: Callable[..., None]) -> None:
     if fork_server.wanted():
         fork_server.start()
     if "DVC_STAGE" in os.environ:  # without DVC nobody takes in the results
-        signals.follow(fork_server.awaited if fork_server.is_worker() else signals.child_of(os.getppid()))
-    guard(lambda: call(main, sys.argv[1:]))
+        signals.stop_with(fork_server.client_is_waiting if fork_server.is_worker() else signals.parent_is(os.getppid()))
+    exit_on_error(lambda: run_exclusive(main, sys.argv[1:]))
 
 
-def call(main: Callable[..., None], arguments: list[str]) -> None:
+def run_exclusive(main: Callable[..., None], arguments: list[str]) -> None:
     """Bind and run, alone: two processes at one item of a stage would write into each other's files."""
-    bound = bind(main, arguments)
+    bound = bind_arguments(main, arguments)
     items = "-".join(bound[name] for name in ITEMS if name in bound)
     name = "@".join(filter(None, (Path(inspect.getfile(main)).stem, items)))
-    with locks.alone(LOCKS / name, name):
+    with locks.exclusive(LOCKS / name, name):
         main(**bound)
 
 
-def guard(work: Callable[[], None]) -> None:
+def exit_on_error(work: Callable[[], None]) -> None:
     """Do some work. Exit status 1 and one message for what the user can mend, 128 + n after signal n."""
     signals.install()
     try:
@@ -73,7 +73,7 @@ def guard(work: Callable[[], None]) -> None:
         raise
 
 
-def bind(main: Callable[..., None], arguments: list[str]) -> dict[str, Any]:
+def bind_arguments(main: Callable[..., None], arguments: list[str]) -> dict[str, Any]:
     """The keyword arguments of main."""
     given: dict[str, Any] = {key: value for key, _, value in (argument.partition("=") for argument in arguments)}
     wanted = inspect.signature(main).parameters
@@ -92,23 +92,23 @@ def bind(main: Callable[..., None], arguments: list[str]) -> dict[str, Any]:
     return given | {name: getattr(settings, name) for name in sections}
 
 
-def bar(title: str, position: int, unit: str) -> Callable[[Iterable[T]], Iterable[T]]:
+def progress_bar(title: str, position: int, unit: str) -> Callable[[Iterable[T]], Iterable[T]]:
     """A progress bar to put around what is iterated; side by side, each process takes a line."""
     interval = 0.5 if sys.stderr.isatty() else 10  # a log file takes a line now and then
     return partial(tqdm, desc=title, unit=unit, position=position, mininterval=interval, leave=False)
 
 
-def say_kept(title: str, stores: "Iterable[Unfinished]") -> None:
+def warn_stale_checkpoints(title: str, stores: "Iterable[Unfinished]") -> None:
     """Say once what is strange about the checkpoints of a stage's seeds."""
     stores = list(stores)
-    kept = [path for store in stores for path in store.others()]
+    kept = [path for store in stores for path in store.stale()]
     if kept:
-        say(f"{title}: not used, since it is of other params or code: {kept[0]}")
+        log(f"{title}: not used, since it is of other params or code: {kept[0]}")
     if any(store.lock is None for store in stores):
-        say(f"{title}: another process is at this very run and keeps its checkpoint; this one goes without")
+        log(f"{title}: another process is at this very run and keeps its checkpoint; this one goes without")
 
 
-def say(message: str) -> None:
+def log(message: str) -> None:
     """A progress line; what the terminal's encoding lacks stands there by its number."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     print(message.encode(encoding, "backslashreplace").decode(encoding), flush=True)  # noqa: T201

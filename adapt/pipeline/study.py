@@ -106,16 +106,22 @@ def run(name: str, more: Sequence[str]) -> Iterator[str]:
     """Run what is not there yet, gather all into FOLDER, and yield a line of progress for each experiment."""
     planned = plan(name, more)
     now = commit()
-    before = earlier(FOLDER / f"{name}.json", now)
+    before = previous_record(FOLDER / f"{name}.json", now)
     entries = [before.get(experiment["name"], new_entry(experiment)) for experiment in planned]
     command = shlex.join(["python", "-m", "stages.study", name, *more])
-    record = {"study": name, "command": command, "commit": now, "own": own(name, more), "experiments": entries}
+    record = {
+        "study": name,
+        "command": command,
+        "commit": now,
+        "own": default_values(name, more),
+        "experiments": entries,
+    }
     for at, entry in enumerate(entries, 1):
-        if entry["name"] not in finished(show()):
+        if entry["name"] not in finished_experiments(experiments()):
             start = time.perf_counter()
             subprocess.run(shlex.split(entry["command"]), env=environment(), check=False)
             entry |= {"seconds": round(time.perf_counter() - start, 1), "state": "failed"}
-        found = finished(show())
+        found = finished_experiments(experiments())
         entry |= {"state": "finished", **found[entry["name"]]} if entry["name"] in found else {}
         if any(entry["state"] == "finished" for entry in entries):  # else what is there stays
             write(name, record, gather(planned, found))
@@ -133,7 +139,7 @@ def commit() -> str:
     return output("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*").strip()
 
 
-def own(name: str, more: Sequence[str]) -> dict[str, Any]:
+def default_values(name: str, more: Sequence[str]) -> dict[str, Any]:
     """What the params themselves say for the keys of the grid."""
     values: dict[str, Any] = {}
     for key in find(name).grid:
@@ -173,7 +179,7 @@ def rows(experiment: Mapping[str, Any], texts: Mapping[str, str]) -> pd.DataFram
     return first.join(joined)
 
 
-def finished(shown: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def finished_experiments(shown: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """The experiments in the output of `dvc exp show --json` whose report is there: by name, `rev` and MADE."""
     found = {}
     for baseline in shown:
@@ -187,7 +193,7 @@ def finished(shown: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def earlier(path: Path, commit: str) -> dict[str, dict[str, Any]]:
+def previous_record(path: Path, commit: str) -> dict[str, dict[str, Any]]:
     """What the record of an earlier call at the same commit says, by experiment: how long those took that are kept."""
     if not path.exists():
         return {}
@@ -197,12 +203,12 @@ def earlier(path: Path, commit: str) -> dict[str, dict[str, Any]]:
 
 def write(name: str, record: Mapping[str, Any], table: pd.DataFrame) -> None:
     """The table and the record; both are kept in git."""
-    with files.whole(FOLDER / f"{name}.csv") as temporary:
+    with files.atomic_write(FOLDER / f"{name}.csv") as temporary:
         table.to_csv(temporary, index=False, float_format="%.6g")
     files.write_json(FOLDER / f"{name}.json", record)
 
 
-def show() -> list[dict[str, Any]]:
+def experiments() -> list[dict[str, Any]]:
     """What DVC knows of the experiments on this commit."""
     return json.loads(output("dvc", "exp", "show", "--json"))
 

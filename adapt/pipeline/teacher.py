@@ -16,7 +16,7 @@ from adapt.clip.encoders import split_prefix
 from adapt.clip.oom import AdaptiveBatch, retry_with_smaller_text_batch
 from adapt.data import augment
 from adapt.runtime import files
-from adapt.runtime.checkpoint import Checkpoint, collect
+from adapt.runtime.checkpoint import Checkpoint, map_resumable
 
 ROOT = Path("data/teacher")
 NAMED_TEMPLATES = {"openai": OPENAI_IMAGENET_TEMPLATES, "simple": SIMPLE_IMAGENET_TEMPLATES}
@@ -88,12 +88,14 @@ def embed_views(
 
     def make(part: slice) -> Tensor:
         chosen = [images[number - first] for _, number, _ in keys[part]]
-        return augment.stack(chosen, keys[part], backbone.device, size=backbone.image_size, scale=scale, flip=flip)
+        return augment.augmented_batch(
+            chosen, keys[part], backbone.device, size=backbone.image_size, scale=scale, flip=flip
+        )
 
     def part(number: int) -> Tensor:
         return embed(backbone, make, range(len(keys))[number * CHUNK : (number + 1) * CHUNK], fitting)
 
-    return torch.cat(collect(store, math.ceil(len(keys) / CHUNK), part)).unflatten(0, (len(images), count))
+    return torch.cat(map_resumable(store, math.ceil(len(keys) / CHUNK), part)).unflatten(0, (len(images), count))
 
 
 def file(dataset: str, seed: int | None) -> Path:

@@ -16,18 +16,18 @@ from adapt.clip.oom import AdaptiveBatch, retry_with_smaller_text_batch
 from adapt.config import AdamWConfig, AugmentConfig, Config, SGDConfig
 from adapt.data.augment import to_tensor
 from adapt.data.dataset import Dataset
-from adapt.data.loader import Batches
+from adapt.data.loader import FewShotLoader
 from adapt.errors import UserError
 from adapt.methods._base import Method
 from adapt.pipeline import fewshot, teacher
-from adapt.pipeline.image_cache import Pack
+from adapt.pipeline.image_cache import ImageCache
 from adapt.pipeline.method_configs import restore as restore_settings
 from adapt.runtime import files
-from adapt.runtime.checkpoint import Checkpoint, collect
+from adapt.runtime.checkpoint import Checkpoint, map_resumable
 from adapt.task import FewShotTask
 from adapt.training import flops
 from adapt.training import optimizers as optimisers
-from adapt.training.trainer import Record, Store, fit
+from adapt.training.trainer import Store, TrainLog, fit
 
 ROOT = Path("data/tuned")
 PROMPTS = "prompts.safetensors"
@@ -43,7 +43,7 @@ class Tuned(NamedTuple):
 
     tensors: dict[str, Tensor]
     lengths: list[dict[str, Any]]
-    record: Record
+    record: TrainLog
     memory: int  # peak, in bytes: of the device where that is a GPU, else of the process
     flops: int  # of the last step, forward and backward, by count
     budget: int | None  # tokens that it was to end with
@@ -79,7 +79,7 @@ def make_task(backbone: Backbone, dataset: str, seed: int) -> FewShotTask:
 
 def make_batches(
     backbone: Backbone, source: Dataset, seed: int, *, optimiser: SGDConfig | AdamWConfig | None, views: AugmentConfig
-) -> dict[str, Batches]:
+) -> dict[str, FewShotLoader]:
     """The training and the validation images of a seed, with the teacher's features of their views.
 
     optimiser: says how many images are a batch; None for a method that takes them as a whole.
@@ -87,17 +87,17 @@ def make_batches(
     features, made, first = teacher.read(source.name, seed, backbone), {}, 0
     for split in fewshot.SEEDED:
         items = fewshot.read(source.name, seed, split)
-        made[split] = Batches(
+        made[split] = FewShotLoader(
             images=[to_tensor(source.image(item.path)) for item in items],
             labels=torch.tensor([item.label for item in items]),
-            teacher=features[f"{split}.views"],
-            frozen=features[f"{split}.frozen"],
+            view_features=features[f"{split}.views"],
+            eval_features=features[f"{split}.frozen"],
             normalise=backbone.normalise,
             seed=seed,
-            batch_size=optimiser.batch if optimiser else 1,
+            batch_size=optimiser.batch_size if optimiser else 1,
             drop_last=optimiser is None or optimiser.drop_last,
-            size=backbone.image_size,
-            first=first,
+            image_size=backbone.image_size,
+            index_offset=first,
             device=backbone.device,
             **views.model_dump(),
         )
@@ -123,11 +123,11 @@ def tune(
     def run(backbone: Backbone) -> Tuned:
         method = methods.build(name, make_task(backbone, source.name, seed), dict(settings))
         start = time.perf_counter()
-        method.prepare(batches["train"], batches["val"])
+        method.on_fit_start(batches["train"], batches["val"])
         prepared = time.perf_counter() - start
-        record = Record()
+        record = TrainLog()
         if optimiser:
-            steps = optimisers.steps(optimiser, len(batches["train"]), described.shots)
+            steps = optimisers.num_steps(optimiser, len(batches["train"]), described.shots)
             record = fit(method, batches["train"], optimiser, steps=steps, store=store, progress=progress)
         record.seconds += prepared
         lengths = [
@@ -135,7 +135,7 @@ def tune(
             for branch, counts in method.lengths().items()
             for layer, length in enumerate(counts)
         ]
-        tensors, memory, budget = method.tensors(), peak_memory(backbone.device), method.budget()
+        tensors, memory, budget = method.to_tensors(), peak_memory(backbone.device), method.budget()
         counted = count_flops(method, batches["train"]) if optimiser else 0
         return Tuned(tensors, lengths, record, memory, counted, budget)
 
@@ -149,7 +149,7 @@ def peak_memory(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # kibibytes on Linux
 
 
-def count_flops(method: Method, batches: Batches) -> int:
+def count_flops(method: Method, batches: FewShotLoader) -> int:
     """FLOPs of a step as the method now is: matrix products, convolutions and attention, forward and backward.
 
     The optimiser's own are not counted. The method must not be used after it: gradients are left, generators moved.
@@ -193,7 +193,7 @@ def restore(name: str, task: FewShotTask, dataset: str) -> Method:
     settings = restore_settings(name, files.read_made_from(path).get("settings"))
     method = methods.build(name, task, dict(settings))
     try:
-        method.load(tensors)
+        method.load_tensors(tensors)
     except (RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} is not of this version of {name} ({reason}); make it again with `{made_by}`") from None
@@ -205,7 +205,7 @@ def score(
     backbone: Backbone,
     dataset: str,
     seed: int,
-    pack: Pack,
+    pack: ImageCache,
     paths: Sequence[str],
     batch: int,
     store: Checkpoint | None = None,
@@ -214,14 +214,19 @@ def score(
 
     def run(backbone: Backbone) -> tuple[list[int], int]:
         tuned = restore(name, make_task(backbone, dataset, seed), dataset)
-        return predict(tuned, backbone, pack, paths, batch, store), tuned.trainable()
+        return predict(tuned, backbone, pack, paths, batch, store), tuned.num_trainable()
 
     return retry_with_smaller_text_batch(run, backbone, len(fewshot.describe(dataset).classes))
 
 
 @torch.no_grad()
 def predict(
-    method: Method, backbone: Backbone, pack: Pack, paths: Sequence[str], batch: int, store: Checkpoint | None = None
+    method: Method,
+    backbone: Backbone,
+    pack: ImageCache,
+    paths: Sequence[str],
+    batch: int,
+    store: Checkpoint | None = None,
 ) -> list[int]:
     """The most likely class of every image of a pack that `paths` name; those that are done are kept in the store."""
     classify, fitting = method.classifier(), AdaptiveBatch(batch)
@@ -232,4 +237,4 @@ def predict(
     def classes(number: int) -> Tensor:
         return torch.cat(fitting.each(choose, range(len(paths))[number * batch : (number + 1) * batch]))
 
-    return torch.cat(collect(store, math.ceil(len(paths) / batch), classes)).tolist()
+    return torch.cat(map_resumable(store, math.ceil(len(paths) / batch), classes)).tolist()

@@ -147,12 +147,12 @@ def train(
             log.append(row | {"seconds": round(seconds, 3)})
             losses, since = [], time.perf_counter()
 
-    with signals.held():
+    with signals.deferred():
         for step in bar(range(state["step"], schedule.steps)):
             advance(step)
-            if signals.asked() or checkpoint.due():
+            if signals.stop_requested() or checkpoint.should_save():
                 save(step + 1)
-            signals.stop()
+            signals.check_stop()
     return log
 
 
@@ -163,5 +163,5 @@ def draw_log(log: list[dict[str, int | float]], path: Path) -> None:
     axes.plot([row["step"] for row in log], [row["loss"] for row in log])
     axes.set(xlabel="step", ylabel="loss", title="Pre-training of the pocket CLIP", ylim=(0, None))
     axes.grid(alpha=0.3)
-    with files.whole(path) as temporary:
+    with files.atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)

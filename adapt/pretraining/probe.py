@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from adapt.clip.backbone import Backbone
-from adapt.data.dataset import Dataset, Item, centre
+from adapt.data.dataset import Dataset, Sample, center_crop
 from adapt.data.sampling import sample
 
 Features = NDArray[np.float32]
@@ -19,9 +19,9 @@ STRENGTHS = (1.0, 10.0, 100.0, 1000.0)  # inverse regularisation of the probe, c
 
 
 @torch.no_grad()
-def embed_images(backbone: Backbone, dataset: Dataset, items: Sequence[Item]) -> tuple[Features, NDArray[np.int64]]:
+def embed_images(backbone: Backbone, dataset: Dataset, items: Sequence[Sample]) -> tuple[Features, NDArray[np.int64]]:
     """Normalised features [n, d] and labels [n]."""
-    pixels = torch.from_numpy(np.stack([centre(dataset.read(item.path), backbone.image_size) for item in items]))
+    pixels = torch.from_numpy(np.stack([center_crop(dataset.read(item.path), backbone.image_size) for item in items]))
     features = backbone.model.encode_image(backbone.normalise(pixels), normalize=True)
     return features.cpu().numpy(), np.array([item.label for item in items])
 
@@ -33,13 +33,13 @@ def embed_classes(backbone: Backbone, dataset: Dataset) -> Features:
     return backbone.model.encode_text(tokens, normalize=True).cpu().numpy()
 
 
-def zero_shot(backbone: Backbone, dataset: Dataset, items: Sequence[Item]) -> float:
+def zero_shot(backbone: Backbone, dataset: Dataset, items: Sequence[Sample]) -> float:
     """The share of items (0..1) whose features are closest to their own class's."""
     features, labels = embed_images(backbone, dataset, items)
     return float(np.mean((features @ embed_classes(backbone, dataset).T).argmax(1) == labels))
 
 
-def linear_probe(backbone: Backbone, dataset: Dataset, items: Sequence[Item], shots: int, seed: int) -> float:
+def linear_probe(backbone: Backbone, dataset: Dataset, items: Sequence[Sample], shots: int, seed: int) -> float:
     """The share of items (0..1) that a logistic regression on the features of `shots` images a class gets right."""
     subset = sample(dataset.train, dataset.val, shots, seed)
     train, val, rest = (embed_images(backbone, dataset, part) for part in (subset.train, subset.val, items))

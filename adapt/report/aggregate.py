@@ -8,8 +8,8 @@ import pandas as pd
 from adapt.report.load import Runs
 
 AVERAGE = "average"
-OURS = "adapt"
-FLOOR = "zero_shot"
+ADAPT = "adapt"
+ZERO_SHOT = "zero_shot"
 COSTS = ["trainable", "tokens", "steps", "seconds", "step_ms", "step_gflop", "memory_mb"]
 
 
@@ -68,7 +68,7 @@ def gap(table: pd.DataFrame, rival: str, dataset: str = AVERAGE) -> tuple[float,
     The difference is taken seed by seed: both methods saw the same images under a seed. NaN where a run is missing.
     """
     rows = with_average(table).query("dataset == @dataset").pivot(index="seed", columns="method", values="accuracy")
-    difference = rows[OURS] - rows[rival]
+    difference = rows[ADAPT] - rows[rival]
     error = difference.std(skipna=False) / np.sqrt(len(difference))
     return float(difference.mean(skipna=False)), float(error)
 

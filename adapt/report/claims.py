@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from adapt.report import aggregate, statistics, studies
-from adapt.report.aggregate import OURS
+from adapt.report.aggregate import ADAPT
 from adapt.report.formatting import p_value
 from adapt.report.load import Runs, missed_budgets
-from adapt.report.studies import Gathered
-from adapt.report.summary_text import many, within
+from adapt.report.studies import StudyResult
+from adapt.report.summary_text import pluralize, plus_minus
 
 HOLDS, FAILS = "holds here", "does not hold here"
 UNDECIDED, UNTESTED = "undecided here", "cannot be tested here"
@@ -35,7 +35,7 @@ class Evidence:
     """What findings are made from: the runs, the gathered studies, and why others are not there."""
 
     runs: Runs
-    studies: Mapping[str, Gathered]
+    studies: Mapping[str, StudyResult]
     absent: Mapping[str, str]
 
     @property
@@ -69,7 +69,7 @@ def verdict(low: float, high: float, threshold: float = 0) -> str:
 def average(evidence: Evidence, _: Mapping[str, float]) -> Finding:
     """`adapt` minus the best rival on the average."""
     rival = aggregate.best_rival(evidence.table)
-    if OURS not in evidence.runs.methods or rival is None:
+    if ADAPT not in evidence.runs.methods or rival is None:
         return Finding("adapt and a rival with all runs are needed", UNTESTED)
     value, low, high = _gain(evidence.table, rival)
     return Finding(f"over {rival}, the best other method: {interval(value, low, high)}", verdict(low, high))
@@ -78,7 +78,7 @@ def average(evidence: Evidence, _: Mapping[str, float]) -> Finding:
 def best_gain(evidence: Evidence, numbers: Mapping[str, float]) -> Finding:
     """The largest gain on one dataset over the best rival there."""
     found = []
-    for dataset in evidence.runs.datasets if OURS in evidence.runs.methods else []:
+    for dataset in evidence.runs.datasets if ADAPT in evidence.runs.methods else []:
         rival = aggregate.best_rival(evidence.table, dataset)
         value, error = aggregate.gap(evidence.table, rival, dataset) if rival else (np.nan, np.nan)
         if not np.isnan(value):
@@ -86,7 +86,7 @@ def best_gain(evidence: Evidence, numbers: Mapping[str, float]) -> Finding:
     if not found:
         return Finding("no dataset with all runs of adapt and a rival", UNTESTED)
     value, error, dataset, rival = max(found, key=lambda entry: entry[0])
-    text = f"the largest is {100 * value:+.2f}{within(error)} points (± standard error), on {dataset} over {rival}"
+    text = f"the largest is {100 * value:+.2f}{plus_minus(error)} points (± standard error), on {dataset} over {rival}"
     if not evidence.paper:
         return Finding(f"{text}; the size is claimed of the paper's datasets", UNTESTED)
     spread = 0 if np.isnan(error) else 2 * error
@@ -96,7 +96,7 @@ def best_gain(evidence: Evidence, numbers: Mapping[str, float]) -> Finding:
 def heterogeneous(evidence: Evidence, _: Mapping[str, float]) -> Finding:
     """Whether lengths differ between the layers of a branch by more than one token, which an even spread may need."""
     table = evidence.runs.lengths.query("method == @OURS")
-    if OURS not in evidence.runs.pruned:
+    if ADAPT not in evidence.runs.pruned:
         return Finding("no run of adapt removed tokens", UNTESTED)
     spread = table.groupby(["dataset", "seed", "branch"])["length"].agg(lambda part: part.max() - part.min())
     differ, runs = int((spread.groupby(level=["dataset", "seed"]).max() > 1).sum()), len(spread) // 2
@@ -106,7 +106,7 @@ def heterogeneous(evidence: Evidence, _: Mapping[str, float]) -> Finding:
 
 def significance(evidence: Evidence, _: Mapping[str, float]) -> Finding:
     """Holm-corrected p of the signed-rank test against PromptSRC; against the best rival where that was not run."""
-    if OURS not in evidence.runs.methods:
+    if ADAPT not in evidence.runs.methods:
         return Finding("adapt was not run", UNTESTED)
     rival = "promptsrc" if "promptsrc" in evidence.runs.methods else aggregate.best_rival(evidence.table)
     found = _compared(evidence.table)
@@ -114,7 +114,7 @@ def significance(evidence: Evidence, _: Mapping[str, float]) -> Finding:
         return Finding("runs of adapt or its rival are missing", UNTESTED)
     p, effect, pairs = (found[rival][name] for name in ("p_holm", "effect", "nonzero"))
     text = f"against {rival}: p {p_value(p).text} (Holm, {len(found)} rivals), effect {effect:+.2f}"
-    text += f", {many(pairs, 'pair')} that differ"
+    text += f", {pluralize(pairs, 'pair')} that differ"
     if len(found) * statistics.smallest_p(pairs) >= statistics.LEVEL and p >= statistics.LEVEL:
         return Finding(f"{text}: too few for any p below {statistics.LEVEL}", UNTESTED)
     if rival != "promptsrc":
@@ -129,11 +129,11 @@ def few_shots(evidence: Evidence, _: Mapping[str, float]) -> Finding:
     rows = evidence.studies["shots"].runs
     few = rows[rows["shots"] == rows["shots"].min()]
     rival = aggregate.best_rival(few)
-    if rival is None or OURS not in set(few["method"]):
+    if rival is None or ADAPT not in set(few["method"]):
         return Finding("runs of adapt or its rivals are missing", UNTESTED)
     value, low, high = _gain(few, rival)
     text = f"shots={rows['shots'].min()}, over {rival}, the best other method: {interval(value, low, high)}"
-    if missed := missed_budgets(few[few["method"] == OURS], "shots"):
+    if missed := missed_budgets(few[few["method"] == ADAPT], "shots"):
         return Finding(f"{text}; not as claimed, since {missed[0]}", UNTESTED)
     return Finding(text, verdict(-high, -low))
 
@@ -193,7 +193,7 @@ def interval(value: float, low: float, high: float) -> str:
 
 
 def _compared(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    found: list[Any] = statistics.compare(table, OURS).to_dict("records")
+    found: list[Any] = statistics.compare(table, ADAPT).to_dict("records")
     return {row["rival"]: row for row in found}
 
 

@@ -30,7 +30,7 @@ def accuracy(runs: Runs) -> Figure:
     """A panel per dataset and for the average; a bar per method, one standard deviation over seeds to each side."""
     columns = 3 if len(runs.datasets) <= 5 else 4
     rows = -(-(len(runs.datasets) + 1) // columns)
-    with style.sheet(runs, "Accuracy", WIDE, 1.3 + rows * (0.75 + 0.2 * len(runs.methods))) as figure:
+    with style.new_figure(runs, "Accuracy", WIDE, 1.3 + rows * (0.75 + 0.2 * len(runs.methods))) as figure:
         draw_accuracy(figure, runs, columns)
     return figure
 
@@ -38,7 +38,7 @@ def accuracy(runs: Runs) -> Figure:
 def gain(runs: Runs) -> Figure:
     """Bars: by how much `adapt` leads the best rival of each dataset."""
     table = plot_data.gain(runs)
-    with style.sheet(runs, "Gain over the best rival", 8.5, 2 + 0.36 * max(2, len(table))) as figure:
+    with style.new_figure(runs, "Gain over the best rival", 8.5, 2 + 0.36 * max(2, len(table))) as figure:
         if not len(table) or not table["rival"].any():
             style.say_empty(figure, "nothing to compare: adapt or its rivals have no whole set of runs")
             return figure
@@ -58,7 +58,7 @@ def lengths(runs: Runs) -> Figure:
     layers = table["layer"].nunique()
     columns = min(3 if layers <= 8 else 2, max(1, len(names)))
     rows = -(-max(1, len(names)) // columns)
-    with style.sheet(
+    with style.new_figure(
         runs, "Learned length per layer and branch", np.clip(4.2 * columns, 7, WIDE), 1.5 + 1.45 * rows
     ) as figure:
         if not names:
@@ -79,7 +79,7 @@ def lengths(runs: Runs) -> Figure:
 def tokens(runs: Runs) -> Figure:
     """Tokens left over training: in all, in the text and in the image branch; a line per dataset, a row per method."""
     methods = runs.pruned
-    with style.sheet(runs, "Tokens left over training", WIDE, 1.6 + 2.9 * max(1, len(methods))) as figure:
+    with style.new_figure(runs, "Tokens left over training", WIDE, 1.6 + 2.9 * max(1, len(methods))) as figure:
         if not methods:
             style.say_empty(figure, "no method here removes tokens")
             return figure
@@ -100,7 +100,7 @@ def loss(runs: Runs) -> Figure:
     table = plot_data.loss(runs)
     columns = min(3, len(runs.datasets))
     rows = -(-len(runs.datasets) // columns)
-    with style.sheet(runs, "Training loss", max(7.0, 4 * columns), 1.6 + 2.6 * rows) as figure:
+    with style.new_figure(runs, "Training loss", max(7.0, 4 * columns), 1.6 + 2.6 * rows) as figure:
         grid = style.panels(figure, runs.datasets, columns)
         for axes, dataset in zip(grid, runs.datasets, strict=True):
             plots.lines(axes, table[table["dataset"] == dataset], runs.methods, "method", x="epoch", y="loss")
@@ -113,19 +113,19 @@ def by_class(runs: Runs) -> Figure:
     """For one dataset: the confusion matrix of `adapt`, and each class's gain over the best rival there."""
     found = per_class.read(runs)
     size = len(found.names) if found else 0
-    with style.sheet(
+    with style.new_figure(
         runs, f"Class by class: {found.dataset}" if found else "", WIDE, np.clip(2 + 0.4 * size, 4, 12)
     ) as figure:
         if not found:
             style.say_empty(figure, "nothing to compare: adapt or its rivals have no whole set of runs")
             return figure
         left, right = figure.subplots(1, 2, width_ratios=[1.3, 1])
-        left.set_title(f"Confusion of {aggregate.OURS}: share of a class's images")
+        left.set_title(f"Confusion of {aggregate.ADAPT}: share of a class's images")
         shares = pd.DataFrame(found.confusion, index=found.names, columns=found.names)
         plots.heat(left, shares, 1, ".2f", 7 if size <= CELLS_UP_TO else 0)
         left.set(xlabel="predicted class", ylabel="true class")
         left.tick_params(axis="x", rotation=90 if size > 12 or max(map(len, found.names)) > 6 else 0)
-        right.set_title(f"Gain of {aggregate.OURS} over {found.rival}")
+        right.set_title(f"Gain of {aggregate.ADAPT} over {found.rival}")
         plots.signed_bars(right, found.names, *[pd.Series(found.gain)] * 3)
         right.set_xlabel("points of the class's accuracy")
     return figure
@@ -135,12 +135,12 @@ def overview(runs: Runs) -> Figure:
     """For the README: accuracy by dataset; below it, where the tokens stayed and how they went."""
     if not runs.pruned:
         return accuracy(runs)
-    focus = aggregate.OURS if aggregate.OURS in runs.pruned else runs.pruned[0]
+    focus = aggregate.ADAPT if aggregate.ADAPT in runs.pruned else runs.pruned[0]
     table = plot_data.lengths(runs).query("method == @focus and dataset != @aggregate.AVERAGE")
     left = plot_data.tokens(runs).query("method == @focus and branch == 'both'")
     rows = -(-(len(runs.datasets) + 1) // 6)
     upper, lower = 0.2 + rows * (0.75 + 0.2 * len(runs.methods)), 1.5 + 0.25 * len(runs.datasets)
-    with style.sheet(runs, "", WIDE, 0.6 + upper + lower) as figure:
+    with style.new_figure(runs, "", WIDE, 0.6 + upper + lower) as figure:
         parts: Any = figure.subfigures(2, 1, height_ratios=[upper, lower])
         draw_accuracy(parts[0], runs, 6)
         grid = parts[1].subplots(1, 3)
@@ -190,7 +190,7 @@ def draw_accuracy(figure: FigureBase, runs: Runs, columns: int) -> None:
         if dataset == aggregate.AVERAGE:
             axes.title.set_fontweight("bold")
         for name in axes.get_yticklabels():
-            name.set_fontweight("bold" if name.get_text() == aggregate.OURS else "normal")
+            name.set_fontweight("bold" if name.get_text() == aggregate.ADAPT else "normal")
 
 
 def draw_tokens(axes: Axes, runs: Runs, table: pd.DataFrame) -> None:

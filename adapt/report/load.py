@@ -60,7 +60,7 @@ class Runs:
         return len(self.datasets) * len(self.methods) * len(self.seeds)
 
     @property
-    def stamp(self) -> str:
+    def provenance_line(self) -> str:
         """With what the numbers were made: all that one must know before comparing them with others."""
         seeds = f"seed{'s' * (len(self.seeds) > 1)} {', '.join(map(str, self.seeds))}"
         made = f"{self.preset} preset, backbone {self.backbone}, weights {self.weights[:10]}"

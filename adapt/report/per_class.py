@@ -9,14 +9,14 @@ import pandas as pd
 
 from adapt.errors import UserError
 from adapt.report import aggregate
-from adapt.report.aggregate import OURS
+from adapt.report.aggregate import ADAPT
 from adapt.report.load import Runs
 from adapt.runtime import files
 
 NAMES = Path("data/fewshot")
 
 
-class Classes(NamedTuple):
+class PerClassResult(NamedTuple):
     """`confusion[i, j]`: the share of class i's images that were taken for class j; `gain` by class over the rival."""
 
     dataset: str
@@ -26,7 +26,7 @@ class Classes(NamedTuple):
     gain: np.ndarray
 
 
-def read(runs: Runs, names: Path = NAMES) -> Classes | None:
+def read(runs: Runs, names: Path = NAMES) -> PerClassResult | None:
     """Of the datasets where `adapt` and its best rival have all runs that of the fewest classes; None without any.
 
     The choice does not look at the results, and few classes can be read in a figure.
@@ -36,9 +36,9 @@ def read(runs: Runs, names: Path = NAMES) -> Classes | None:
     for dataset in runs.datasets:
         whole = not table.query("dataset == @dataset and method == @OURS")["accuracy"].isna().any()
         rival = aggregate.best_rival(table, dataset)
-        if OURS in runs.methods and rival and whole:
+        if ADAPT in runs.methods and rival and whole:
             try:
-                counts = {method: count(runs, dataset, method) for method in (OURS, rival)}
+                counts = {method: count(runs, dataset, method) for method in (ADAPT, rival)}
             except UserError:  # runs without predictions: accuracies are there, classes are not
                 continue
             size = max(len(matrix) for matrix in counts.values())
@@ -47,8 +47,8 @@ def read(runs: Runs, names: Path = NAMES) -> Classes | None:
         return None
     size, dataset, rival, counts = min(found, key=lambda entry: entry[0])
     shares = {method: _shares(matrix, size) for method, matrix in counts.items()}
-    gain = np.diag(shares[OURS]) - np.diag(shares[rival])
-    return Classes(dataset, rival, _names(names / dataset / "dataset.json", size), shares[OURS], gain)
+    gain = np.diag(shares[ADAPT]) - np.diag(shares[rival])
+    return PerClassResult(dataset, rival, _names(names / dataset / "dataset.json", size), shares[ADAPT], gain)
 
 
 def count(runs: Runs, dataset: str, method: str) -> np.ndarray:
@@ -65,7 +65,7 @@ def count(runs: Runs, dataset: str, method: str) -> np.ndarray:
     return counts
 
 
-def confusion(found: Classes | None) -> pd.DataFrame:
+def confusion(found: PerClassResult | None) -> pd.DataFrame:
     """`dataset, truth, prediction, share` in long form."""
     columns = pd.Index(["dataset", "truth", "prediction", "share"])
     if found is None:
@@ -76,7 +76,7 @@ def confusion(found: Classes | None) -> pd.DataFrame:
     return pd.DataFrame(cells, columns=columns)
 
 
-def gain(found: Classes | None) -> pd.DataFrame:
+def gain(found: PerClassResult | None) -> pd.DataFrame:
     """`dataset, class, rival, gain`: of each class's accuracy over the best rival's, a fraction."""
     columns = pd.Index(["dataset", "class", "rival", "gain"])
     if found is None:

@@ -22,7 +22,7 @@ def gain(runs: Runs) -> pd.DataFrame:
     low, high: one standard error over seeds to each side, paired by seed. NaN where runs are missing, rival then empty.
     """
     table, rows = aggregate.accuracy(runs), []
-    for dataset in [*runs.datasets, aggregate.AVERAGE] if aggregate.OURS in runs.methods else []:
+    for dataset in [*runs.datasets, aggregate.AVERAGE] if aggregate.ADAPT in runs.methods else []:
         rival = aggregate.best_rival(table, dataset)
         value, error = aggregate.gap(table, rival, dataset) if rival else (np.nan, np.nan)
         error = 0 if np.isnan(error) else error
@@ -94,7 +94,7 @@ def by_name(runs: Runs) -> dict[str, pd.DataFrame]:
         "confusion": per_class.confusion(by_class),
         "classes": per_class.gain(by_class),
     }
-    return {name: table.assign(made=runs.stamp) for name, table in found.items()}
+    return {name: table.assign(made=runs.provenance_line) for name, table in found.items()}
 
 
 def _of(table: pd.DataFrame, seed: int, branches: list[str]) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from adapt.report import style
-from adapt.report.aggregate import FLOOR, OURS
+from adapt.report.aggregate import ADAPT, ZERO_SHOT
 
 HEAT = "YlGnBu"
 
@@ -20,7 +20,7 @@ def named_bars(axes: Axes, table: pd.DataFrame, names: list[str]) -> None:
     """
     part = table.reindex(names)
     places = np.arange(len(names))
-    colours = [{OURS: style.STRONG, FLOOR: style.FLOOR}.get(name, style.WEAK) for name in names]
+    colours = [{ADAPT: style.STRONG, ZERO_SHOT: style.FLOOR}.get(name, style.WEAK) for name in names]
     axes.barh(places, part["accuracy"], 0.8, color=colours)
     axes.hlines(places, part["low"], part["high"], color="#333333", lw=1)
     for place, (accuracy, high) in enumerate(zip(part["accuracy"], part["high"], strict=True)):
@@ -74,7 +74,7 @@ def heat(axes: Axes, table: pd.DataFrame, top: float, form: str = ".1f", size: f
 
 def lines(
     axes: Axes, table: pd.DataFrame, names: list[str], by: str, *, x: str, y: str, steps: Literal["post"] | None = None,
-    ours: str = OURS,
+    ours: str = ADAPT,
 ) -> None:  # fmt: skip
     """A line per name in the column `by`, with a band from `low` to `high`; that of `ours` is the thickest.
 
@@ -83,7 +83,7 @@ def lines(
     for at, name in enumerate(names):
         part = table[table[by] == name].dropna(subset=[y])
         few, front = len(part) <= 40, name == ours
-        look = style.look(at if by != "dataset" else at + 1) | (style.OURS if front else {})
+        look = style.line_style(at if by != "dataset" else at + 1) | (style.OURS if front else {})
         if len(part):
             axes.plot(part[x], part[y], **look, ms=5 if few else 0, label=name,
                       drawstyle=f"steps-{steps}" if steps else "default", zorder=3 if front else 2,
@@ -101,7 +101,7 @@ def dots(axes: Axes, table: pd.DataFrame, values: list[str], names: list[str]) -
     for at, name in enumerate(names):
         part = table[table["series"] == name].set_index("x").reindex(values)
         places = np.arange(len(values)) + (at - (len(names) - 1) / 2) * min(0.25, 0.8 / len(names))
-        colour = style.STRONG if name == OURS or len(names) == 1 else style.BEHIND
+        colour = style.STRONG if name == ADAPT or len(names) == 1 else style.BEHIND
         marker = style.MARKERS[at % len(style.MARKERS)]
         axes.hlines(places, part["low"], part["high"], color=colour, lw=1.4)
         axes.plot(part["accuracy"], places, marker, color=colour, ms=7, label=name)

@@ -10,7 +10,7 @@ from adapt.errors import UserError
 from adapt.report import aggregate, studies
 from adapt.report.formatting import Cell, Table, rounded
 from adapt.report.load import Runs
-from adapt.report.studies import Gathered
+from adapt.report.studies import StudyResult
 
 FILE = Path("reports/published.yaml")
 SHOTS = 16  # of the published results
@@ -53,7 +53,7 @@ def beside(facts: dict[str, Any], runs: Runs) -> pd.DataFrame:
     return pd.DataFrame(rows).astype({"published": float})
 
 
-def beside_by_shots(facts: dict[str, Any], shots: Gathered | None) -> pd.DataFrame:
+def beside_by_shots(facts: dict[str, Any], shots: StudyResult | None) -> pd.DataFrame:
     """`method, source, shots, published, measured`: averages in percent, measured by the study of shots."""
     curve = studies.curve(shots).set_index(["method", "x"])["accuracy"] if shots else pd.Series(dtype=float)
     rows = [
@@ -73,14 +73,14 @@ def show(facts: dict[str, Any], table: pd.DataFrame, runs: Runs) -> Table:
     caption = f"Top-1 in percent, {SHOTS} shots; measured: mean over seeds. Published averages as published."
     caption = f"{caption} {sources(facts)}"
     head, rows = ["method", "source", *columns], _rows(table, "dataset", columns)
-    return Table("Published and measured", head, rows, runs.stamp, runs.warnings, caption, facts["cautions"])
+    return Table("Published and measured", head, rows, runs.provenance_line, runs.warnings, caption, facts["cautions"])
 
 
 def show_by_shots(facts: dict[str, Any], table: pd.DataFrame, runs: Runs) -> Table:
     """The frame of `beside_by_shots`, in the same way."""
     caption = f"Average top-1 over the 11 datasets in percent; measured: by the study of shots. {sources(facts)}"
     head, rows = ["method", "source", *map(str, facts["shots"])], _rows(table, "shots", facts["shots"])
-    return Table("Published and measured by shots", head, rows, runs.stamp, runs.warnings, caption)
+    return Table("Published and measured by shots", head, rows, runs.provenance_line, runs.warnings, caption)
 
 
 def sources(facts: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from adapt.pipeline import study
-from adapt.report.aggregate import AVERAGE, OURS, with_average
+from adapt.report.aggregate import ADAPT, AVERAGE, with_average
 from adapt.report.formatting import Cell, Table, percent
 from adapt.report.load import Runs, missed, missed_budgets
 from adapt.report.style import MISSED
@@ -18,7 +18,7 @@ CURVE = ["method", "series", "x", "accuracy", "std", "low", "high", "tokens", "s
 
 
 @dataclass(frozen=True)
-class Gathered:
+class StudyResult:
     """A study whose experiments were run: its declaration, one row per run, and the record of how it was made."""
 
     name: str
@@ -53,7 +53,7 @@ class Gathered:
         return self._facts["split"]
 
     @property
-    def stamp(self) -> str:
+    def provenance_line(self) -> str:
         """With what its numbers were made."""
         counts = [
             f"{self.runs[key].nunique()} {key}{'s' * (self.runs[key].nunique() > 1)}" for key in ("dataset", "seed")
@@ -68,7 +68,7 @@ class Gathered:
         return next(entry for entry in self.record["experiments"] if entry["state"] == "finished")
 
 
-def read(runs: Runs, folder: Path = study.FOLDER) -> tuple[dict[str, Gathered], dict[str, str]]:
+def read(runs: Runs, folder: Path = study.FOLDER) -> tuple[dict[str, StudyResult], dict[str, str]]:
     """The studies that are there and were made as the report's runs are, by name; and of each other one, why not."""
     found, absent = {}, {}
     for name, declared in study.load().items():
@@ -87,7 +87,7 @@ def read(runs: Runs, folder: Path = study.FOLDER) -> tuple[dict[str, Gathered], 
         warnings += [f"{open_} of {len(record['experiments'])} experiments are missing"] if open_ else []
         others = missed_budgets(rows, next(iter(declared.grid)))
         warnings += [f"{MISSED} ended with other than the tokens asked for: {'; '.join(others)}"] if others else []
-        found[name] = Gathered(name, declared, rows, record, warnings)
+        found[name] = StudyResult(name, declared, rows, record, warnings)
     return found, absent
 
 
@@ -103,7 +103,7 @@ def differing(runs: Runs, record: Mapping[str, Any], rows: pd.DataFrame) -> str:
     return ", ".join(others)
 
 
-def curve(gathered: Gathered) -> pd.DataFrame:
+def curve(gathered: StudyResult) -> pd.DataFrame:
     """A row per method and point of the grid: `method, series, x` and the mean ± standard deviation over seeds.
 
     accuracy is each seed's mean over all datasets, then over seeds; NaN where a run of the point is missing. tokens and
@@ -125,7 +125,9 @@ def curve(gathered: Gathered) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=pd.Index(CURVE))
 
 
-def differences(gathered: Gathered, first: Any, second: Any, column: str = "accuracy", method: str = OURS) -> pd.Series:
+def differences(
+    gathered: StudyResult, first: Any, second: Any, column: str = "accuracy", method: str = ADAPT
+) -> pd.Series:
     """The first value of the axis minus the second, run by run, indexed by `dataset, seed`; empty if one is not there.
 
     For studies with one axis.
@@ -135,7 +137,7 @@ def differences(gathered: Gathered, first: Any, second: Any, column: str = "accu
     return wide[first] - wide[second] if {first, second} <= set(wide) else pd.Series(dtype=float)
 
 
-def show(gathered: Gathered) -> Table:
+def show(gathered: StudyResult) -> Table:
     """The average accuracy, a row per line of the figure, a column per value of the axis."""
     means = curve(gathered).set_index(["series", "x"])
     columns = list(dict.fromkeys(gathered.runs[gathered.axis]))
@@ -148,14 +150,14 @@ def show(gathered: Gathered) -> Table:
         f"over seeds; the best of a column in bold. Made by {gathered.record['command']}."
     )
     head = ["method", *map(str, columns)]
-    shown = Table(gathered.declared.title, head, rows, gathered.stamp, gathered.warnings, caption)
+    shown = Table(gathered.declared.title, head, rows, gathered.provenance_line, gathered.warnings, caption)
     return shown.with_best(dict.fromkeys(range(1, len(head)), True) if len(rows) > 1 else {})
 
 
-def all_curves(found: Mapping[str, Gathered]) -> pd.DataFrame:
+def all_curves(found: Mapping[str, StudyResult]) -> pd.DataFrame:
     """The curves of all studies, one under the other, for the interactive plot."""
     parts = [
-        curve(gathered).assign(study=gathered.declared.title, axis=gathered.axis, made=gathered.stamp)
+        curve(gathered).assign(study=gathered.declared.title, axis=gathered.axis, made=gathered.provenance_line)
         for gathered in found.values()
     ]
     columns = ["study", "axis", *CURVE, "made"]

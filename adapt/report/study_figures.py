@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter, ScalarFormatter
 
 from adapt.report import plots, studies, style
-from adapt.report.aggregate import OURS
-from adapt.report.studies import Gathered
+from adapt.report.aggregate import ADAPT
+from adapt.report.studies import StudyResult
 
 PRUNED, WHOLE = "with pruning", "without"
 LOG_FROM = 16  # the ratio of the greatest to the smallest value of an axis
@@ -24,11 +24,11 @@ class Spec(NamedTuple):
     draw: Callable[[Any], Figure]
 
 
-def lines(gathered: Gathered) -> Figure:
+def lines(gathered: StudyResult) -> Figure:
     """Average accuracy along a numeric axis, a line per method (and other values of the grid)."""
     table = studies.curve(gathered)
     names = list(dict.fromkeys(table["series"]))
-    with style.sheet(gathered, gathered.declared.title, 9, 4.6 + 0.1 * max(0, len(names) - 10)) as figure:
+    with style.new_figure(gathered, gathered.declared.title, 9, 4.6 + 0.1 * max(0, len(names) - 10)) as figure:
         axes = figure.subplots()
         plots.lines(axes, table, names, "series", x="x", y="accuracy")
         values = sorted(table["x"].unique())
@@ -43,12 +43,12 @@ def lines(gathered: Gathered) -> Figure:
     return figure
 
 
-def dots(gathered: Gathered) -> Figure:
+def dots(gathered: StudyResult) -> Figure:
     """Average accuracy by the values of an axis of names, a marker per method."""
     table = studies.curve(gathered).astype({"x": str})
     values, names = list(dict.fromkeys(table["x"])), list(dict.fromkeys(table["series"]))
     height = 1.9 + len(values) * max(0.5, 0.3 * len(names))
-    with style.sheet(gathered, gathered.declared.title, 8, height) as figure:
+    with style.new_figure(gathered, gathered.declared.title, 8, height) as figure:
         axes = figure.subplots()
         plots.dots(axes, table, values, names)
         axes.set(xlabel=f"average top-1, {gathered.split}", ylabel=gathered.axis)
@@ -57,12 +57,12 @@ def dots(gathered: Gathered) -> Figure:
     return figure
 
 
-def pruning(gathered: Gathered) -> Figure:
+def pruning(gathered: StudyResult) -> Figure:
     """The budget of the params against the whole start: average accuracy, and milliseconds per training step."""
     table = pruned_and_whole(gathered)
-    with style.sheet(gathered, "With and without pruning", 9, 3) as figure:
+    with style.new_figure(gathered, "With and without pruning", 9, 3) as figure:
         left, right = figure.subplots(1, 2, sharey=True)
-        plots.dots(left, table, list(table["x"]), [OURS])
+        plots.dots(left, table, list(table["x"]), [ADAPT])
         left.set_xlabel(f"average top-1, {gathered.split}")
         places = np.arange(len(table))
         right.barh(places, table["step_ms"], 0.5, color=[style.STRONG, style.WEAK][: len(table)])
@@ -76,15 +76,15 @@ def pruning(gathered: Gathered) -> Figure:
     return figure
 
 
-def pruned_and_whole(gathered: Gathered) -> pd.DataFrame:
+def pruned_and_whole(gathered: StudyResult) -> pd.DataFrame:
     """The two rows of the budget study's curve: `adapt` at the params' own budget, and at the whole start."""
     ours = studies.curve(gathered).query("method == @OURS").set_index("x")
     found = ours.reindex([gathered.own, max(gathered.runs[gathered.axis])]).reset_index(names="tokens_asked")
     names = [f"{name}, {tokens} tokens" for name, tokens in zip((PRUNED, WHOLE), found["tokens_asked"], strict=True)]
-    return found.assign(x=names, series=OURS)
+    return found.assign(x=names, series=ADAPT)
 
 
-def by_name(found: dict[str, Gathered]) -> dict[str, tuple[Spec, Any]]:
+def by_name(found: dict[str, StudyResult]) -> dict[str, tuple[Spec, Any]]:
     """The figures that there are to draw: one per study with an axis, and one more of the budget."""
     how = "Average over the datasets, mean over seeds; the band or line spans one standard deviation to each side."
     figures: dict[str, tuple[Spec, Any]] = {}
@@ -102,7 +102,7 @@ def by_name(found: dict[str, Gathered]) -> dict[str, tuple[Spec, Any]]:
     return figures
 
 
-def command(gathered: Gathered) -> str:
+def command(gathered: StudyResult) -> str:
     """What made a study, how long that took and at which commit."""
     seconds = [entry["seconds"] for entry in gathered.record["experiments"] if entry["seconds"] is not None]
     took = f", {sum(seconds) / 60:.0f} minutes" if seconds else ""

@@ -40,11 +40,11 @@ SETTINGS: Any = {
 }
 
 
-class Made(Protocol):
+class Provenance(Protocol):
     """What knows with what its numbers were made, and what they must not be taken for."""
 
     @property
-    def stamp(self) -> str:
+    def provenance_line(self) -> str:
         """Preset, backbone, weights and the like."""
         ...
 
@@ -54,7 +54,7 @@ class Made(Protocol):
         ...
 
 
-def look(index: int) -> dict[str, Any]:
+def line_style(index: int) -> dict[str, Any]:
     """Colour, dash and marker of the line whose method or dataset stands at this index in params."""
     return {
         "color": COLOURS[index % len(COLOURS)],
@@ -65,13 +65,13 @@ def look(index: int) -> dict[str, Any]:
 
 
 @contextmanager
-def sheet(made: Made, title: str, width: float, height: float) -> Iterator[Figure]:
+def new_figure(made: Provenance, title: str, width: float, height: float) -> Iterator[Figure]:
     """An empty figure, inches, whose title and footer are set; to be filled within the context."""
     with mpl.rc_context(SETTINGS):
         figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
         if title:
             figure.suptitle(title, fontsize=13, fontweight="bold")
-        footer = "\n".join([made.stamp, *made.warnings])
+        footer = "\n".join([made.provenance_line, *made.warnings])
         figure.supxlabel(footer, fontsize=8, color="#555555", x=0.01, ha="left")
         yield figure
         fonts.mend(figure)

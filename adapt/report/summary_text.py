@@ -3,26 +3,30 @@
 import numpy as np
 
 from adapt.report import aggregate
-from adapt.report.aggregate import FLOOR, OURS
+from adapt.report.aggregate import ADAPT, ZERO_SHOT
 from adapt.report.load import Runs
 
 
 def accuracy(runs: Runs) -> list[str]:
     """Differences in points, ± the standard error over seeds, paired by seed."""
-    if OURS not in runs.methods or len(runs.methods) < 2:
-        return [f"`{OURS}` is not compared here: `methods` names {', '.join(runs.methods)}."]
+    if ADAPT not in runs.methods or len(runs.methods) < 2:
+        return [f"`{ADAPT}` is not compared here: `methods` names {', '.join(runs.methods)}."]
     table = aggregate.accuracy(runs)
     lines = [
-        f"On the average `{OURS}` is {verdict(*aggregate.gap(table, rival), rival)}."
+        f"On the average `{ADAPT}` is {verdict(*aggregate.gap(table, rival), rival)}."
         for rival in runs.methods
-        if rival != OURS
+        if rival != ADAPT
     ]
-    if FLOOR in runs.methods:
-        gaps = {dataset: aggregate.gap(table, FLOOR, dataset) for dataset in runs.datasets}
+    if ZERO_SHOT in runs.methods:
+        gaps = {dataset: aggregate.gap(table, ZERO_SHOT, dataset) for dataset in runs.datasets}
         known = {dataset: (d, e) for dataset, (d, e) in gaps.items() if not np.isnan(d)}
         won = sum(difference > 0 for difference, _ in known.values())
-        each = ", ".join(f"{dataset} {100 * d:+.2f}{within(e)}" for dataset, (d, e) in known.items())
-        lines += [f"`{OURS}` is ahead of `{FLOOR}` on {won} of {many(len(known), 'dataset')}: {each}."] if known else []
+        each = ", ".join(f"{dataset} {100 * d:+.2f}{plus_minus(e)}" for dataset, (d, e) in known.items())
+        lines += (
+            [f"`{ADAPT}` is ahead of `{ZERO_SHOT}` on {won} of {pluralize(len(known), 'dataset')}: {each}."]
+            if known
+            else []
+        )
     return lines
 
 
@@ -35,14 +39,14 @@ def verdict(difference: float, error: float, rival: str) -> str:
         return f"level with `{rival}`"
     where = "ahead of" if difference > 0 else "**behind**"
     doubt = " (within two standard errors)" if abs(difference) < 2 * error else ""
-    return f"{where} `{rival}` by {shown}{within(error)}{doubt}"
+    return f"{where} `{rival}` by {shown}{plus_minus(error)}{doubt}"
 
 
-def within(error: float) -> str:
+def plus_minus(error: float) -> str:
     """The standard error behind a difference, in percent; nothing with one seed, which has none."""
     return "" if np.isnan(error) else f" ± {100 * error:.2f}"
 
 
-def many(count: int, thing: str) -> str:
+def pluralize(count: int, thing: str) -> str:
     """A count and its noun."""
     return f"{count} {thing}{'s' * (count != 1)}"

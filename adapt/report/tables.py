@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from adapt.report import aggregate, statistics, summary_text
-from adapt.report.aggregate import AVERAGE, OURS
+from adapt.report.aggregate import ADAPT, AVERAGE
 from adapt.report.formatting import NONE, Cell, Table, p_value, percent, rounded
 from adapt.report.load import Runs
 
@@ -42,7 +42,7 @@ def accuracy(runs: Runs) -> Table:
         "Accuracy",
         ["method", *columns, "mean rank"],
         rows,
-        runs.stamp,
+        runs.provenance_line,
         runs.warnings,
         caption,
         summary_text.accuracy(runs),
@@ -64,12 +64,12 @@ def cost(runs: Runs) -> Table:
         "FLOPs are those of the last step, forward and backward, by count."
     )
     head = ["method", *(heading for heading, _ in HEADINGS.values())]
-    return Table("Cost", head, rows, runs.stamp, runs.warnings, caption)
+    return Table("Cost", head, rows, runs.provenance_line, runs.warnings, caption)
 
 
 def significance(runs: Runs) -> Table:
     """Wilcoxon's signed-rank test of `adapt` against each rival, and the interval of the average gain."""
-    found = statistics.compare(aggregate.accuracy(runs), OURS)
+    found = statistics.compare(aggregate.accuracy(runs), ADAPT)
     rows = [
         [
             Cell(row["rival"]), Cell(f"{row['pairs']} ({row['nonzero']})"), rounded(100 * row["gain"], "+.2f"),
@@ -85,7 +85,7 @@ def significance(runs: Runs) -> Table:
         f"{len(runs.datasets)} datasets). Pairs of one dataset share its test images, so p is rather too small."
     )
     head = ["rival", "pairs", "gain", "95 % interval", "effect", "p", "p (Holm)"]
-    return Table("Significance", head, rows, runs.stamp, runs.warnings, caption, power(found))
+    return Table("Significance", head, rows, runs.provenance_line, runs.warnings, caption, power(found))
 
 
 def power(found: pd.DataFrame) -> list[str]:

@@ -34,7 +34,7 @@ class Foretold:
     warnings: list[str]
 
     @property
-    def stamp(self) -> str:
+    def provenance_line(self) -> str:
         """With what the numbers were made."""
         made = self.record
         counts = f"{self.rows['dataset'].nunique()} datasets, {self.rows['seed'].nunique()} seeds"
@@ -79,7 +79,7 @@ def show(foretold: Foretold) -> Table:
         for name in means.index
     ]
     caption = f"{foretold.caption.replace('`', '')} The best of a column in bold."
-    shown = Table(TITLE, ["criterion", *KINDS.values()], rows, foretold.stamp, foretold.warnings, caption)
+    shown = Table(TITLE, ["criterion", *KINDS.values()], rows, foretold.provenance_line, foretold.warnings, caption)
     return shown.with_best({1: True, 2: True})
 
 
@@ -87,7 +87,7 @@ def draw(foretold: Foretold) -> Figure:
     """Both correlations as dots with their deviation, a row per criterion, a panel each."""
     means = summary(foretold.rows)
     places = np.arange(len(means))
-    with style.sheet(foretold, TITLE, 9, 1.9 + 0.5 * len(means)) as figure:
+    with style.new_figure(foretold, TITLE, 9, 1.9 + 0.5 * len(means)) as figure:
         for axes, (kind, what) in zip(figure.subplots(1, 2, sharey=True), KINDS.items(), strict=True):
             mean, std = means[kind]["mean"], means[kind]["std"].fillna(0)
             axes.hlines(places, mean - std, mean + std, color=style.STRONG, lw=1.4)

@@ -34,14 +34,14 @@ class Checkpoint(Unfinished):
         self.write(buffer.getbuffer())
 
 
-def collect(store: Checkpoint | None, count: int, make: Callable[[int], T]) -> list[T]:
+def map_resumable(store: Checkpoint | None, count: int, make: Callable[[int], T]) -> list[T]:
     """`make(0)`, `make(1)` … in order; those that are done already are taken from the store."""
     kept = store.load() if store else None
     done = kept["parts"] if kept else []
-    with signals.held():
+    with signals.deferred():
         for number in range(len(done), count):
             done.append(make(number))
-            if store and (signals.asked() or store.due()):
+            if store and (signals.stop_requested() or store.should_save()):
                 store.save({"parts": done})
-            signals.stop()
+            signals.check_stop()
     return done

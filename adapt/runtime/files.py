@@ -14,7 +14,7 @@ from adapt.errors import UserError
 
 
 @contextmanager
-def folder(path: Path) -> Iterator[Path]:
+def atomic_dir(path: Path) -> Iterator[Path]:
     """A new folder to fill, which takes its name `path` only when the block ends well; an old one is replaced."""
     building = path.with_name(f".{path.name}.partial")
     shutil.rmtree(building, ignore_errors=True)
@@ -31,7 +31,7 @@ def folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary file beside `path` that replaces it when the block ends well and its bytes are on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.partial")
@@ -55,7 +55,7 @@ def sync(path: Path) -> None:
 
 def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """Rows under a header; numbers as Python prints them, so that they are read back bit-equal."""
-    with whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(columns), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
@@ -74,7 +74,7 @@ def read_csv(path: Path, made_by: str) -> list[dict[str, str]]:
 
 def write_json(path: Path, content: Any) -> None:
     """JSON for people and for `dvc metrics`."""
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -96,7 +96,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Any], made_from: Mapping[str
     """
     from safetensors.torch import save
 
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(save(dict(tensors), metadata={"made_from": json.dumps(made_from)}))
 
 

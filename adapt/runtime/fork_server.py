@@ -51,10 +51,10 @@ def wanted() -> bool:
 # --- the stage's process ---------------------------------------------------------------------------------------------
 
 
-def hand_over(module: str, arguments: list[str]) -> None:
+def run_in_worker(module: str, arguments: list[str]) -> None:
     """Have a worker run the module and exit as it does; return where there is none."""
     request = {"state": STARTED, "module": module, "arguments": arguments, "environment": dict(os.environ)}
-    with passing_on() as signals:
+    with forward_signals() as signals:
         try:
             server = socket.socket(*KIND)
             server.connect(str(SOCKET))
@@ -66,7 +66,7 @@ def hand_over(module: str, arguments: list[str]) -> None:
 
 
 @contextmanager
-def passing_on() -> Iterator[list[int]]:
+def forward_signals() -> Iterator[list[int]]:
     """Signals that come meanwhile: they are the worker's business."""
     came: list[int] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -198,7 +198,7 @@ def status_of(run: Callable[[], Any]) -> int:
     return 0
 
 
-def awaited() -> bool:
+def client_is_waiting() -> bool:
     """Of a worker: whether the stage's process still waits for it."""
     return _client is not None and not select.select([_client], [], [], 0)[0]
 

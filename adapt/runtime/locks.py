@@ -10,10 +10,10 @@ from typing import TextIO
 
 from adapt.errors import UserError
 
-PATIENCE = 5.0  # a process whose DVC was killed saves what it has, and ends
+TIMEOUT = 5.0  # a process whose DVC was killed saves what it has, and ends
 
 
-def take(path: Path) -> TextIO | None:
+def acquire(path: Path) -> TextIO | None:
     """The lock at `path`, held until it is closed (by forks of this process too); None where another has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
@@ -34,20 +34,20 @@ def take(path: Path) -> TextIO | None:
         file.close()  # its holder removed it in the meantime
 
 
-def drop(path: Path, lock: TextIO) -> None:
+def release(path: Path, lock: TextIO) -> None:
     """Give a lock back and leave nothing."""
     path.unlink(missing_ok=True)
     lock.close()
 
 
 @contextmanager
-def alone(path: Path, what: str) -> Iterator[None]:
+def exclusive(path: Path, what: str) -> Iterator[None]:
     """Hold the lock while the block runs.
 
     Raises: UserError that names the process which has it, and did not end in PATIENCE seconds.
     """
-    deadline = time.monotonic() + PATIENCE
-    while (lock := take(path)) is None and time.monotonic() < deadline:
+    deadline = time.monotonic() + TIMEOUT
+    while (lock := acquire(path)) is None and time.monotonic() < deadline:
         time.sleep(0.1)
     if lock is None:
         owner = path.read_text(encoding="utf-8").strip() or "unknown"
@@ -57,4 +57,4 @@ def alone(path: Path, what: str) -> Iterator[None]:
     try:
         yield
     finally:
-        drop(path, lock)
+        release(path, lock)

@@ -6,7 +6,7 @@ from typing import Any
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of <malloc.h>
 
 
-def keep() -> None:
+def keep_freed_pages() -> None:
     """Keep what tensors give back: glibc returns large blocks to the system, which clears every page again.
 
     For allocations after the call.
@@ -15,7 +15,7 @@ def keep() -> None:
     call("mallopt", M_TRIM_THRESHOLD, -1)
 
 
-def give_back() -> None:
+def trim_heap() -> None:
     """Return to the system what is free.
 
     Between pieces of work of different sizes: the gaps that one leaves do not fit the next, so that memory would grow.

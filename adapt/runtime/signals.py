@@ -28,39 +28,39 @@ def install() -> None:
     """Listen, in the main thread; a signal that is ignored, as by nohup, stays so."""
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, ask)
+            signal.signal(number, request_stop)
 
 
-def ask(number: int, frame: FrameType | None = None) -> None:
+def request_stop(number: int, frame: FrameType | None = None) -> None:
     """Note the wish; raises Interrupted unless it is `held`."""
     _asked.append(number)
     if not _holders:
-        stop()
+        check_stop()
 
 
-def asked() -> bool:
+def stop_requested() -> bool:
     """Whether to stop after this step."""
     return bool(_asked)
 
 
-def stop() -> None:
+def check_stop() -> None:
     """Raise Interrupted, if asked to."""
     if _asked:
         raise Interrupted(_asked[0])
 
 
 @contextmanager
-def held() -> Iterator[None]:
+def deferred() -> Iterator[None]:
     """Within, signals are noted only: look at `asked`, save what there is, then `stop`."""
     _holders.append(None)
     try:
         yield
     finally:
         _holders.pop()
-    stop()
+    check_stop()
 
 
-def follow(awaited: Callable[[], bool]) -> None:
+def stop_with(awaited: Callable[[], bool]) -> None:
     """From now on, stop when nobody waits for this process's results any more."""
 
     def watch() -> None:
@@ -73,6 +73,6 @@ def follow(awaited: Callable[[], bool]) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def child_of(pid: int) -> Callable[[], bool]:
+def parent_is(pid: int) -> Callable[[], bool]:
     """Whether `pid` is still this process's parent."""
     return lambda: os.getppid() == pid

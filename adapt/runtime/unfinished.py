@@ -26,7 +26,7 @@ class Unfinished:
         root = Path(os.environ.get("DVC_ROOT", ".")) / ".scratch"
         self.path = root / f"{run}-{fingerprint[:16]}{self.suffix}"
         # the same run in a second working copy of DVC's goes without: only one may write
-        self.lock = locks.take(self.path.with_suffix(".lock"))
+        self.lock = locks.acquire(self.path.with_suffix(".lock"))
         self.last = time.monotonic()
 
     @classmethod
@@ -34,14 +34,14 @@ class Unfinished:
         """For a run that depends on these (see `artefacts.fingerprint`), and on all of the library's code."""
         return cls(run, files.fingerprint(*inputs, *sorted(Path("adapt").rglob("*.py"))), seconds)
 
-    def due(self) -> bool:
+    def should_save(self) -> bool:
         """Whether it is time to save."""
         return time.monotonic() - self.last >= self.seconds
 
     def write(self, content: bytes | memoryview) -> None:
         """Replace the saved state, at once."""
         if self.lock is not None:
-            with files.whole(self.path) as temporary:
+            with files.atomic_write(self.path) as temporary:
                 temporary.write_bytes(content)
         self.last = time.monotonic()
 
@@ -49,9 +49,9 @@ class Unfinished:
         """Forget it: the run's results are written."""
         if self.lock is not None:
             self.path.unlink(missing_ok=True)
-            locks.drop(self.path.with_suffix(".lock"), self.lock)
+            locks.release(self.path.with_suffix(".lock"), self.lock)
 
-    def others(self) -> list[Path]:
+    def stale(self) -> list[Path]:
         """What is kept of this run under other params or code: not used here, there for when they come back."""
         found = self.path.parent.glob(f"{Path(self.run).name}-{'?' * 16}{self.suffix}")
         return sorted(path for path in found if path != self.path)

@@ -65,9 +65,9 @@ def _inherit(work: Callable[[Any], Any]) -> None:
     _work = work
     parent = multiprocessing.parent_process()
     assert parent is not None and parent.pid is not None
-    signals.follow(signals.child_of(parent.pid))
+    signals.stop_with(signals.parent_is(parent.pid))
 
 
 def _call(item: Any) -> Any:
-    signals.stop()  # asked while it worked on another
+    signals.check_stop()  # asked while it worked on another
     return _work(item)

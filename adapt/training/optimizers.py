@@ -20,15 +20,15 @@ def build(section: SGDConfig | AdamWConfig, parameters: Iterable[nn.Parameter]) 
             return torch.optim.AdamW(parameters, lr=section.lr, eps=section.eps, weight_decay=section.weight_decay)
 
 
-def steps(section: SGDConfig | AdamWConfig, per_epoch: int, shots: int) -> int:
+def num_steps(section: SGDConfig | AdamWConfig, per_epoch: int, shots: int) -> int:
     """Optimiser steps in all."""
-    if section.steps_per_shot is not None:
-        return section.steps_per_shot * shots
+    if section.n_iters_per_shot is not None:
+        return section.n_iters_per_shot * shots
     assert section.epochs is not None
     return section.epochs * per_epoch
 
 
-def rate(section: SGDConfig | AdamWConfig, step: int, *, per_epoch: int, total: int) -> float:
+def learning_rate(section: SGDConfig | AdamWConfig, step: int, *, per_epoch: int, total: int) -> float:
     """The learning rate of step number `step`, counted from 0.
 
     SGD: one rate an epoch, cosine from `lr` to nearly 0 after constant warm-up epochs; the cosine's period is all

@@ -15,7 +15,7 @@ from torch import Tensor
 from adapt.clip.backbone import Backbone
 from adapt.config import AdamWConfig, AugmentConfig, Config, DistillConfig, PromptsConfig, PruneConfig, SGDConfig
 from adapt.data.dataset import Dataset
-from adapt.data.loader import Batch, Batches
+from adapt.data.loader import Batch, FewShotLoader
 from adapt.errors import UserError
 from adapt.methods.adapt import Adapt
 from adapt.pipeline import fewshot
@@ -34,19 +34,19 @@ class FirstPruning(Exception):
     """The run is where it would prune."""
 
 
-class Foretold(NamedTuple):
+class TokenEffects(NamedTuple):
     """Of all n tokens, text before image: the scores under each criterion, and the change of loss without the token."""
 
     scores: dict[str, Float[Tensor, " n"]]
     effects: Float[Tensor, " n"]
 
 
-class Watched(Adapt):
+class AllCriteria(Adapt):
     """`adapt` under every criterion at once, up to its first pruning."""
 
     def __init__(self, task: FewShotTask, *, context: PromptsConfig, prune: PruneConfig, distill: DistillConfig):
         gated = prune.model_copy(update={"criterion": "gate"})  # all that a criterion may look at
-        super().__init__(task, context=context, prune=gated, distill=distill)
+        super().__init__(task, prompts=context, prune=gated, distill=distill)
         self.watching = {name: Saliency(self.prompts, name, task.seed) for name in CRITERIA}
         self.shut: dict[str, Tensor] | None = None  # gates by branch, in place of the open ones
 
@@ -54,7 +54,7 @@ class Watched(Adapt):
         """Open gates, as their gradient tells of removal, or those that are set."""
         return super().gates(branch) if self.shut is None else self.shut[branch]
 
-    def observe(self, step: int) -> None:
+    def on_after_backward(self, step: int) -> None:
         """Add this step's scores under every criterion."""
         if self.pruning_goes_on():
             gradients = self.gradients(step)
@@ -68,7 +68,7 @@ class Watched(Adapt):
         return []
 
 
-def measure(backbone: Backbone, source: Dataset, settings: Config, views: AugmentConfig, seed: int) -> Foretold:
+def measure(backbone: Backbone, source: Dataset, settings: Config, views: AugmentConfig, seed: int) -> TokenEffects:
     """For one seed of a dataset, under the settings of `adapt`.
 
     Raises: UserError where these settings never prune.
@@ -76,32 +76,32 @@ def measure(backbone: Backbone, source: Dataset, settings: Config, views: Augmen
     knobs, described = dict(settings), fewshot.describe(source.name)
     optimiser = knobs.pop("optimiser")
     batches = tuning.make_batches(backbone, source, seed, optimiser=optimiser, views=views)
-    steps = optimisers.steps(optimiser, len(batches["train"]), described.shots)
-    return foretell(tuning.make_task(backbone, source.name, seed), knobs, batches, optimiser, steps)
+    steps = optimisers.num_steps(optimiser, len(batches["train"]), described.shots)
+    return measure_at_first_pruning(tuning.make_task(backbone, source.name, seed), knobs, batches, optimiser, steps)
 
 
-def foretell(
+def measure_at_first_pruning(
     task: FewShotTask,
     knobs: Mapping[str, Any],
-    batches: Mapping[str, Batches],
+    batches: Mapping[str, FewShotLoader],
     optimiser: SGDConfig | AdamWConfig,
     steps: int,
-) -> Foretold:
+) -> TokenEffects:
     """Tune as `adapt` with these knobs does, on the batches of `train`, until its first pruning.
 
     Raises: UserError where it never comes.
     """
-    method = Watched(task, **knobs)
-    method.prepare(batches["train"], batches["val"])
+    method = AllCriteria(task, **knobs)
+    method.on_fit_start(batches["train"], batches["val"])
     try:
         fit(method, batches["train"], optimiser, steps=steps)
     except FirstPruning:
         scores = {name: saliency.scores() for name, saliency in method.watching.items()}
-        return Foretold(scores, effects(method, batches["train"]))
+        return TokenEffects(scores, effects(method, batches["train"]))
     raise UserError("params.yaml: prune: adapt removes no token under these settings, so nothing is foretold")
 
 
-def agreement(foretold: Foretold) -> list[dict[str, Any]]:
+def rank_correlations(foretold: TokenEffects) -> list[dict[str, Any]]:
     """Spearman's rank correlation of each criterion's scores with the `effect` on the loss and with its `size`.
 
     Pruning wants the first, which has a sign; criteria estimate the second, |effect|.
@@ -114,7 +114,7 @@ def agreement(foretold: Foretold) -> list[dict[str, Any]]:
 
 
 @torch.no_grad()
-def effects(method: Watched, train: Batches) -> Float[Tensor, " n"]:
+def effects(method: AllCriteria, train: FewShotLoader) -> Float[Tensor, " n"]:
     """By how much the loss over the training images, in whole batches, rises without one token; text before image."""
     counts = {branch: len(method.prompts.tokens[branch]) for branch in BRANCHES}
     batches = replace(train, batch_size=min(BATCH, len(train.images)))

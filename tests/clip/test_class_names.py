@@ -74,7 +74,7 @@ def test_known_twins_are_told_of(backbone):
 def test_the_catalogue_lists_imagenets_twins(backbone):
     known = list(readers.imagenet_names().values())
     found = {known[labels[0]] for labels in class_names.twins(backbone.tokenize, known)}
-    assert found == set(catalogue.entries()["imagenet"].twins)
+    assert found == set(catalogue.dataset_specs()["imagenet"].twins)
 
 
 def test_words_that_alone_are_too_long_are_not_blamed_on_the_class(task):

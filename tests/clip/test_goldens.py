@@ -16,13 +16,13 @@ from adapt.methods.cocoop import CoCoop
 from adapt.methods.coop import Coop
 from adapt.methods.ivlp import Ivlp
 from adapt.methods.maple import Maple
-from adapt.methods.promptsrc import PromptSrc, gaussian
+from adapt.methods.promptsrc import PromptSrc, gpa_weights
 from adapt.methods.vpt import Vpt
 from adapt.methods.zero_shot import ZeroShot
 
 DEEPER = "transformer.resblocks.1.VPT_shallow"
 SGD = SGDConfig(
-    name="sgd", lr=0.0025, momentum=0.9, weight_decay=0.0, epochs=5, batch=4, warmup_epochs=1, warmup_lr=1e-5
+    name="sgd", lr=0.0025, momentum=0.9, weight_decay=0.0, epochs=5, batch_size=4, warmup_epochs=1, warmup_lr=1e-5
 )
 IVLP = {"text_tokens": 4, "image_tokens": 4, "depth": 2, "words": "a photo of a", "std": 0.02}
 
@@ -77,14 +77,16 @@ def test_golden_teacher(golden_task, golden, relative_error):
     ],
 )
 def test_golden_coop(name, class_place, class_specific, golden_task, golden, agrees):
-    method = Coop(golden_task, tokens=4, words=None, class_place=class_place, class_specific=class_specific, std=0.02)
+    method = Coop(
+        golden_task, n_ctx=4, ctx_init=None, class_token_position=class_place, csc=class_specific, init_std=0.02
+    )
     put(method.context, golden(f"{name}.safetensors")["ctx"])
     agrees(method, name, "loss", {"grad_ctx": method.context})
 
 
 def test_golden_cocoop(golden_task, golden, agrees):
     known = golden("cocoop.safetensors")
-    method = CoCoop(golden_task, words="a photo of a", narrowing=16)
+    method = CoCoop(golden_task, ctx_init="a photo of a", meta_net_reduction=16)
     put(method.context, known["ctx"])
     net = {"linear1": method.net[0], "linear2": method.net[2]}
     parameters = {f"{layer}.{part}": getattr(net[layer], part) for layer in net for part in ("weight", "bias")}
@@ -96,7 +98,7 @@ def test_golden_cocoop(golden_task, golden, agrees):
 
 def test_golden_vpt(golden_task, golden, agrees):
     known = golden("vpt.safetensors")
-    method = Vpt(golden_task, tokens=4, depth=2, std=0.02, template="a photo of a {}.")
+    method = Vpt(golden_task, n_ctx=4, prompt_depth=2, init_std=0.02, template="a photo of a {}.")
     keys = ("image_encoder.VPT", f"image_encoder.{DEEPER}")
     gradients = {f"grad.{k}": put(p, known[f"param.{k}"]) for k, p in zip(keys, method.prompts, strict=True)}
     agrees(method, "vpt", "ce", gradients)
@@ -116,7 +118,14 @@ def test_golden_ivlp(golden_task, golden, agrees):
 def test_golden_promptsrc(golden_task, golden, agrees, relative_error):
     known = golden("promptsrc.safetensors")
     method = PromptSrc(
-        golden_task, **IVLP, l1_text=25.0, l1_image=10.0, kl_logits=1.0, mean=15.0, deviation=1.0, optimiser=SGD
+        golden_task,
+        **IVLP,
+        text_loss_weight=25.0,
+        image_loss_weight=10.0,
+        logits_loss_weight=1.0,
+        gpa_mean=15.0,
+        gpa_std=1.0,
+        optimizer=SGD,
     )
     terms = agrees(method, "promptsrc", "loss", set_ivlp(method, known))
     for name, key, weight in (
@@ -137,12 +146,12 @@ def test_golden_promptsrc_teacher(golden_task, batch, golden, relative_error):
 @pytest.mark.parametrize(("mean", "deviation", "epochs"), [(15.0, 1.0, 20), (30.0, 30.0, 50), (45.0, 5.0, 50)])
 def test_golden_gaussian_weights(mean, deviation, epochs, golden, relative_error):
     known = golden("promptsrc_gpa.safetensors")[f"mean{mean:.0f}_std{deviation:.0f}_epochs{epochs}"]
-    assert relative_error(torch.tensor(gaussian(mean, deviation, epochs)), known) < 1e-5
+    assert relative_error(torch.tensor(gpa_weights(mean, deviation, epochs)), known) < 1e-5
 
 
 def test_golden_maple(golden_task, golden, agrees, relative_error):
     known = golden("maple.safetensors")
-    method = Maple(golden_task, text_tokens=2, depth=2, words="a photo of a", std=0.02)
+    method = Maple(golden_task, n_ctx=2, prompt_depth=2, ctx_init="a photo of a", init_std=0.02)
     learner = "prompt_learner"
     parameters = {
         f"{learner}.compound_prompt_projections.0.bias": method.maps[1].bias,

@@ -191,8 +191,8 @@ def test_run_out_of_memory_in_an_epoch_goes_on_from_the_last_one(task, batches, 
 
     found = oom.retry_with_smaller_text_batch(run, task.backbone, len(task.classes))
     assert epochs == [0, 1, 2, 2, 3, 4] and len(said()) == 1
-    for name, value in expected.tensors().items():
-        torch.testing.assert_close(found.tensors()[name], value)
+    for name, value in expected.to_tensors().items():
+        torch.testing.assert_close(found.to_tensors()[name], value)
 
 
 # --- precision --------------------------------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ def in_bfloat16(task):
 @pytest.mark.parametrize("name", ["adapt", "coop", "vpt", "clip_lora", "dpl", "cocoop"])
 def test_prompts_losses_and_gradients_stay_float32(name, task, batches):
     method = build(name, in_bfloat16(task))
-    method.prepare(batches, batches)
+    method.on_fit_start(batches, batches)
     loss, terms = method.losses(batches.batch(0, 0))
     loss.backward()
     grads = [parameter.grad for parameter in method.parameters() if parameter.grad is not None]
@@ -239,11 +239,11 @@ def deterministic():
     torch.backends.cuda.enable_mem_efficient_sdp(True)
 
 
-@pytest.mark.parametrize("name", [name for name in methods.names() if methods.find(name).tuned])
+@pytest.mark.parametrize("name", [name for name in methods.names() if methods.find(name).trainable__])
 def test_every_method_has_deterministic_kernels(name, deterministic, task, batches):
     assert torch.are_deterministic_algorithms_enabled()
     method = build(name, task)
-    method.prepare(batches, batches)
+    method.on_fit_start(batches, batches)
     loss = method.losses(batches.batch(0, 0))[0]
     loss.backward()
     assert loss.isfinite()

@@ -23,7 +23,7 @@ KINDS = {  # a CLIP's architecture, and the methods that it cannot take
     "resnet": {**TINY, "vision_cfg": RESNET},
     "pooled": {**TINY, "vision_cfg": POOLED},
 }
-INTO_IMAGE = {name for name in methods.names() if methods.find(name).enters_image}
+INTO_IMAGE = {name for name in methods.names() if methods.find(name).modifies_image_tower}
 TAKEN = [(kind, name) for kind in KINDS for name in methods.names() if kind == "custom" or name not in INTO_IMAGE]
 
 
@@ -49,7 +49,7 @@ def test_methods_that_enter_the_image_tower_are_the_deep_ones():
 
 @pytest.mark.parametrize(("backbone", "name"), TAKEN, indirect=["backbone"])
 def test_method_takes_the_backbone(backbone, name, task, batches):
-    assert method_configs.fits(name, backbone.name)
+    assert method_configs.supports(name, backbone.name)
     method, _ = tune(name, task, batches)
     assert predictions(method, batches).isfinite().all()
 

@@ -87,7 +87,7 @@ def test_another_process_sees_the_same_items_and_images() -> None:
 
 def test_loading_brings_neither_torch_nor_scikit_learn() -> None:
     code = (
-        "import sys; from adapt.data import pocket; [pocket.load(name) for name in pocket.NAMES];"
+        "import sys; from adapt.data import builtin; [builtin.load(name) for name in builtin.NAMES];"
         "print({'torch', 'sklearn', 'mlxtend', 'qtpy', 'matplotlib', 'pandas'} & set(sys.modules))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

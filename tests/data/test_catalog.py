@@ -10,11 +10,11 @@ import pytest
 from adapt.data import builtin, catalog, readers
 from adapt.data.dataset import Dataset
 from adapt.data.sampling import sample
-from adapt.data.specs import Entry, Json, Sizes, entries
+from adapt.data.specs import DatasetSpec, JsonSplit, Sizes, dataset_specs
 from adapt.errors import UserError
 from tests import miniature
 
-LAYOUTS = [(name, layout) for name, entry in entries().items() for layout in range(len(entry.images))]
+LAYOUTS = [(name, layout) for name, entry in dataset_specs().items() for layout in range(len(entry.images))]
 
 
 def sizes(dataset: Dataset) -> Sizes:
@@ -22,7 +22,7 @@ def sizes(dataset: Dataset) -> Sizes:
 
 
 @pytest.fixture(scope="module", params=LAYOUTS, ids=lambda case: f"{case[0]}-{case[1]}")
-def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Entry, Dataset]:
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[DatasetSpec, Dataset]:
     """The miniature's entry, and what its reader finds."""
     name, layout = request.param
     root = tmp_path_factory.mktemp(name)
@@ -33,8 +33,8 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def test_reader_finds_the_catalogues_counts_in_each_layout(case):
     entry, dataset = case
     assert sizes(dataset) == entry.sizes
-    assert len(dataset.classes) == entries()[dataset.name].classes
-    assert dataset.template == entries()[dataset.name].template
+    assert len(dataset.classes) == dataset_specs()[dataset.name].classes
+    assert dataset.template == dataset_specs()[dataset.name].template
 
 
 def test_items_can_be_opened_and_carry_their_class_name(case):
@@ -51,7 +51,7 @@ def test_all_eleven_and_the_shifts_are_known_beside_the_pockets():
 
 
 def test_sizes_add_up_to_the_images_that_the_datasets_have():
-    totals = {name: sum(entry.sizes.model_dump().values()) for name, entry in entries().items()}
+    totals = {name: sum(entry.sizes.model_dump().values()) for name, entry in dataset_specs().items()}
     assert totals["oxford_flowers"] == 8189 and totals["dtd"] == 5640 and totals["eurosat"] == 27000
     assert totals["fgvc_aircraft"] == 10000 and totals["food101"] == 101000 and totals["sun397"] == 397 * 100
 
@@ -99,7 +99,7 @@ def test_imagenet_v2s_folders_are_numbers_and_do_not_sort_as_text(tmp_path):
 @pytest.mark.parametrize("name", ["eurosat", "caltech101", "sun397"])
 def test_torchvision_finds_the_same_images_in_its_layout(name, tmp_path):
     datasets = pytest.importorskip("torchvision.datasets")
-    entry = miniature.make(name, tmp_path, layout=len(entries()[name].images) - 1)
+    entry = miniature.make(name, tmp_path, layout=len(dataset_specs()[name].images) - 1)
     if name == "sun397":
         places = sorted({f"/a/{path.name}" for path in (tmp_path / "SUN397/a").iterdir()})
         miniature.put(tmp_path / "SUN397/ClassName.txt", "\n".join(places).encode())
@@ -177,10 +177,10 @@ def test_unsorted_validation_images_of_imagenet_are_refused(tmp_path):
         readers.read("imagenet", entry, tmp_path)
 
 
-def altered(entry: Entry, root: Path, change) -> Entry:
+def altered(entry: DatasetSpec, root: Path, change) -> DatasetSpec:
     """The entry and its split file after a change of the file's content, with the right checksum."""
     split = entry.split
-    assert isinstance(split, Json)
+    assert isinstance(split, JsonSplit)
     rows = json.loads((root / split.file).read_text(encoding="utf-8"))
     content = json.dumps(change(rows)).encode()
     (root / split.file).write_bytes(content)

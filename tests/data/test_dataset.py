@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adapt.data.dataset import Dataset, centre, open_inside
+from adapt.data.dataset import Dataset, center_crop, open_inside
 from adapt.errors import UserError
 
 
@@ -108,14 +108,14 @@ def test_very_long_image_is_not_resized_as_a_whole():
     """60,000 × 1 pixels would be 13 million wide at the size of ViT-B/16."""
     image = Image.new("RGB", (60_000, 1), "teal")
     image.paste("red", (0, 0, 1000, 1))
-    assert (centre(image, 224) == np.array([0, 128, 128])[:, None, None]).all()
+    assert (center_crop(image, 224) == np.array([0, 128, 128])[:, None, None]).all()
 
 
 @pytest.mark.parametrize("size", [(500, 10), (10, 499), (333, 7)])
 def test_long_images_below_the_limit_are_as_before(size):
     """Just where the two ways meet they differ by the rounding of the crop alone."""
     noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    whole, image = centre(Image.fromarray(noise), 32), Image.fromarray(noise)
+    whole, image = center_crop(Image.fromarray(noise), 32), Image.fromarray(noise)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("adapt.data.dataset.LONGEST", 1)
-        assert np.abs(centre(image, 32).astype(int) - whole).mean() < 12
+        assert np.abs(center_crop(image, 32).astype(int) - whole).mean() < 12

@@ -36,8 +36,8 @@ def test_a_mask_is_centred_and_fills_its_box(family: str) -> None:
 
 def test_a_rendering_depends_on_the_seed_alone() -> None:
     shape = glyphs.mask(glyphs.icons("remix")[100])
-    same = [glyphs.draw(shape, np.random.default_rng(5)).tobytes() for _ in range(2)]
-    assert same[0] == same[1] != glyphs.draw(shape, np.random.default_rng(6)).tobytes()
+    same = [glyphs.render_glyph(shape, np.random.default_rng(5)).tobytes() for _ in range(2)]
+    assert same[0] == same[1] != glyphs.render_glyph(shape, np.random.default_rng(6)).tobytes()
 
 
 def test_ink_and_paper_differ_in_luminance() -> None:

@@ -11,7 +11,7 @@ from torchvision.transforms import RandomResizedCrop
 
 from adapt.clip.encoders import encode_image
 from adapt.data import augment
-from adapt.data.dataset import centre
+from adapt.data.dataset import center_crop
 
 SETTINGS = {"size": 32, "scale": [0.3, 0.9], "flip": True}
 
@@ -21,19 +21,23 @@ def picture(seed: int = 0) -> torch.Tensor:
 
 
 def test_view_is_the_same_each_time():
-    assert torch.equal(augment.view(picture(), (1, 2, 3), **SETTINGS), augment.view(picture(), (1, 2, 3), **SETTINGS))
+    assert torch.equal(
+        augment.augmented_view(picture(), (1, 2, 3), **SETTINGS),
+        augment.augmented_view(picture(), (1, 2, 3), **SETTINGS),
+    )
 
 
 def test_views_of_an_image_differ():
     assert not torch.equal(
-        augment.view(picture(), (1, 2, 3), **SETTINGS), augment.view(picture(), (1, 2, 4), **SETTINGS)
+        augment.augmented_view(picture(), (1, 2, 3), **SETTINGS),
+        augment.augmented_view(picture(), (1, 2, 4), **SETTINGS),
     )
 
 
 def test_flip_does_not_change_the_crop():
     keys = [(1, 0, number) for number in range(8)]
-    straight = [augment.view(picture(), key, **(SETTINGS | {"flip": False})) for key in keys]
-    flipped = [augment.view(picture(), key, **SETTINGS) for key in keys]
+    straight = [augment.augmented_view(picture(), key, **(SETTINGS | {"flip": False})) for key in keys]
+    flipped = [augment.augmented_view(picture(), key, **SETTINGS) for key in keys]
     same = [torch.equal(a, b) for a, b in zip(straight, flipped, strict=True)]
     mirrored = [torch.equal(a.flip(-1), b) for a, b in zip(straight, flipped, strict=True)]
     assert all(a != b for a, b in zip(same, mirrored, strict=True)) and any(same) and any(mirrored)
@@ -41,7 +45,7 @@ def test_flip_does_not_change_the_crop():
 
 def test_area_of_a_crop_is_in_the_range():
     for seed in range(200):
-        top, left, h, w = augment.box(np.random.default_rng(seed), 200, 160, [0.3, 0.9])
+        top, left, h, w = augment.random_crop_box(np.random.default_rng(seed), 200, 160, [0.3, 0.9])
         assert 0.29 < h * w / (200 * 160) < 0.91 and top + h <= 200 and left + w <= 160
 
 
@@ -51,19 +55,19 @@ def test_where_no_crop_fits_it_is_torchvisions_central_one(short, ratio):
     """Of the whole area no crop of a long image fits, so that both take what they fall back to."""
     for size in ((short, round(ratio * short)), (round(ratio * short), short)):
         theirs = RandomResizedCrop.get_params(torch.zeros(3, *size), [1.0, 1.0], [3 / 4, 4 / 3])
-        assert augment.box(np.random.default_rng(0), *size, [1.0, 1.0]) == theirs
+        assert augment.random_crop_box(np.random.default_rng(0), *size, [1.0, 1.0]) == theirs
 
 
 def test_no_view_of_a_long_image_is_squashed():
     """At 4 : 1 and with areas from 0.08, as in the paper preset."""
-    boxes = [augment.box(np.random.default_rng(seed), 100, 400, [0.08, 1.0]) for seed in range(300)]
+    boxes = [augment.random_crop_box(np.random.default_rng(seed), 100, 400, [0.08, 1.0]) for seed in range(300)]
     assert all(0.7 < w / h < 1.4 for _, _, h, w in boxes)
 
 
 def test_centre_and_normalise_equal_open_clips_transform(backbone):
     image = Image.fromarray(picture().permute(1, 2, 0).numpy())
     transform = image_transform_v2(PreprocessCfg(**backbone.model.visual.preprocess_cfg), is_train=False)
-    mine = backbone.normalise(torch.from_numpy(centre(image, backbone.size))[None])[0]
+    mine = backbone.normalise(torch.from_numpy(center_crop(image, backbone.size))[None])[0]
     torch.testing.assert_close(mine, transform(image))
 
 
@@ -101,5 +105,5 @@ def test_centred_batches_show_each_image_once_a_round_as_evaluation_sees_it(batc
     assert (len(first.labels), len(last.labels), len(again.labels)) == (6, 5, 6)
     assert sorted([*first.labels.tolist(), *last.labels.tolist()]) == sorted(batches.labels.tolist())
     image = Image.fromarray(batches.images[batches.order(0)[0]].permute(1, 2, 0).numpy())
-    expected = backbone.normalise(torch.from_numpy(centre(image, backbone.size))[None])[0]
+    expected = backbone.normalise(torch.from_numpy(center_crop(image, backbone.size))[None])[0]
     assert torch.equal(first.images[0], expected)

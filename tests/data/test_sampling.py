@@ -2,7 +2,7 @@
 
 import pytest
 
-from adapt.data.dataset import Item
+from adapt.data.dataset import Sample
 from adapt.data.sampling import sample
 
 
@@ -13,7 +13,7 @@ def known(golden):
 
 @pytest.fixture(scope="module")
 def split(known):
-    return {name: [Item(*row) for row in known[name]] for name in ("train", "val")}
+    return {name: [Sample(*row) for row in known[name]] for name in ("train", "val")}
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -26,4 +26,4 @@ def test_golden_subsets(seed, shots, known, split):
 
 
 def test_class_with_too_few_images_is_named(split):
-    assert sample(split["train"], split["val"], 16, 1).short == [("emu", 9)]
+    assert sample(split["train"], split["val"], 16, 1).incomplete_classes == [("emu", 9)]

@@ -14,15 +14,15 @@ import pytest
 from tqdm import tqdm
 
 from adapt.data import readers
-from adapt.data.specs import Entry, Json, entries
+from adapt.data.specs import DatasetSpec, JsonSplit, dataset_specs
 from adapt.download import fetch
-from adapt.download.sources import File, Source, Supply, supplies
+from adapt.download.sources import DownloadSpec, File, Mirror, download_specs
 from adapt.errors import UserError
 from tests import miniature
 from tests.server import Server, serving, sha256
 
 BAR = partial(tqdm, disable=True)
-BY_NET = [name for name, given in supplies().items() if not given.login]
+BY_NET = [name for name, given in download_specs().items() if not given.login]
 
 
 @pytest.fixture
@@ -48,22 +48,22 @@ class Case:
         self.entry = miniature.make(name, self.theirs)
         self.said: list[str] = []
         self.split: list[str] = []
-        if isinstance(self.entry.split, Json):
+        if isinstance(self.entry.split, JsonSplit):
             self.split = [server.add("split.json", (self.theirs / self.entry.split.file).read_bytes())]
 
-    def source(self, content: bytes, file: str = "images.tar", **changes) -> Source:
+    def source(self, content: bytes, file: str = "images.tar", **changes) -> Mirror:
         url = self.server.add(f"{len(self.server.files)}/{file}", content)
         known = {"file": file, "urls": [url], "bytes": len(content), "sha256": sha256(content)}
-        return Source(name="a server", files=[File(**{**known, **changes})])
+        return Mirror(name="a server", files=[File(**{**known, **changes})])
 
     def images(self, top: str = "strange/top") -> bytes:
         return packed(self.theirs / self.entry.images[0], top)
 
-    def fetch(self, *sources: Source, entry: Entry | None = None) -> None:
-        given = Supply(licence="free", split=self.split, sources=list(sources))
+    def fetch(self, *sources: Mirror, entry: DatasetSpec | None = None) -> None:
+        given = DownloadSpec(licence="free", split=self.split, sources=list(sources))
         fetch.supply(self.name, entry or self.entry, given, self.root, say=self.said.append, bar=BAR)
 
-    def refusal(self, *sources: Source) -> str:
+    def refusal(self, *sources: Mirror) -> str:
         with pytest.raises(UserError) as error:
             self.fetch(*sources)
         return str(error.value)
@@ -167,7 +167,7 @@ def test_split_that_is_another_is_not_overwritten(dtd):
 
 def test_archive_put_there_by_hand_is_used(dtd):
     content = dtd.images()
-    source = Source(name="a server", files=[File(file="x.tar", urls=["http://127.0.0.1:9/x"], sha256=sha256(content))])
+    source = Mirror(name="a server", files=[File(file="x.tar", urls=["http://127.0.0.1:9/x"], sha256=sha256(content))])
     assert f"or put the file at {dtd.root}/.downloads/dtd/0/x.tar yourself" in dtd.refusal(source)
     miniature.put(dtd.root / ".downloads/dtd/0/x.tar", content)
     dtd.fetch(source)
@@ -245,7 +245,7 @@ def test_imagenets_archives_are_unpacked_and_sorted(imagenet):
     miniature.put(imagenet / "imagenet/images/train.partial/rest", b"of an interrupted run")
     said: list[str] = []
     fetch.fetch("imagenet", imagenet, say=said.append, bar=BAR)
-    dataset = readers.read("imagenet", entries()["imagenet"], imagenet)
+    dataset = readers.read("imagenet", dataset_specs()["imagenet"], imagenet)
     assert (len(dataset.train), len(dataset.val), len(dataset.test)) == (1000, 0, 1000)
     assert dataset.test[0].path == "val/n01440764/ILSVRC2012_val_00001000.JPEG" and dataset.test[0].name == "tench"
     assert said[-1] == f"imagenet: complete, in {imagenet}/imagenet/images"
@@ -253,7 +253,7 @@ def test_imagenets_archives_are_unpacked_and_sorted(imagenet):
 
 
 def test_broken_archive_of_imagenet_is_named(tmp_path):
-    for file in supplies()["imagenet"].sources[0].files:
+    for file in download_specs()["imagenet"].sources[0].files:
         miniature.put(tmp_path / "imagenet" / file.file, b"half")
     with pytest.raises(UserError) as error:
         fetch.fetch("imagenet", tmp_path, say=print, bar=BAR)
@@ -264,13 +264,16 @@ def test_broken_archive_of_imagenet_is_named(tmp_path):
 
 
 def test_every_dataset_of_the_catalogue_has_a_supply():
-    assert list(supplies()) == list(entries())
-    assert all(bool(given.split) == isinstance(entries()[name].split, Json) for name, given in supplies().items())
+    assert list(download_specs()) == list(dataset_specs())
+    assert all(
+        bool(given.split) == isinstance(dataset_specs()[name].split, JsonSplit)
+        for name, given in download_specs().items()
+    )
 
 
 @pytest.mark.parametrize("name", BY_NET)
 def test_every_file_has_a_checksum_or_a_fixed_revision_that_states_one(name):
-    for file in (file for source in supplies()[name].sources for file in source.files):
+    for file in (file for source in download_specs()[name].sources for file in source.files):
         assert file.urls
         assert file.sha256 or file.md5 or all("huggingface.co" in url and len(revision(url)) == 40 for url in file.urls)
 
@@ -280,5 +283,5 @@ def revision(url: str) -> str:
 
 
 def test_most_datasets_have_more_than_one_address():
-    lone = [name for name in BY_NET if sum(len(f.urls) for s in supplies()[name].sources for f in s.files) < 2]
+    lone = [name for name in BY_NET if sum(len(f.urls) for s in download_specs()[name].sources for f in s.files) < 2]
     assert lone == ["stanford_cars", "sun397", "ucf101"]  # the originals are gone, or were never published

@@ -58,7 +58,7 @@ def test_missing_and_broken_images_are_named_and_not_counted(eurosat, tmp_path):
 def test_counts_that_are_not_the_catalogues_are_said(tmp_path, monkeypatch):
     entry = miniature.make("imagenet_a", tmp_path)
     put(tmp_path / "imagenet-adversarial/imagenet-a/n01498041/extra.jpg")
-    monkeypatch.setitem(specs.entries(), "imagenet_a", entry)
+    monkeypatch.setitem(specs.dataset_specs(), "imagenet_a", entry)
     found = verify("imagenet_a", tmp_path, BAR)
     assert found.splits["test"] == (201, 200) and found.problems == ["test has 201 images, expected 200"]
 

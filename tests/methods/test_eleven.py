@@ -77,7 +77,7 @@ def write_backbone(folder: Path) -> None:
 
 def call(name: str, *arguments: str) -> None:
     """A stage, as its script would."""
-    stage.call(importlib.import_module(f"stages.{name}").main, list(arguments))
+    stage.run_exclusive(importlib.import_module(f"stages.{name}").main, list(arguments))
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def ran(tmp_path_factory) -> tuple[Path, dict[str, Any]]:
         params = write_params(folder)
         write_datasets(folder, params["datasets"])
         patch.setattr(catalogue, "FILE", folder / "datasets.yaml")
-        catalogue.entries.cache_clear()
+        catalogue.dataset_specs.cache_clear()
         call("configure")
         call("inputs")
         for dataset in params["datasets"]:
@@ -101,7 +101,7 @@ def ran(tmp_path_factory) -> tuple[Path, dict[str, Any]]:
                 for name in ("train", "evaluate"):
                     call(name, f"dataset={dataset}", f"method={method}")
     model_configs.config_paths.cache_clear()
-    catalogue.entries.cache_clear()
+    catalogue.dataset_specs.cache_clear()
     return folder, params
 
 

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from adapt import methods
 from adapt.clip.encoders import encode_image
 from adapt.distillation import Features, logits
-from adapt.methods._init_words import written
-from adapt.methods._two_tower import Towers
+from adapt.methods._init_words import text_with_context
+from adapt.methods._two_tower import TwoTower
 from adapt.methods.prograd import project
 from adapt.pipeline import method_configs
 from adapt.pipeline.params import Params
@@ -38,7 +38,7 @@ SMALL = {  # what does not fit the small CLIP, or takes long
     "linear_probe": {"halvings": 2, "iterations": 200},
 }
 EPOCHS = 5
-TUNED = sorted(name for name in methods.names() if methods.find(name).tuned)
+TUNED = sorted(name for name in methods.names() if methods.find(name).trainable__)
 
 
 def settle(name: str, **changes):
@@ -46,8 +46,8 @@ def settle(name: str, **changes):
     params = Params(**PARAMS)
     sections = {part: getattr(params, part) for part in ("context", "prune", "distill", "optimiser")}
     sections["prune"] = params.prune.model_copy(update={"warmup": 1, "every": 1, "count": 3, "target": 4})
-    knobs = {**params.knobs, name: method_configs.merge(params.knobs[name], SMALL.get(name, {}) | changes)}
-    settled = method_configs.settle(name, "digits", 16, "pocket", knobs, sections)
+    knobs = {**params.method, name: method_configs.merge(params.method[name], SMALL.get(name, {}) | changes)}
+    settled = method_configs.resolve(name, "digits", 16, "pocket", knobs, sections)
     if "optimiser" in type(settled).model_fields:
         short = {"epochs": EPOCHS, "steps_per_shot": None, "batch": 4, "lr": 1e-3}
         known = {key: value for key, value in short.items() if key in type(settled.optimiser).model_fields}
@@ -63,10 +63,10 @@ def tune(name: str, task, batches, method=None, **options):
     """A tuned method and its record."""
     settled = settle(name)
     method = method or methods.build(name, task, dict(settled))
-    method.prepare(batches, batches)
-    if not method.tuned:
+    method.on_fit_start(batches, batches)
+    if not method.trainable__:
         return method, None
-    steps = optimizers.steps(settled.optimiser, len(batches), shots=2)
+    steps = optimizers.num_steps(settled.optimiser, len(batches), shots=2)
     return method, fit(method, batches, settled.optimiser, steps=steps, **options)
 
 
@@ -92,7 +92,7 @@ def test_method_is_a_short_file(path):
 def test_what_is_saved_gives_the_same_predictions(name, task, batches):
     method, _ = tune(name, task, batches)
     again = build(name, task)
-    again.load(method.tensors())
+    again.load_tensors(method.to_tensors())
     torch.testing.assert_close(predictions(again, batches), predictions(method, batches), rtol=0, atol=0)
 
 
@@ -107,7 +107,7 @@ def test_frozen_weights_stay_bit_equal(name, task, batches):
 @pytest.mark.parametrize("name", TUNED)
 def test_tuning_moves_every_parameter(name, task, batches):
     method = build(name, task)
-    method.prepare(batches, batches)
+    method.on_fit_start(batches, batches)
     before = {key: value.detach().clone() for key, value in method.named_parameters()}
     method, _ = tune(name, task, batches, method)
     still = [
@@ -128,13 +128,13 @@ def test_killed_and_resumed_equals_never_killed(name, task, batches, deadly, che
     resumed, again = tune(name, task, batches, store=checkpoint())
     assert again.history == record.history
     assert again.trace == record.trace
-    for key, value in whole.tensors().items():
-        assert torch.equal(resumed.tensors()[key], value), key
+    for key, value in whole.to_tensors().items():
+        assert torch.equal(resumed.to_tensors()[key], value), key
 
 
 @pytest.mark.parametrize("name", methods.names())
 def test_same_seed_same_bytes(name, task, batches):
-    first, second = (tune(name, task, batches)[0].tensors() for _ in range(2))
+    first, second = (tune(name, task, batches)[0].to_tensors() for _ in range(2))
     assert first.keys() == second.keys()
     assert all(torch.equal(first[key], second[key]) for key in first)
 
@@ -170,7 +170,7 @@ def test_toy_method_is_one_file_and_one_entry(toy, task, batches):
     method, record = tune(toy, task, batches)
     assert record.history[-1]["loss"] < record.history[1]["loss"]
     again = build(toy, task)
-    again.load(method.tensors())
+    again.load_tensors(method.to_tensors())
     torch.testing.assert_close(predictions(again, batches), predictions(method, batches), rtol=0, atol=0)
 
 
@@ -244,7 +244,7 @@ def test_prograd_steps_by_its_projected_gradient(task, batches):
     distance = -(teacher.softmax(dim=1) * student.log_softmax(dim=1)).sum(dim=1).mean()
     (general,) = torch.autograd.grad(distance, method.context)
     expected = project(method.context.grad.clone(), general, 1.0)
-    method.observe(1)
+    method.on_after_backward(1)
     torch.testing.assert_close(method.context.grad, expected)
 
 
@@ -265,7 +265,7 @@ def test_name_that_ends_in_punctuation_keeps_its_tokens(place, task):
     """
     name = "kite (bird of prey)"
     method = build("coop", replace(task, classes=[name, *task.classes[1:]]), tokens=4, words=None, class_place=place)
-    words = task.backbone.tokenizer([written(name, 4, place)])[0]
+    words = task.backbone.tokenizer([text_with_context(name, 4, place)])[0]
     own, full = task.backbone.tokenize([name])[0], task.backbone.tokenize([f"{name}."])[0]
     alone, whole = (row[1 : int(row.argmax())].tolist() for row in (own, full))
     assert whole[: len(alone)] != alone, "the tokenizer joins the bracket and the full stop"
@@ -331,13 +331,13 @@ def test_promptsrc_ends_with_the_weighted_mean_of_its_epochs(task, batches):
     """w = 1, 2, 3 … scaled, by hand: the mean of what every epoch left."""
     method = build("promptsrc", task)
     left: list[list[torch.Tensor]] = []
-    close = method.close
+    close = method.on_epoch_end
 
     def remember(epoch: int) -> None:
         left.append([prompt.detach().clone() for prompt in method.parameters()])
         close(epoch)
 
-    method.close = remember
+    method.on_epoch_end = remember
     method, _ = tune("promptsrc", task, batches, method)
     heights = np.exp(-((np.arange(1, EPOCHS + 1) - 2.0) ** 2) / 2)
     for number, prompt in enumerate(method.parameters()):
@@ -403,7 +403,7 @@ def test_tip_adapter_f_tunes_its_keys_alone(task, batches):
 def test_linear_probe_is_scikit_learns(task, batches):
     """With one C left to choose from, at the ends of an empty search."""
     method = build("linear_probe", task, coarse=[1.0], halvings=1)
-    method.prepare(batches, batches)
+    method.on_fit_start(batches, batches)
     features = batches.frozen.numpy()
     ends = [LogisticRegression(C=c, max_iter=200).fit(features, batches.labels.numpy()) for c in (0.1, 10.0)]
     right = [(made.predict(features) == batches.labels.numpy()).mean() for made in ends]
@@ -434,16 +434,16 @@ def test_dpl_teaches_alpha_on_val_images_as_evaluation_sees_them(task, batches):
     """Batches of its own size, in centre crops: the gradient of α is that of such a batch."""
     val = replace(batches, seed=7)
     method = build("dpl", task, alpha_batch=5)
-    method.prepare(batches, val)
+    method.on_fit_start(batches, val)
     expected, seen = val.centred(0, 5), []
-    losses = Towers.losses
+    losses = TwoTower.losses
 
     def remember(self, batch):
         seen.append(batch)
         return losses(self, batch)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Towers, "losses", remember)
+        patch.setattr(TwoTower, "losses", remember)
         method.losses(batches.batch(0, 0))
     assert torch.equal(seen[0].images, expected.images) and torch.equal(seen[0].labels, expected.labels)
     assert torch.equal(seen[1].images, batches.batch(0, 0).images)
@@ -482,13 +482,13 @@ def test_post_hoc_scores_the_last_epoch(task, batches):
 
     method.prune = look
     seen: list[torch.Tensor] = []
-    observe = method.observe
+    observe = method.on_after_backward
 
     def remember(step: int) -> None:
         before = torch.zeros(10) if (step - 1) % len(batches) == 0 else method.saliency.scores().clone()
         observe(step)
         seen.append(method.saliency.scores() - before)
 
-    method.observe = remember
+    method.on_after_backward = remember
     tune("post_hoc", task, batches, method)
     torch.testing.assert_close(sums[0], sum(seen[-len(batches) :]))

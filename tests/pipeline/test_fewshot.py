@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from adapt.data import builtin
-from adapt.data.dataset import Dataset, Item
+from adapt.data.dataset import Dataset, Sample
 from adapt.data.sampling import sample
 from adapt.errors import UserError
 from adapt.pipeline import fewshot
@@ -48,10 +48,10 @@ def test_missing_seed_says_what_makes_it(written):
         fewshot.read("digits", 2, "train")
 
 
-def items(amounts: dict[str, int], folder: str = "train") -> list[Item]:
+def items(amounts: dict[str, int], folder: str = "train") -> list[Sample]:
     """So many images of each class."""
     return [
-        Item(f"{folder}/{name}/{number}", label, name)
+        Sample(f"{folder}/{name}/{number}", label, name)
         for label, (name, amount) in enumerate(amounts.items())
         for number in range(amount)
     ]

@@ -14,7 +14,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
 from adapt.data import catalog
-from adapt.data.dataset import Dataset, Item, centre
+from adapt.data.dataset import Dataset, Sample, center_crop
 from adapt.errors import UserError
 from adapt.pipeline import image_cache
 from adapt.runtime import locks, signals
@@ -39,7 +39,7 @@ def made(tmp_path, monkeypatch) -> Dataset:
             return Image.open(io.BytesIO(b"no image"))
         return picture(40 + 9 * number, 70 - 5 * number, number)
 
-    items = tuple(Item(str(number), 0, "thing") for number in range(7))
+    items = tuple(Sample(str(number), 0, "thing") for number in range(7))
     return Dataset("birds", "a photo of a {}.", ("thing",), (), (), items, read)
 
 
@@ -53,7 +53,7 @@ def test_centre_has_torchvisions_pixels(shape, size):
     image = picture(*shape)
     resized = transforms.resize(image, [size], interpolation=InterpolationMode.BICUBIC)
     expected = transforms.pil_to_tensor(transforms.center_crop(resized, [size, size]))
-    assert torch.equal(torch.from_numpy(centre(image, size).copy()), expected)
+    assert torch.equal(torch.from_numpy(center_crop(image, size).copy()), expected)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
@@ -63,7 +63,7 @@ def test_pack_has_every_image_by_its_path(made, workers, monkeypatch):
     pack = image_cache.read("birds", 16)
     assert pack.pixels.shape == (7, 3, 16, 16) and pack.pixels.dtype == np.uint8
     for path in paths(made):
-        assert np.array_equal(pack.of([path])[0], centre(made.image(path), 16))
+        assert np.array_equal(pack.of([path])[0], center_crop(made.image(path), 16))
 
 
 def test_workers_change_no_byte(made, monkeypatch, tmp_path):
@@ -132,7 +132,7 @@ def interrupted_at(dataset: Dataset, number: int, seen: list[str]) -> Dataset:
     def read(path: str) -> Image.Image:
         seen.append(path)
         if path == str(number):
-            signals.ask(signal.SIGTERM)
+            signals.request_stop(signal.SIGTERM)
         return dataset.read(path)
 
     return replace(dataset, read=read)
@@ -157,7 +157,7 @@ def stop_at(dataset: Dataset, number: int) -> None:
             interrupted_at(dataset, number, []), paths(dataset), 16, workers=1, progress=quiet, store=kept
         )
     signals._asked.clear()
-    locks.drop(kept.path.with_suffix(".lock"), kept.lock)
+    locks.release(kept.path.with_suffix(".lock"), kept.lock)
 
 
 def test_stopped_packing_goes_on_where_it_stopped(made, scratch, tmp_path):
@@ -203,12 +203,12 @@ def test_after_unreadable_images_only_those_are_decoded_again(made, scratch):
     wanted, kept = ["0", "8", "1"], store()
     with pytest.raises(UserError, match="image 8"):
         image_cache.write(made, wanted, 16, workers=2, progress=quiet, store=kept)
-    locks.drop(kept.path.with_suffix(".lock"), kept.lock)
+    locks.release(kept.path.with_suffix(".lock"), kept.lock)
     seen: list[str] = []
     mended = replace(made, read=lambda path: seen.append(path) or picture(30, 30))
     image_cache.write(mended, wanted, 16, workers=1, progress=quiet, store=store())
     assert seen == ["8"]
-    assert np.array_equal(image_cache.read("birds", 16).of("1")[0], centre(made.image("1"), 16))
+    assert np.array_equal(image_cache.read("birds", 16).of("1")[0], center_crop(made.image("1"), 16))
 
 
 def test_missing_pack_says_how_to_make_it(made):

@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from adapt.data import catalog
-from adapt.data.specs import Folders, entries
+from adapt.data.specs import FolderSplit, dataset_specs
 from adapt.pipeline import inputs
 from tests import miniature
 from tests.miniature import put
@@ -76,7 +76,9 @@ def test_tag_stands_for_itself(memory):
     assert inputs.of_backbone("ViT-B-32", "openai", memory())["weights"] == "tag openai"
 
 
-@pytest.mark.parametrize("name", [name for name, entry in entries().items() if isinstance(entry.split, Folders)])
+@pytest.mark.parametrize(
+    "name", [name for name, entry in dataset_specs().items() if isinstance(entry.split, FolderSplit)]
+)
 def test_images_of_imagenet_are_never_read(name, tmp_path, memory):
     miniature.make(name, tmp_path, classes=5)
     assert inputs.of_dataset(name, tmp_path, memory())["files"] == 0

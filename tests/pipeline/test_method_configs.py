@@ -21,8 +21,8 @@ def settle():
     def make(method: str, changes: dict | None = None, shots: int = 16, dataset: str = "digits"):
         params = Params(**values)
         sections = {name: getattr(params, name) for name in ("context", "prune", "distill", "optimiser")}
-        knobs = method_configs.merge(params.knobs, {method: changes or {}})
-        return method_configs.settle(method, dataset, shots, params.backbone.name, knobs, sections)
+        knobs = method_configs.merge(params.method, {method: changes or {}})
+        return method_configs.resolve(method, dataset, shots, params.backbone.name, knobs, sections)
 
     return make
 
@@ -60,8 +60,8 @@ def test_last_case_that_fits_wins(settle):
 def test_missing_knob_is_refused(settle):
     with pytest.raises(UserError, match=r"^params.yaml: knobs.kgcoop.weight: missing$"):
         params = Params(**YAML(typ="safe").load(ROOT / "params.yaml"))
-        knobs = {"kgcoop": {key: value for key, value in params.knobs["kgcoop"].items() if key != "weight"}}
-        method_configs.settle("kgcoop", "digits", 16, "pocket", knobs, {})
+        knobs = {"kgcoop": {key: value for key, value in params.method["kgcoop"].items() if key != "weight"}}
+        method_configs.resolve("kgcoop", "digits", 16, "pocket", knobs, {})
 
 
 def test_settings_are_read_back(settle):
@@ -98,8 +98,8 @@ def paper():
     """A function: a method's settings in the paper preset on a dataset."""
     params = Params(**YAML(typ="safe").load(compose(["preset=paper"], ROOT / "conf")))
     sections = {name: getattr(params, name) for name in ("context", "prune", "distill", "optimiser")}
-    return lambda method, dataset: method_configs.settle(
-        method, dataset, 16, params.backbone.name, params.knobs, sections
+    return lambda method, dataset: method_configs.resolve(
+        method, dataset, 16, params.backbone.name, params.method, sections
     )
 
 
@@ -128,7 +128,7 @@ def test_prograds_text_is_its_authors(dataset, paper):
 
 def test_warmup_that_leaves_nothing_to_prune_is_told_of(settle):
     def caution(method: str, **prune):
-        return method_configs.caution(method, "pocket", settle(method, {"prune": prune}))
+        return method_configs.config_warning(method, "pocket", settle(method, {"prune": prune}))
 
     assert caution("adapt", warmup=15) == (
         "nothing will be pruned, since prune.warmup: 15 leaves none of 15 epochs: it ends with 24 tokens, not with the "
@@ -138,4 +138,4 @@ def test_warmup_that_leaves_nothing_to_prune_is_told_of(settle):
     assert [caution("adapt", warmup=14), caution("adapt", warmup=15, target=24), caution("post_hoc", warmup=15)] == [
         None, None, None,
     ]  # fmt: skip
-    assert method_configs.caution("coop", "pocket", settle("coop")) is None
+    assert method_configs.config_warning("coop", "pocket", settle("coop")) is None

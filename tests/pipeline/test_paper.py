@@ -11,7 +11,7 @@ import torch
 from ruamel.yaml import YAML
 from safetensors.torch import save_file
 
-from adapt.data.specs import entries
+from adapt.data.specs import dataset_specs
 from benchmarks.paper import Cost, hours, preset
 from tests import miniature
 from tests.pipeline.test_pipeline import ALWAYS, call, stages_run
@@ -72,8 +72,8 @@ def test_hours_are_steps_and_images_at_what_they_cost(monkeypatch):
     """A second a step and a tenth of one an image, for any number of classes: sums of the catalogue's counts."""
     monkeypatch.chdir(ROOT)
     costs = [Cost(classes, step=1.0, rate=10.0, memory=0) for classes in (10, 1000)]
-    classes = sum(entry.classes for name, entry in entries().items() if name in preset().datasets)
-    images = sum(entry.sizes.test for name, entry in entries().items() if name in preset().datasets)
+    classes = sum(entry.classes for name, entry in dataset_specs().items() if name in preset().datasets)
+    images = sum(entry.sizes.test for name, entry in dataset_specs().items() if name in preset().datasets)
     steps = 40 * 16 // 4 * classes  # 40 epochs of 16 shots in batches of 4
     assert hours(preset(), costs) == pytest.approx(3 * (steps + images / 10) / 3600)
 
@@ -86,7 +86,7 @@ def ran(tmp_path_factory) -> Path:
     project = checkout(folder / "adapt")
     catalogue = project / "adapt/data/datasets.yaml"
     catalogue.write_text(
-        catalogue.read_text(encoding="utf-8").replace(entries()["eurosat"].split.sha256, entry.split.sha256),
+        catalogue.read_text(encoding="utf-8").replace(dataset_specs()["eurosat"].split.sha256, entry.split.sha256),
         encoding="utf-8",
     )
     torch.manual_seed(0)

@@ -9,7 +9,7 @@ from adapt.data import catalog
 from adapt.errors import UserError
 from adapt.pipeline import inputs
 from adapt.pipeline.params import DataConfig
-from adapt.pipeline.paths import place
+from adapt.pipeline.paths import resolve
 from tests.miniature import put
 
 ROOT = Path(__file__).parents[2]
@@ -33,9 +33,9 @@ def birds(root: Path) -> None:
 
 
 def test_what_the_copy_lacks_is_sought_in_the_main_checkout(copy):
-    assert place("datasets") == copy / "datasets"
+    assert resolve("datasets") == copy / "datasets"
     put(Path("datasets/x"))
-    assert place("datasets") == Path("datasets")
+    assert resolve("datasets") == Path("datasets")
 
 
 @pytest.mark.parametrize("where", ["default", "environment", "params"])
@@ -50,7 +50,7 @@ def test_datasets_of_the_main_checkout_are_seen_from_a_copy(where, copy, monkeyp
 
 def test_home_folder_is_meant_by_a_tilde(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert place("~/w.safetensors") == tmp_path / "w.safetensors"
+    assert resolve("~/w.safetensors") == tmp_path / "w.safetensors"
     (tmp_path / "w.safetensors").write_bytes((ROOT / "models/pocket.safetensors").read_bytes())
     monkeypatch.chdir(ROOT)
     assert backbone.load("pocket", "~/w.safetensors", "cpu").name == "pocket"
@@ -59,4 +59,4 @@ def test_home_folder_is_meant_by_a_tilde(tmp_path, monkeypatch):
 
 def test_nobodys_home_folder_is_refused():
     with pytest.raises(UserError, match="~nobody_of_that_name/w: there is no such home folder"):
-        place("~nobody_of_that_name/w")
+        resolve("~nobody_of_that_name/w")

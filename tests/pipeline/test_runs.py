@@ -2,11 +2,11 @@
 
 import pytest
 
-from adapt.data.dataset import Item
+from adapt.data.dataset import Sample
 from adapt.pipeline.runs import accuracy, at_chance
 
-TEN = [Item(f"{number}.png", number % 10, str(number % 10)) for number in range(500)]
-UNEVEN = [Item(f"{number}.png", int(number < 100), "") for number in range(500)]
+TEN = [Sample(f"{number}.png", number % 10, str(number % 10)) for number in range(500)]
+UNEVEN = [Sample(f"{number}.png", int(number < 100), "") for number in range(500)]
 
 
 def test_accuracy_is_the_share_of_the_right():

@@ -25,7 +25,7 @@ print(json.dumps(files))
 
 @pytest.fixture(scope="module")
 def manifests() -> dict[str, dict[str, str]]:
-    return source_hashes.manifests(list(STAGES), methods.names())
+    return source_hashes.stage_manifests(list(STAGES), methods.names())
 
 
 @pytest.fixture
@@ -72,12 +72,12 @@ def test_data_beside_a_package_belongs_to_it(manifests):
 
 def test_import_inside_a_function_counts(write):
     package = write(a="def f():\n    from HERE import b\n", b="")
-    assert f"{package}/b.py" in source_hashes.sources(f"{package}.a")
+    assert f"{package}/b.py" in source_hashes.hashes_of(f"{package}.a")
 
 
 def test_import_for_types_alone_does_not_count(write):
     package = write(a="from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from HERE import b\n", b="")
-    assert f"{package}/b.py" not in source_hashes.sources(f"{package}.a")
+    assert f"{package}/b.py" not in source_hashes.hashes_of(f"{package}.a")
 
 
 def test_comments_docstrings_and_layout_change_nothing(write):

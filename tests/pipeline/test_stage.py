@@ -27,7 +27,7 @@ def in_root(monkeypatch):
 def test_arguments_and_sections_are_bound_by_name():
     def main(dataset: str, shots: int, prune: PruneConfig) -> None: ...
 
-    bound = stage.bind(main, ["dataset=digits"])
+    bound = stage.bind_arguments(main, ["dataset=digits"])
     assert bound["dataset"] == "digits" and bound["shots"] == 16 and bound["prune"].criterion == "snip"
 
 
@@ -36,7 +36,7 @@ def test_wrong_arguments_are_refused(arguments):
     def main(dataset: str) -> None: ...
 
     with pytest.raises(UserError, match="this stage takes dataset=…, got"):
-        stage.bind(main, arguments)
+        stage.bind_arguments(main, arguments)
 
 
 def raising(error: BaseException):
@@ -143,7 +143,7 @@ def test_invalid_composition_leaves_params_as_they_were(copy):
 
 def test_second_process_at_one_item_is_refused(copy):
     """While another stands at the same dataset; one at another dataset may run."""
-    with locks.alone(copy / ".scratch/locks/sample@digits", "the first"):
+    with locks.exclusive(copy / ".scratch/locks/sample@digits", "the first"):
         done = run_in(copy, "stages.sample", "dataset=digits")
         assert done.returncode == 1 and "Traceback" not in done.stderr
         assert done.stderr == (
@@ -159,7 +159,7 @@ def test_second_process_at_one_item_is_refused(copy):
 def test_checkpoints_that_are_not_used_are_told_of_once(checkpoint, capsys):
     checkpoint(fingerprint="a" * 64).save({})
     other = checkpoint(fingerprint="b" * 64)
-    stage.say_kept("train digits adapt", [other, other])
+    stage.warn_stale_checkpoints("train digits adapt", [other, other])
     said = capsys.readouterr().out
     assert said.startswith("train digits adapt: not used, since it is of other params or code: ")
     assert said.endswith(f"train/run-{'a' * 16}.pt\n") and len(said.splitlines()) == 1

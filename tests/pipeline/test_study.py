@@ -61,7 +61,7 @@ def test_the_presets_own_budget_and_the_whole_start_are_in_the_budget_study():
         settled = study.check([f"preset={preset}"])
         values = [point["prune.target"] for point in study.load(ROOT / "conf/studies.yaml")["budget"].points(preset)]
         layers = {"pocket": 12, "paper": 24}[preset]
-        assert settled.prune.target in values and max(values) == settled.context.length * layers
+        assert settled.prune.target in values and max(values) == settled.prompts.initial_length * layers
         assert settled.prune.target // 2 in values
 
 
@@ -96,7 +96,7 @@ def test_command_of_an_experiment_can_be_run_by_hand():
 
 
 def test_finished_experiments_are_found_by_name():
-    found = study.finished(SHOWN)
+    found = study.finished_experiments(SHOWN)
     assert set(found) == {"shots-1-f1e240", "shots-2-011760"}
     assert found["shots-1-f1e240"] == {
         "rev": "cff1a5368f1fa496e090bdfdbf300afa81fbbd7f",
@@ -108,8 +108,8 @@ def test_an_experiment_without_a_report_is_not_finished():
     shown: list[Any] = json.loads(json.dumps(SHOWN))
     shown[1]["experiments"][0]["revs"][0]["data"]["metrics"] = {}
     shown[1]["experiments"].append({"revs": [{"rev": "b" * 40, "name": "broken", "data": None, "error": {}}]})
-    assert len(study.finished(shown)) == 1
-    assert study.finished([{"rev": "workspace", "experiments": None}]) == {}
+    assert len(study.finished_experiments(shown)) == 1
+    assert study.finished_experiments([{"rev": "workspace", "experiments": None}]) == {}
 
 
 def test_rows_hold_the_point_of_the_grid_and_every_run():
@@ -123,8 +123,8 @@ def test_rows_hold_the_point_of_the_grid_and_every_run():
 def test_wall_times_are_kept_only_of_the_same_commit(tmp_path: Path):
     path = tmp_path / "shots.json"
     path.write_text(json.dumps({"commit": "a", "experiments": [{"name": "one", "seconds": 3.0}]}), encoding="utf-8")
-    assert study.earlier(path, "a") == {"one": {"name": "one", "seconds": 3.0}}
-    assert study.earlier(path, "b") == study.earlier(tmp_path / "none.json", "a") == {}
+    assert study.previous_record(path, "a") == {"one": {"name": "one", "seconds": 3.0}}
+    assert study.previous_record(path, "b") == study.previous_record(tmp_path / "none.json", "a") == {}
 
 
 # what the report makes of it

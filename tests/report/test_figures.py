@@ -84,7 +84,7 @@ def of_any_size(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 
 @pytest.mark.parametrize("name", figures.FIGURES)
 def test_figure_is_drawn_and_nothing_is_cut_off(of_any_size: load.Runs, name: str, tmp_path: Path):
-    is_whole(figures.FIGURES[name].draw(of_any_size), of_any_size.stamp, tmp_path)
+    is_whole(figures.FIGURES[name].draw(of_any_size), of_any_size.provenance_line, tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def incomplete(tmp_path_factory: pytest.TempPathFactory) -> load.Runs:
 
 @pytest.mark.parametrize("name", figures.FIGURES)
 def test_figure_is_drawn_of_what_is_there(incomplete: load.Runs, name: str, tmp_path: Path):
-    is_whole(figures.FIGURES[name].draw(incomplete), incomplete.stamp, tmp_path)
+    is_whole(figures.FIGURES[name].draw(incomplete), incomplete.provenance_line, tmp_path)
 
 
 def test_figures_are_saved_with_300_dots_per_inch(incomplete: load.Runs, tmp_path: Path):
@@ -109,7 +109,7 @@ def test_figures_are_saved_with_300_dots_per_inch(incomplete: load.Runs, tmp_pat
 
 
 def test_lines_differ_without_their_colours():
-    looks = [style.look(at) for at in range(17)]
+    looks = [style.line_style(at) for at in range(17)]
     assert len({(look["linestyle"], look["marker"]) for look in looks}) == len(looks)
 
 
@@ -125,7 +125,9 @@ def test_bars_of_ours_the_floor_and_the_rest_differ_in_greyscale():
 
 
 @pytest.fixture(scope="module", params=["three methods", "seventeen methods"])
-def gathered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, studies.Gathered]:
+def gathered(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, studies.StudyResult]:
     folder = tmp_path_factory.mktemp("studies")
     found = read(folder / "runs")
     many = ["zero_shot", *MANY, "adapt"] if request.param == "seventeen methods" else None
@@ -135,9 +137,11 @@ def gathered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.mark.parametrize("name", ["shots", "distill", "criteria", "budget", "schedule", "bilevel", "pruning"])
-def test_study_figure_is_drawn_and_nothing_is_cut_off(gathered: dict[str, studies.Gathered], name: str, tmp_path: Path):
+def test_study_figure_is_drawn_and_nothing_is_cut_off(
+    gathered: dict[str, studies.StudyResult], name: str, tmp_path: Path
+):
     spec, of = study_figures.by_name(gathered)[name]
-    is_whole(spec.draw(of), of.stamp, tmp_path)
+    is_whole(spec.draw(of), of.provenance_line, tmp_path)
     assert f"`python -m stages.study {of.name}` at commit cccccccccc" in spec.caption
 
 

@@ -12,12 +12,12 @@ CJK = "犬猫"
 
 
 class Made:
-    stamp = "made by a test"
+    provenance_line = "made by a test"
     warnings: list[str] = []  # noqa: RUF012
 
 
 def draw(text: str, path: Path):
-    with style.sheet(Made(), "title", 4, 3) as figure:
+    with style.new_figure(Made(), "title", 4, 3) as figure:
         figure.subplots().set_title(text)
     figure.savefig(path)
     return figure
@@ -43,7 +43,7 @@ def test_installed_font_draws_what_the_default_lacks(with_font, tmp_path):
 
 
 def test_names_at_the_ticks_are_drawn_by_it_too(with_font, tmp_path):
-    with style.sheet(Made(), "title", 4, 3) as figure:
+    with style.new_figure(Made(), "title", 4, 3) as figure:
         figure.subplots().set_yticks([0, 1], [CJK, "cat"])
     figure.savefig(tmp_path / "x.png")
     (label,) = (label for label in figure.axes[0].get_yticklabels() if label.get_text() == CJK)
@@ -55,7 +55,7 @@ def test_characters_that_no_font_has_are_known_and_no_warning_is_raised(monkeypa
     monkeypatch.setattr(font_manager.fontManager, "ttflist", bare)
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="(?!.*missing from font)")
-        with style.sheet(Made(), "title", 4, 3) as figure:
+        with style.new_figure(Made(), "title", 4, 3) as figure:
             figure.subplots().set_title(CJK + "x")
     assert fonts.lost(figure) == set(CJK)
 

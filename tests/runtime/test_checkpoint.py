@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from adapt.runtime import signals
-from adapt.runtime.checkpoint import Checkpoint, collect
+from adapt.runtime.checkpoint import Checkpoint, map_resumable
 from adapt.runtime.signals import Interrupted
 
 
@@ -99,21 +99,21 @@ def test_collecting_goes_on_after_what_is_done(checkpoint):
         return torch.tensor([number])
 
     with pytest.raises(KeyError):
-        collect(checkpoint(), 5, make)
+        map_resumable(checkpoint(), 5, make)
     made.append(None)
-    assert torch.cat(collect(checkpoint(), 5, make)).tolist() == [0, 1, 2, 3, 4]
+    assert torch.cat(map_resumable(checkpoint(), 5, make)).tolist() == [0, 1, 2, 3, 4]
     assert made == [0, 1, 2, None, 3, 4]
 
 
 def test_collecting_stops_after_the_part_in_which_it_is_asked_to(checkpoint):
     def make(number: int) -> int:
         if number == 2:
-            signals.ask(signal.SIGINT)
+            signals.request_stop(signal.SIGINT)
         return number
 
     store = checkpoint(1e9)
     with pytest.raises(Interrupted) as stop:
-        collect(store, 5, make)
+        map_resumable(store, 5, make)
     assert stop.value.code == 130 and store.load() == {"parts": [0, 1, 2]}
 
 

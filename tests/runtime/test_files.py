@@ -10,7 +10,7 @@ from adapt.runtime import files
 
 
 def test_folder_takes_its_name_when_whole(tmp_path):
-    with files.folder(tmp_path / "a" / "out") as path:
+    with files.atomic_dir(tmp_path / "a" / "out") as path:
         (path / "x").write_text("1", encoding="utf-8")
         assert not (tmp_path / "a" / "out").exists()
     assert (tmp_path / "a" / "out" / "x").read_text(encoding="utf-8") == "1"
@@ -19,7 +19,7 @@ def test_folder_takes_its_name_when_whole(tmp_path):
 def test_folder_that_fails_leaves_the_old_one(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "old").touch()
-    with pytest.raises(RuntimeError), files.folder(tmp_path / "out") as path:
+    with pytest.raises(RuntimeError), files.atomic_dir(tmp_path / "out") as path:
         (path / "new").touch()
         raise RuntimeError
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "old"]
@@ -27,14 +27,14 @@ def test_folder_that_fails_leaves_the_old_one(tmp_path):
 
 def test_folder_replaces_what_was_there(tmp_path):
     for name in ("first", "second"):
-        with files.folder(tmp_path / "out") as path:
+        with files.atomic_dir(tmp_path / "out") as path:
             (path / name).touch()
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["second"]
 
 
 def test_file_that_fails_leaves_the_old_one(tmp_path):
     (tmp_path / "x").write_text("old", encoding="utf-8")
-    with pytest.raises(RuntimeError), files.whole(tmp_path / "x") as path:
+    with pytest.raises(RuntimeError), files.atomic_write(tmp_path / "x") as path:
         path.write_text("half", encoding="utf-8")
         raise RuntimeError
     assert [(path.name, path.read_text(encoding="utf-8")) for path in tmp_path.iterdir()] == [("x", "old")]

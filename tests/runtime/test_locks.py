@@ -23,7 +23,7 @@ def holder(tmp_path):
 
 
 def test_second_holder_is_refused_with_the_pid_of_the_first(holder, tmp_path):
-    with pytest.raises(UserError) as error, locks.alone(tmp_path / "x", "train@digits-adapt"):
+    with pytest.raises(UserError) as error, locks.exclusive(tmp_path / "x", "train@digits-adapt"):
         pass
     assert str(error.value) == (
         f"train@digits-adapt is running here already, as process {holder.pid}; wait for its end or stop it, then run "
@@ -34,12 +34,12 @@ def test_second_holder_is_refused_with_the_pid_of_the_first(holder, tmp_path):
 def test_killed_holder_holds_nothing(holder, tmp_path):
     holder.kill()
     holder.wait()
-    with locks.alone(tmp_path / "x", "it"):
+    with locks.exclusive(tmp_path / "x", "it"):
         assert (tmp_path / "x").exists()
     assert not (tmp_path / "x").exists()
 
 
 def test_lock_can_be_taken_again(tmp_path):
     for _ in range(2):
-        with locks.alone(tmp_path / "a" / "x", "it"):
+        with locks.exclusive(tmp_path / "a" / "x", "it"):
             pass

@@ -20,15 +20,15 @@ def not_asked(monkeypatch):
 
 def test_it_stops_at_once():
     with pytest.raises(Interrupted) as stop:
-        signals.ask(signal.SIGTERM)
+        signals.request_stop(signal.SIGTERM)
     assert stop.value.code == 143
 
 
 def test_held_it_stops_in_the_end():
     done = []
-    with pytest.raises(Interrupted) as stop, signals.held():
-        signals.ask(signal.SIGINT)
-        done.append(signals.asked())
+    with pytest.raises(Interrupted) as stop, signals.deferred():
+        signals.request_stop(signal.SIGINT)
+        done.append(signals.stop_requested())
     assert done == [True] and stop.value.code == 130
 
 

@@ -22,7 +22,7 @@ STEPS = 6  # two an epoch
 def knobs(criterion: str = "snip", **changed) -> dict:
     prune = {"criterion": criterion, "data": "train", "warmup": 1, "every": 2, "count": 2, "target": 4} | changed
     return {
-        "context": PromptsConfig(length=2, std=0.02),
+        "context": PromptsConfig(initial_length=2, init_std=0.02),
         "prune": PruneConfig(**prune),
         "distill": DistillConfig(kind="angular", text=1.0, image=1.0),
     }
@@ -35,7 +35,9 @@ def optimiser() -> SGDConfig:
 
 @pytest.mark.parametrize("criterion", ["gate", "snip", "gradient", "magnitude", "random"])
 def test_scores_are_those_that_the_method_prunes_by(criterion, task, batches, optimiser):
-    foretold = token_effects.foretell(task, knobs(), {"train": batches, "val": batches}, optimiser, STEPS)
+    foretold = token_effects.measure_at_first_pruning(
+        task, knobs(), {"train": batches, "val": batches}, optimiser, STEPS
+    )
     record = fit(Adapt(task, **knobs(criterion)), batches, optimiser, steps=STEPS)
     first = [row["score"] for row in record.trace if row["step"] == record.trace[0]["step"]]
     lowest = foretold.scores[criterion].sort().values
@@ -43,7 +45,7 @@ def test_scores_are_those_that_the_method_prunes_by(criterion, task, batches, op
 
 
 def test_effect_is_the_loss_without_the_token(task, batches):
-    method, whole = token_effects.Watched(task, **knobs()), Adapt(task, **knobs())
+    method, whole = token_effects.AllCriteria(task, **knobs()), Adapt(task, **knobs())
     found, tokens = token_effects.effects(method, batches), whole.prompts.count()
     assert len(found) == tokens
     batch = replace(batches, batch_size=11).batch(0, 0)
@@ -58,7 +60,7 @@ def test_effect_is_the_loss_without_the_token(task, batches):
 def test_agreement_is_of_ranks():
     effects = torch.tensor([0.3, -0.2, 0.1, 0.05])
     scores = {"snip": torch.tensor([9.0, 4.0, 3.0, 1.0]), "random": torch.tensor([1.0, 2.0, 3.0, 4.0])}
-    snip, random = token_effects.agreement(token_effects.Foretold(scores, effects))
+    snip, random = token_effects.rank_correlations(token_effects.TokenEffects(scores, effects))
     assert (snip["criterion"], snip["tokens"], snip["size"]) == ("snip", 4, 1.0)
     assert snip["effect"] == pytest.approx(spearmanr([9, 4, 3, 1], [0.3, -0.2, 0.1, 0.05]).statistic)
     assert random["size"] == pytest.approx(np.corrcoef([1, 2, 3, 4], [4, 3, 2, 1])[0, 1])
@@ -66,4 +68,6 @@ def test_agreement_is_of_ranks():
 
 def test_without_pruning_nothing_is_foretold(task, batches, optimiser):
     with pytest.raises(UserError, match="adapt removes no token under these settings"):
-        token_effects.foretell(task, knobs(target=100), {"train": batches, "val": batches}, optimiser, STEPS)
+        token_effects.measure_at_first_pruning(
+            task, knobs(target=100), {"train": batches, "val": batches}, optimiser, STEPS
+        )

@@ -12,12 +12,12 @@ from adapt.methods.adapt import Adapt
 from adapt.methods.uniform import Uniform
 from adapt.runtime import signals
 from adapt.runtime.signals import Interrupted
-from adapt.training.optimizers import rate
+from adapt.training.optimizers import learning_rate
 from adapt.training.trainer import fit
 from tests.conftest import Killed
 
 OPTIMISER = SGDConfig(
-    name="sgd", lr=0.01, momentum=0.9, weight_decay=5e-4, epochs=6, batch=4, warmup_epochs=1, warmup_lr=1e-5
+    name="sgd", lr=0.01, momentum=0.9, weight_decay=5e-4, epochs=6, batch_size=4, warmup_epochs=1, warmup_lr=1e-5
 )
 
 
@@ -45,7 +45,7 @@ def run(method, batches, **changes):
 def make(task, criterion: str = "gate", kind: str = "angular", target: int = 7, of: type = Adapt):
     return of(
         task,
-        context=PromptsConfig(length=3, std=0.02),
+        context=PromptsConfig(initial_length=3, init_std=0.02),
         prune=PruneConfig(criterion=criterion, data="train", warmup=1, every=2, count=3, target=target),
         distill=DistillConfig(kind=kind, text=1.0, image=1.0),
     )
@@ -57,7 +57,7 @@ def make(task, criterion: str = "gate", kind: str = "angular", target: int = 7, 
 )
 def test_golden_schedule(name, lr, epochs, golden):
     settings = OPTIMISER.model_copy(update={"lr": lr, "epochs": epochs})
-    mine = [rate(settings, 7 * epoch + 3, per_epoch=7, total=7 * epochs) for epoch in range(epochs)]
+    mine = [learning_rate(settings, 7 * epoch + 3, per_epoch=7, total=7 * epochs) for epoch in range(epochs)]
     assert mine == pytest.approx(golden("lr_schedule.json")[name], rel=1e-9)
 
 
@@ -136,8 +136,8 @@ def test_killed_and_resumed_equals_never_killed(criterion, task, batches, deadly
     again = run(resumed, batches, store=checkpoint())
     assert again.history == record.history
     assert again.trace == record.trace
-    for key, value in whole.tensors().items():
-        assert torch.equal(resumed.tensors()[key], value), key
+    for key, value in whole.to_tensors().items():
+        assert torch.equal(resumed.to_tensors()[key], value), key
 
 
 @pytest.mark.parametrize("kind", ["angular", "l1", "kl", "pairwise", "none"])
@@ -174,14 +174,14 @@ def test_asked_to_stop_it_finishes_the_step_saves_and_goes_on_from_there(task, b
     monkeypatch.setattr(signals, "_asked", [])
     whole, stopped, resumed = (make(task) for _ in range(3))
     record = run(whole, batches)
-    observe = stopped.observe
+    observe = stopped.on_after_backward
 
     def ask(step: int) -> None:
         observe(step)
         if step == 5:
-            signals.ask(signal.SIGTERM)
+            signals.request_stop(signal.SIGTERM)
 
-    stopped.observe = ask
+    stopped.on_after_backward = ask
     store = checkpoint(1e9)
     with pytest.raises(Interrupted) as stop:
         run(stopped, batches, store=store)
