@@ -1,4 +1,4 @@
-"""Settle and check what every method is told on every dataset, before any work is done."""
+"""Resolve and check the config of every method on every dataset, before any work is done."""
 
 from adapt.config import BackboneConfig, DistillConfig, OptimizerConfig, PromptsConfig, PruneConfig
 from adapt.pipeline import method_configs, stage
@@ -6,34 +6,39 @@ from adapt.runtime import files
 
 
 def main(
+    preset: str,
     shots: int,
     datasets: list[str],
     methods: list[str],
     backbone: BackboneConfig,
-    context: PromptsConfig,
+    prompts: PromptsConfig,
     prune: PruneConfig,
     distill: DistillConfig,
-    optimiser: OptimizerConfig,
-    knobs: dict[str, dict],
+    optimizer: OptimizerConfig,
+    method: dict[str, dict],
 ) -> None:
-    """Write data/settings/ and data/checked."""
-    sections = {"context": context, "prune": prune, "distill": distill, "optimiser": optimiser}
+    """Write data/configs/ and data/checked."""
+    sections = {"prompts": prompts, "prune": prune, "distill": distill, "optimizer": optimizer}
+
+    def resolve(name: str, dataset: str) -> method_configs.Config:
+        return method_configs.resolve(name, preset, dataset, shots, backbone.name, method, sections)
+
     method_configs.check_towers(methods, backbone.name)
-    waiting = {method for method in knobs if method_configs.supports(method, backbone.name)}
-    for method in sorted({*methods, *waiting}):  # also those that wait to be asked for
-        method_configs.resolve(method, datasets[0], shots, backbone.name, knobs, sections)
-    cautions: dict[tuple[str, str], list[str]] = {}
+    waiting = {name for name in method if method_configs.supports(name, backbone.name)}
+    for name in sorted({*methods, *waiting}):  # also those that wait to be asked for
+        resolve(name, datasets[0])
+    warnings: dict[tuple[str, str], list[str]] = {}
     with files.atomic_dir(method_configs.ROOT) as root:
         for dataset in datasets:
             (root / dataset).mkdir()
-            for method in methods:
-                settled = method_configs.resolve(method, dataset, shots, backbone.name, knobs, sections)
-                files.write_json(root / dataset / f"{method}.json", settled.model_dump())
-                if caution := method_configs.config_warning(method, backbone.name, settled):
-                    cautions.setdefault((method, caution), []).append(dataset)
-    for (method, caution), found in cautions.items():
-        stage.log(f"configure: {method} on {', '.join(found)}: {caution}")
-    method_configs.VALIDATED.write_text("params.yaml has been checked: see data/settings\n", encoding="utf-8")
+            for name in methods:
+                config = resolve(name, dataset)
+                files.write_json(root / dataset / f"{name}.json", config.model_dump())
+                if warning := method_configs.config_warning(name, backbone.name, config):
+                    warnings.setdefault((name, warning), []).append(dataset)
+    for (name, warning), found in warnings.items():
+        stage.log(f"configure: {name} on {', '.join(found)}: {warning}")
+    method_configs.VALIDATED.write_text("params.yaml has been checked: see data/configs\n", encoding="utf-8")
     stage.log(f"configure: {', '.join(methods)} on {len(datasets)} datasets")
 
 

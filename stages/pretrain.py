@@ -1,5 +1,7 @@
 """Pre-train the pocket CLIP: its weights, and beside them the log, the curve and the scores that its card quotes."""
 
+from pathlib import Path
+
 from adapt import config as params
 from adapt.clip import backbone as clip
 from adapt.clip import model_configs
@@ -14,7 +16,7 @@ from adapt.runtime.checkpoint import Checkpoint
 
 NAME = "pocket"
 SAVE_EVERY = 120.0  # seconds
-WEIGHTS = model_configs.FOLDER / f"{NAME}.safetensors"
+WEIGHTS = Path("models", f"{NAME}.safetensors")
 
 
 def main(pretrain: params.PretrainConfig) -> None:

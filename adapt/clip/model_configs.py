@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path("models")  # architectures that ship with this repository
+FOLDER = Path(__file__).with_name("model_configs")  # architectures that ship with this package
 
 BLOCKS = "has blocks other than open_clip's plain ones"
 UNSUPPORTED = {  # settings of a tower that the encoders do not follow, and what they mean
@@ -35,7 +35,7 @@ DEFAULTS = {
 
 @cache
 def config_paths() -> dict[str, Path]:
-    """Architecture file by model name: open_clip's own and those in models/."""
+    """Architecture file by model name: open_clip's own and this package's."""
     spec = importlib.util.find_spec("open_clip")
     places = (spec and spec.submodule_search_locations) or []
     found: dict[str, Path] = {}

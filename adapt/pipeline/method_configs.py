@@ -1,6 +1,6 @@
-"""The settings of every method on every dataset, checked before any work: data/settings/<dataset>/<method>.json.
+"""The config of every method on every dataset, checked before any work: data/configs/<dataset>/<method>.json.
 
-Each run depends on its own file alone: a changed knob of one method leaves the runs of the others as they are.
+Each run depends on its own file alone: a changed value of one method leaves the runs of the others as they are.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,21 +14,21 @@ from adapt import methods
 from adapt.clip import model_configs
 from adapt.config import Config, OptimizerConfig
 from adapt.errors import UserError
-from adapt.pipeline.params import explain
+from adapt.pipeline.params import PRESETS, explain
 from adapt.runtime import files
 
-ROOT = Path("data/settings")
+ROOT = Path("data/configs")
 VALIDATED = Path("data/checked")  # always the same: whatever must not start before the check depends on it
 CONDITIONS = ("shots", "datasets")
 
 
 @cache
 def schema(method: str) -> type[Config]:
-    """What a method is to be told: the keyword arguments of its constructor and, if it is tuned, an optimiser."""
-    made = methods.find(method)
-    fields: dict[str, Any] = {name: (kind, ...) for name, kind in methods.arguments(made).items()}
-    if made.trainable:
-        fields.setdefault("optimiser", (OptimizerConfig, ...))
+    """The type of a method's config: the keyword arguments of its constructor and, if it trains, an optimizer."""
+    found = methods.find(method)
+    fields: dict[str, Any] = {name: (kind, ...) for name, kind in methods.arguments(found).items()}
+    if found.trainable:
+        fields.setdefault("optimizer", (OptimizerConfig, ...))
     return create_model(method, __base__=Config, **fields)
 
 
@@ -49,59 +49,79 @@ def supports(method: str, backbone: str) -> bool:
 
 
 def resolve(
-    method: str, dataset: str, shots: int, backbone: str, knobs: Mapping[str, Any], sections: Mapping[str, Config]
-) -> Config:
-    """The settings of a method: its knobs, with the cases that hold here, and sections of the params.
+    method: str, preset: str, dataset: str, shots: int, backbone: str, entries: Mapping[str, Any],
+    sections: Mapping[str, Config],
+) -> Config:  # fmt: skip
+    """The config of a method: its entry of `method` in the params, as it holds for this preset, dataset and shots.
 
-    What `knobs.<method>` does not say is taken from the section of that name (context, prune, distill, optimiser).
-    Raises: UserError with one line for each wrong or contradicting knob.
+    entries: all of `method` in the params. A key that the method's entry lacks is taken from the section of that name
+        (prompts, prune, distill, optimizer).
+    Raises: UserError with one line for each wrong or contradicting value.
     """
     known = schema(method)
-    given = {name: section.model_dump() for name, section in sections.items() if name in known.model_fields}
-    entries = dict(knobs.get(method, {}))
-    cases = check_cases(method, entries.pop("cases", []))
-    given = merge(given, entries)
-    for case in cases:  # those that do not hold here are checked as well
-        validate(method, backbone, known, merge(given, changes(case)))
-        if shots in case.get("shots", [shots]) and dataset in case.get("datasets", [dataset]):
-            given = merge(given, changes(case))
-    return validate(method, backbone, known, given)
+    config = {name: section.model_dump() for name, section in sections.items() if name in known.model_fields}
+    entry = by_preset(entries.get(method, {}), preset, f"params.yaml: method.{method}")
+    overrides = check_overrides(method, entry.pop("overrides", []))
+    config = merge(config, entry)
+    for override in overrides:  # those that do not hold here are checked as well
+        validate(method, backbone, known, merge(config, changes(override)))
+        if shots in override.get("shots", [shots]) and dataset in override.get("datasets", [dataset]):
+            config = merge(config, changes(override))
+    return validate(method, backbone, known, config)
 
 
-def validate(method: str, backbone: str, known: type[Config], given: Mapping[str, Any]) -> Config:
-    """Settings of the right types and ranges that do not contradict each other."""
-    where = f"params.yaml: knobs.{method}"
+def by_preset(value: Any, preset: str, where: str) -> Any:
+    """A value with the preset's own wherever it reads `{paper: X, pocket: Y}`; raises UserError where that is missing.
+
+    A value that the user sets stands in place of both, so that no preset takes it back.
+    """
+    if isinstance(value, list):
+        return [by_preset(item, preset, f"{where}[{number}]") for number, item in enumerate(value)]
+    if not isinstance(value, Mapping):
+        return value
+    if not value or not set(value) <= set(PRESETS):
+        return {key: by_preset(item, preset, f"{where}.{key}") for key, item in value.items()}
+    if preset not in value:
+        raise UserError(f"{where}: it has no value for preset {preset}, got {dict(value)}")
+    return value[preset]
+
+
+def validate(method: str, backbone: str, known: type[Config], values: Mapping[str, Any]) -> Config:
+    """A config of the right types and ranges, whose values do not contradict each other."""
+    where = f"params.yaml: method.{method}"
     try:
-        settings = known.model_validate(given, context={"layers": model_configs.layers(backbone)})
+        config = known.model_validate(values, context={"layers": model_configs.layers(backbone)})
     except ValidationError as error:
         raise UserError("\n".join(f"{where}.{explain(problem, known)}" for problem in error.errors())) from None
     try:
-        methods.find(method).validate_config(settings)
+        methods.find(method).validate_config(config)
     except ValueError as error:
         raise UserError(f"{where}.{error}") from None
-    return settings
+    return config
 
 
-def config_warning(method: str, backbone: str, settings: Config) -> str | None:
-    """What the user should know of settings that are allowed."""
-    return methods.find(method).config_warning(settings, model_configs.layers(backbone))
+def config_warning(method: str, backbone: str, config: Config) -> str | None:
+    """What the user should know of a config that is allowed."""
+    return methods.find(method).config_warning(config, model_configs.layers(backbone))
 
 
-def check_cases(method: str, cases: Any) -> list[dict[str, Any]]:
-    """The cases of a method's knobs: lists of shots or datasets, and what they change."""
-    for number, case in enumerate(cases if isinstance(cases, list) else [cases]):
-        fits = isinstance(case, dict) and any(name in case for name in CONDITIONS)
-        if not fits or not all(isinstance(case.get(name, []), list) for name in CONDITIONS) or not changes(case):
+def check_overrides(method: str, overrides: Any) -> list[dict[str, Any]]:
+    """The overrides of a method: lists of shots or datasets, and what they change; raises UserError for others."""
+    for number, override in enumerate(overrides if isinstance(overrides, list) else [overrides]):
+        conditional = isinstance(override, dict) and any(name in override for name in CONDITIONS)
+        if not conditional or not all(isinstance(override.get(name, []), list) for name in CONDITIONS) or (
+            not changes(override)
+        ):
             raise UserError(
-                f"params.yaml: knobs.{method}.cases[{number}]: expected a list of shots or of datasets and the knobs "
-                f"that it changes, got {case!r}"
+                f"params.yaml: method.{method}.overrides[{number}]: expected a list of shots or of datasets and the "
+                f"keys that it changes, got {override!r}"
             )
-    return cases
+    return overrides
 
 
-def changes(case: Mapping[str, Any]) -> dict[str, Any]:
-    """What a case changes."""
-    return {name: value for name, value in case.items() if name not in CONDITIONS}
+def changes(override: Mapping[str, Any]) -> dict[str, Any]:
+    """What an override changes."""
+    return {name: value for name, value in override.items() if name not in CONDITIONS}
 
 
 def merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,23 +134,23 @@ def merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     return {**old, **new, **inner}
 
 
-def file(dataset: str, method: str) -> Path:
-    """Where the settings of a method on a dataset are."""
+def path_of(dataset: str, method: str) -> Path:
+    """Where the config of a method on a dataset is."""
     return ROOT / dataset / f"{method}.json"
 
 
 def read(dataset: str, method: str) -> Config:
-    """The settings as `configure` wrote them."""
-    return restore(method, files.read_json(file(dataset, method), "dvc repro configure"))
+    """The config as `configure` wrote it."""
+    return restore(method, files.read_json(path_of(dataset, method), "dvc repro configure"))
 
 
 def restore(method: str, content: Any) -> Config:
-    """Settings from what `model_dump` made of them.
+    """A config from what `model_dump` made of it.
 
-    Raises: UserError when this version of the method does not know them.
+    Raises: UserError when this version of the method does not know it.
     """
     try:
         return schema(method).model_validate(content)
     except ValidationError as error:
         reasons = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'all'}: {e['msg']}" for e in error.errors())
-        raise UserError(f"settings of another version of {method} ({reasons}); run `dvc repro`") from None
+        raise UserError(f"the config is of another version of {method} ({reasons}); run `dvc repro`") from None

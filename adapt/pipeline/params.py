@@ -65,10 +65,13 @@ def known_dataset(name: str, info: ValidationInfo) -> str:
     return name
 
 
+PRESETS = ("paper", "pocket")
+
+
 class Params(Config):
     """The whole of params.yaml."""
 
-    preset: Literal["pocket", "paper"]
+    preset: Literal["paper", "pocket"]
     shots: PositiveInt
     seeds: Annotated[list[NonNegativeInt], Field(min_length=1), AfterValidator(distinct)]
     data: DataConfig
@@ -97,9 +100,9 @@ class Params(Config):
             all(layers.values()) and self.prune.target > start
         ):  # else no method prunes: adapt/pipeline/method_configs.py
             raise ValueError(
-                f"prune.target: {self.prune.target} tokens are more than the start, {start} = context.length "
+                f"prune.target: {self.prune.target} tokens are more than the start, {start} = prompts.initial_length "
                 f"{self.prompts.initial_length} × {sum(layers.values())} layers of {self.backbone.name}; lower prune.target "
-                "or raise context.length"
+                "or raise prompts.initial_length"
             )
         return self
 

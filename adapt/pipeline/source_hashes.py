@@ -72,10 +72,10 @@ def transitive_imports(*start: str, inside_functions: bool = True) -> set[str]:
     return found
 
 
-def arguments(stage: str) -> set[str]:
-    """The names in the signature of main in a stage's script."""
+def arguments(stage: str) -> dict[str, str]:
+    """The signature of main in a stage's script: the type of each argument by its name."""
     (main,) = (n for n in parse(Path(f"stages/{stage}.py")).body if isinstance(n, ast.FunctionDef) and n.name == "main")
-    return {argument.arg for argument in main.args.args + main.args.kwonlyargs}
+    return {argument.arg: ast.unparse(argument.annotation or argument) for argument in main.args.args}
 
 
 def hashes_of(*modules: str) -> dict[str, str]:
@@ -109,10 +109,10 @@ def stage_manifests(stages: list[str], methods: list[str]) -> dict[str, dict[str
     """What each stage is made of, by the name of its file below data/code; methods are found by name, not by import."""
     found = {}
     for stage in stages:
-        script, wanted = f"stages.{stage}", arguments(stage)
-        if "method" in wanted:
+        script, wanted = f"stages.{stage}", arguments(stage).get("method")
+        if wanted == "str":  # one of them
             found |= {f"{stage}/{method}": hashes_of(script, f"{METHODS}.{method}") for method in methods}
-        elif "knobs" in wanted:  # of all methods
+        elif wanted:  # the section of the params: all of them
             found[stage] = hashes_of(script, *(f"{METHODS}.{method}" for method in methods))
         else:
             found[stage] = hashes_of(script)

@@ -80,7 +80,8 @@ def bind_arguments(main: Callable[..., None], arguments: list[str]) -> dict[str,
     if list(wanted) == ["overrides"]:  # a command that takes params rather than reading them
         return {"overrides": arguments}
     settings = params.load(PARAMS)
-    sections = [name for name in wanted if name in params.Params.model_fields]
+    items = {name for name in ITEMS if name in wanted and wanted[name].annotation is str}  # `method` is a section too
+    sections = [name for name in wanted if name in params.Params.model_fields and name not in items]
     expected = sorted(set(wanted) - set(sections))
     if sorted(given) != expected:
         raise UserError(f"this stage takes {' '.join(f'{name}=…' for name in expected)}, got {' '.join(arguments)!r}")
