@@ -6,13 +6,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from adapt.data import catalog
 from adapt.download import status
 from adapt.download.fetch import fetch
 from adapt.download.verify import verify
 from adapt.errors import UserError
-from adapt.pipeline import stage
-from adapt.pipeline.paths import resolve
+from adapt.pipeline import paths, stage
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Run a command on all the names given; raises UserError with all that went wrong."""
-    root = resolve(arguments.root) if arguments.root else catalog.root()
+    root = paths.datasets(arguments.root)
     problems = []
     if arguments.command == "list":
         for line in status.lines(root):

@@ -86,7 +86,7 @@ def readable(name: str) -> str:
 
 
 class BackboneConfig(Config):
-    """A CLIP: an open_clip model name (ViT-B/16 is ViT-B-16) or one of adapt/clip/model_configs/; its weights, a tag or a file."""
+    """A CLIP: a name of open_clip's (ViT-B/16 is ViT-B-16) or of this package's; its weights, a tag or a file."""
 
     name: Annotated[
         str,

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from adapt.pipeline import image_cache, train
+from adapt.pipeline import image_cache
+from adapt.training.fit import predict
 from benchmarks import rig
 
 METHODS = ("zero_shot", "adapt")
@@ -28,12 +29,12 @@ def compare(name: str) -> dict[str, Any]:
     method = rig.make_method(name, task).eval()
     paths = [str(number) for number in range(IMAGES)]
     pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, 3, 224, 224), dtype=np.uint8)
-    pack, classify = image_cache.index(pixels, paths), method.classifier()
-    ready: Any = SimpleNamespace(classifier=lambda: classify)
+    images, classify = image_cache.index(pixels, paths).select(paths), method.classifier()
+    ready: Any = SimpleNamespace(classifier=lambda: classify, task=task)
     batches = task.backbone.normalise(torch.from_numpy(pixels)).split(BATCH)
 
     def evaluate() -> None:
-        train.predict(ready, task.backbone, pack, paths, BATCH)
+        predict(ready, images, batch_size=BATCH)
 
     def bare() -> None:
         for batch in batches:

@@ -16,7 +16,7 @@ from adapt import methods
 from adapt.clip import backbone as clip
 from adapt.data.loader import FewShotLoader
 from adapt.pipeline import method_configs, params
-from adapt.runtime import files
+from adapt.runtime import formats
 from adapt.task import FewShotTask
 
 CLASSES, SHOTS, FEATURES = 100, 16, 512
@@ -45,7 +45,6 @@ def few_shot(backbone: clip.Backbone) -> FewShotLoader:
 def main() -> None:
     torch.manual_seed(0)
     paper = params.Params(**YAML(typ="safe").load(params.compose(["preset=paper"])))
-    sections = {name: getattr(paper, name) for name in ("context", "prune", "distill", "optimiser")}
     model = open_clip.create_model(paper.backbone.name, pretrained=None)
     backbone = clip.freeze(paper.backbone.name, model, torch.device("cpu"))
     classes = [f"thing {number}" for number in range(CLASSES)]
@@ -54,17 +53,16 @@ def main() -> None:
     )
     rows = []
     for name in paper.methods:
-        changes = {"linear_probe": {"coarse": [1.0], "halvings": 1, "iterations": 1}}.get(name, {})
-        knobs = method_configs.merge(paper.method, {name: changes})
-        settled = method_configs.resolve(name, "caltech101", SHOTS, paper.backbone.name, knobs, sections)
-        method = methods.build(name, task, dict(settled))
+        changes = {"linear_probe": {"search_list": [1.0], "binary_search_steps": 1, "max_iter": 1}}.get(name, {})
+        changed = paper.model_copy(update={"method": method_configs.merge(paper.method, {name: changes})})
+        method = methods.build(name, task, dict(method_configs.of_params(changed, name, "caltech101")))
         if name.startswith("tip_adapter"):
             method.on_fit_start(few_shot(backbone), few_shot(backbone))
         after = {"adapt", "random_prune", "post_hoc"} & {name}  # they end with the budget
         tokens = paper.prune.target if after else sum(map(sum, method.lengths().values()))
         rows.append({"method": name, "trainable": method.num_trainable(), "tokens": tokens})
         print(rows[-1], flush=True)
-    files.write_csv(TABLE, rows[0], rows)
+    formats.write_csv(TABLE, rows[0], rows)
 
 
 if __name__ == "__main__":

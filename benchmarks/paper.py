@@ -21,15 +21,15 @@ from adapt.clip import backbone, model_configs
 from adapt.data.specs import dataset_specs
 from adapt.download.sources import download_specs
 from adapt.download.status import GIB, download
-from adapt.pipeline import method_configs, params, train
+from adapt.pipeline import method_configs, params
 from adapt.training import flops, optimizers
+from adapt.training.fit import peak_memory
 from benchmarks import rig
 from benchmarks.step import own_step
 
 CLASSES = (10, 100, 1000)
 STEPS = 5  # timed, after one that is not
 IMAGES = {"cpu": 32, "cuda": 256}  # evaluated at a time
-SECTIONS = ("context", "prune", "distill", "optimiser")
 
 
 class Cost(NamedTuple):
@@ -48,18 +48,12 @@ def preset() -> params.Params:
     return params.Params(**YAML(typ="safe").load(params.compose(["preset=paper"])))
 
 
-def settle(paper: params.Params, method: str, dataset: str) -> Any:
-    """A method's settings on a dataset."""
-    sections = {name: getattr(paper, name) for name in SECTIONS}
-    return method_configs.resolve(method, dataset, paper.shots, paper.backbone.name, paper.method, sections)
-
-
 def steps(paper: params.Params, method: str, dataset: str) -> int:
     """Optimiser steps of one seed, in the last phase; none of a method that is not tuned by steps."""
-    section = getattr(settle(paper, method, dataset), "optimiser", None)
+    section = getattr(method_configs.of_params(paper, method, dataset), "optimizer", None)
     if section is None:
         return 0
-    batches = dataset_specs()[dataset].classes * paper.shots / section.batch
+    batches = dataset_specs()[dataset].classes * paper.shots / section.batch_size
     per_epoch = max(1, math.floor(batches)) if section.drop_last else math.ceil(batches)
     return optimizers.num_steps(section, per_epoch, paper.shots)
 
@@ -80,7 +74,7 @@ def measure(count: int, precision: backbone.Precision) -> Cost:
             classify(many)
         rate = len(many) / rig.median(lambda: classify(many), STEPS)
     counts = stepping.get_total_flops(), seeing.get_total_flops() / len(many)
-    return Cost(count, second, rate, train.peak_memory(device), *counts)
+    return Cost(count, second, rate, peak_memory(device), *counts)
 
 
 def total(

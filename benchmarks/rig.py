@@ -30,7 +30,8 @@ from adapt.clip import weights
 from adapt.data.loader import Batch
 from adapt.data.readers import imagenet_names
 from adapt.pipeline import method_configs, params
-from adapt.runtime import files, malloc
+from adapt.pipeline.backbone import set_matmul_precision
+from adapt.runtime import formats, malloc
 from adapt.task import FewShotTask
 
 T = TypeVar("T")
@@ -46,7 +47,7 @@ def make_task(count: int, device: torch.device = CPU, precision: clip.Precision 
     """A task of so many classes with ImageNet's names, over again above 1000."""
     torch.manual_seed(0)
     malloc.keep_freed_pages()  # as every stage does
-    clip.set_matmul_precision(precision)
+    set_matmul_precision(precision)
     backbone = replace(clip.freeze(BACKBONE, weights.untrained(BACKBONE, device), device), precision=precision)
     names = list(itertools.islice(itertools.cycle(imagenet_names().values()), count))
     return FewShotTask(
@@ -57,9 +58,7 @@ def make_task(count: int, device: torch.device = CPU, precision: clip.Precision 
 def make_method(name: str, task: FewShotTask) -> Any:
     """A method with the paper preset's settings."""
     paper = params.Params(**YAML(typ="safe").load(params.compose(["preset=paper"])))
-    sections = {part: getattr(paper, part) for part in ("context", "prune", "distill", "optimiser")}
-    settled = method_configs.resolve(name, "caltech101", 16, BACKBONE, paper.method, sections)
-    return methods.build(name, task, dict(settled))
+    return methods.build(name, task, dict(method_configs.of_params(paper, name, "caltech101")))
 
 
 def make_batch(task: FewShotTask) -> Batch:
@@ -158,4 +157,4 @@ def record(name: str, rows: Sequence[dict[str, Any]]) -> None:
         "machine": machine(),
         "rows": list(rows),
     }
-    files.write_json(RECORD, dict(sorted(kept.items())))
+    formats.write_json(RECORD, dict(sorted(kept.items())))

@@ -61,7 +61,8 @@ def views(shots: int) -> dict[str, Any]:
     backbone = rig.make_task(1).backbone
     batches = FewShotLoader(
         images=images, labels=torch.zeros(count, dtype=torch.long), view_features=torch.zeros(count, 1, 512),
-        eval_features=torch.zeros(count, 512), normalise=backbone.normalise, seed=1, batch_size=rig.BATCH, image_size=224, index_offset=0,
+        eval_features=torch.zeros(count, 512), normalise=backbone.normalise, seed=1, batch_size=rig.BATCH,
+        image_size=224, index_offset=0,
         crop_scale=[0.08, 1.0], horizontal_flip=True, device=backbone.device,
     )  # fmt: skip
     second = rig.median(lambda: list(batches(0)), 3) / math.ceil(count / rig.BATCH)

@@ -23,13 +23,11 @@ import torch
 from ruamel.yaml import YAML
 from tqdm import tqdm
 
-from adapt import methods
 from adapt.clip import backbone as clip
 from adapt.data import catalog
 from adapt.data.dataset import Dataset, Sample
-from adapt.pipeline import image_cache, method_configs, params, runs, train
-from adapt.training import optimizers as optimisers
-from adapt.training.trainer import fit
+from adapt.pipeline import image_cache, method_configs, params, train
+from adapt.training import fit, metrics
 
 ROOT = Path("reports/search")
 Job = tuple[params.Params, str, str, int]
@@ -64,18 +62,14 @@ def accuracy(job: Job) -> float:
     """Validation accuracy of one run."""
     torch.set_num_threads(1)
     changed, dataset, method, seed = job
-    sections = {name: getattr(changed, name) for name in ("context", "prune", "distill", "optimiser")}
-    settled = method_configs.resolve(method, dataset, changed.shots, changed.backbone.name, changed.method, sections)
-    made = methods.build(method, train.make_task(backbone, dataset, seed), dict(settled))
-    optimiser = getattr(settled, "optimiser", None)
-    batches = train.make_batches(backbone, sources[dataset], seed, optimiser=optimiser, views=changed.augment)
-    made.on_fit_start(batches["train"], batches["val"])
-    if optimiser:
-        steps = optimisers.num_steps(optimiser, len(batches["train"]), changed.shots)
-        fit(made, batches["train"], optimiser, steps=steps)
-    made.eval()
-    predicted = train.predict(made, backbone, pixels[dataset], [item.path for item in splits[dataset]], 256)
-    return runs.accuracy(predicted, list(splits[dataset]))
+    config = method_configs.of_params(changed, method, dataset)
+    optimizer = getattr(config, "optimizer", None)
+    task = train.read_task(backbone, dataset, seed)
+    loaders = train.read_loaders(backbone, sources[dataset], seed, optimizer, changed.augment)
+    tensors = fit.fit(method, task, loaders, config, shots=changed.shots).tensors
+    images = pixels[dataset].select(sample.path for sample in splits[dataset])
+    predicted, _ = fit.score(method, task, config, tensors, images, batch_size=256)
+    return metrics.accuracy(predicted, [sample.label for sample in splits[dataset]])
 
 
 def main() -> None:
@@ -84,7 +78,7 @@ def main() -> None:
     base = YAML(typ="safe").load(Path("params.yaml").read_text(encoding="utf-8"))
     plain = params.Params(**base)
     backbone = clip.load(plain.backbone.name, plain.backbone.pretrained, "cpu")
-    sources = {name: catalog.load(name, plain.data.home) for name in plain.datasets}
+    sources = {name: catalog.load(name, plain.data.folder) for name in plain.datasets}
     splits = {name: source.val for name, source in sources.items()}
     paths = {name: [item.path for item in items] for name, items in splits.items()}
     pixels = {name: image_cache.decode(source, paths[name], backbone.image_size) for name, source in sources.items()}

@@ -20,6 +20,7 @@ import torch
 
 from adapt.clip import backbone, encoders
 from adapt.data.loader import Batch
+from adapt.pipeline.backbone import enable_determinism
 from adapt.task import FewShotTask
 from benchmarks import rig
 from benchmarks.step import own_step
@@ -30,7 +31,7 @@ CLASSES, ROUNDS = 10, 5
 @contextmanager
 def deterministic(task: FewShotTask, batch: Batch) -> Iterator[Batch]:
     """As `runtime.deterministic` has it."""
-    backbone.enable_determinism()
+    enable_determinism()
     yield batch
     torch.use_deterministic_algorithms(False)
     torch.backends.cuda.enable_mem_efficient_sdp(True)

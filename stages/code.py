@@ -5,6 +5,7 @@ from pathlib import Path
 from adapt import methods
 from adapt.pipeline import source_hashes, stage
 from adapt.runtime import files as artefacts
+from adapt.runtime import formats
 
 
 def main() -> None:
@@ -13,7 +14,7 @@ def main() -> None:
     made = source_hashes.stage_manifests(stages, methods.names())
     with artefacts.atomic_dir(source_hashes.ROOT) as root:
         for name, files in made.items():
-            artefacts.write_json(root / f"{name}.json", files)
+            formats.write_json(root / f"{name}.json", files)
     stage.log(f"code: what {', '.join(stages)} are made of")
 
 

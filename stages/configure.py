@@ -2,7 +2,7 @@
 
 from adapt.config import BackboneConfig, DistillConfig, OptimizerConfig, PromptsConfig, PruneConfig
 from adapt.pipeline import method_configs, stage
-from adapt.runtime import files
+from adapt.runtime import files, formats
 
 
 def main(
@@ -33,7 +33,7 @@ def main(
             (root / dataset).mkdir()
             for name in methods:
                 config = resolve(name, dataset)
-                files.write_json(root / dataset / f"{name}.json", config.model_dump())
+                formats.write_json(root / dataset / f"{name}.json", config.model_dump())
                 if warning := method_configs.config_warning(name, backbone.name, config):
                     warnings.setdefault((name, warning), []).append(dataset)
     for (name, warning), found in warnings.items():

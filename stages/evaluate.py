@@ -4,12 +4,12 @@ from itertools import chain
 
 import torch
 
-from adapt import config
-from adapt.clip import backbone as clip
+from adapt.config import BackboneConfig, EvaluateConfig, RuntimeConfig
 from adapt.data import catalog
-from adapt.pipeline import fewshot, image_cache, inputs, params, runs, stage, train
-from adapt.runtime import workers
-from adapt.runtime.checkpoint import Checkpoint
+from adapt.pipeline import backbone as backbones
+from adapt.pipeline import evaluate as runs
+from adapt.pipeline import fewshot, image_cache, stage
+from adapt.pipeline.params import DataConfig
 
 
 def main(
@@ -18,32 +18,29 @@ def main(
     preset: str,
     shots: int,
     seeds: list[int],
-    data: params.DataConfig,
-    backbone: config.BackboneConfig,
-    evaluate: config.EvaluateConfig,
-    runtime: config.RuntimeConfig,
+    data: DataConfig,
+    backbone: BackboneConfig,
+    evaluate: EvaluateConfig,
+    runtime: RuntimeConfig,
 ) -> None:
     """Write runs/<dataset>/<method>/seed_<s>/."""
     torch.set_num_threads(1)  # the seeds run side by side
-    frozen = clip.from_params(backbone, runtime)
+    frozen = backbones.load(backbone, runtime)
     splits = {seed: fewshot.read_to_score(dataset, seed, evaluate.split) for seed in seeds}
-    paths = {seed: [item.path for item in items] for seed, items in splits.items()}
+    paths = {seed: [sample.path for sample in samples] for seed, samples in splits.items()}
     if evaluate.split == "test":
-        pack = image_cache.read(dataset, frozen.image_size)
+        cache = image_cache.read(dataset, frozen.image_size)
     else:  # few, and each seed's own
-        pack = image_cache.decode(catalog.load(dataset, data.home), chain(*paths.values()), frozen.image_size)
-
-    stores = {}
-    for seed in seeds:
-        read = [evaluate.model_dump(), frozen.weights, frozen.precision, splits[seed], inputs.file(dataset)]
-        read.append(train.prompts(dataset, method, seed))
-        stores[seed] = Checkpoint.of(f"evaluate/{dataset}-{method}-{seed}", runtime.checkpoint_seconds, *read)
+        cache = image_cache.decode(catalog.load(dataset, data.folder), chain(*paths.values()), frozen.image_size)
+    seconds, settings = runtime.checkpoint_seconds, evaluate.model_dump()
+    stores = {seed: runs.checkpoint(frozen, dataset, method, seed, seconds, settings, splits[seed]) for seed in seeds}
     stage.warn_stale_checkpoints(f"evaluate {dataset} {method}", stores.values())
 
-    def predict(seed: int) -> tuple[list[int], int]:
-        return train.score(method, frozen, dataset, seed, pack, paths[seed], evaluate.batch_size, stores[seed])
+    def score(seed: int) -> tuple[list[int], int]:
+        images = cache.select(paths[seed])
+        return runs.score(frozen, dataset, method, seed, images, batch_size=evaluate.batch_size, store=stores[seed])
 
-    predicted = workers.for_each(predict, seeds, processes=runtime.parallel_seeds, device=frozen.device)
+    predicted = stage.for_each_seed(score, seeds, runtime, frozen.device)
     facts = {"preset": preset, "backbone": frozen.name, "weights": frozen.weights, "precision": frozen.precision}
     facts |= {"dataset": dataset, "method": method, "shots": shots, "split": evaluate.split}
     scores = runs.write(dataset, method, splits, dict(zip(seeds, predicted, strict=True)), facts)

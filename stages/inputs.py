@@ -6,19 +6,19 @@ It runs at every `dvc repro`, and nothing after it does unless something has cha
 from adapt.config import BackboneConfig
 from adapt.pipeline import inputs, stage
 from adapt.pipeline.params import DataConfig
-from adapt.runtime import files
+from adapt.runtime import files, formats
 
 
 def main(datasets: list[str], data: DataConfig, backbone: BackboneConfig) -> None:
     """Write data/inputs/."""
     memory = inputs.Memory()
     with files.atomic_dir(inputs.ROOT) as root:
-        files.write_json(root / "backbone.json", inputs.of_backbone(backbone.name, backbone.pretrained, memory))
+        formats.write_json(root / "backbone.json", inputs.of_backbone(backbone.name, backbone.pretrained, memory))
         for dataset in datasets:
-            files.write_json(
-                root / inputs.file(dataset).relative_to(inputs.ROOT), inputs.of_dataset(dataset, data.home, memory)
+            formats.write_json(
+                root / inputs.file(dataset).relative_to(inputs.ROOT), inputs.of_dataset(dataset, data.folder, memory)
             )
-            files.write_json(root / "listings" / f"{dataset}.json", inputs.of_listing(dataset, data.home))
+            formats.write_json(root / "listings" / f"{dataset}.json", inputs.of_listing(dataset, data.folder))
     memory.save()
     stage.log(f"inputs: looked at the weights and {len(datasets)} datasets")
 

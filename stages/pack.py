@@ -3,18 +3,16 @@
 from adapt.clip import model_configs
 from adapt.config import BackboneConfig, RuntimeConfig
 from adapt.data import catalog
-from adapt.pipeline import fewshot, image_cache, inputs, stage
+from adapt.pipeline import fewshot, image_cache, stage
 from adapt.pipeline.params import DataConfig
 
 
 def main(dataset: str, data: DataConfig, backbone: BackboneConfig, runtime: RuntimeConfig) -> None:
     """Write data/pack/<dataset>/."""
-    source, size = catalog.load(dataset, data.home), model_configs.image_size(backbone.name)
+    source, size = catalog.load(dataset, data.folder), model_configs.image_size(backbone.name)
     progress = stage.progress_bar(f"pack {dataset}", 0, "image")
-    paths = [item.path for item in fewshot.read(dataset, None, "test")]
-    store = image_cache.Decoded.of(f"pack/{dataset}", runtime.checkpoint_seconds, inputs.file(dataset), size, paths)
-    stage.warn_stale_checkpoints(f"pack {dataset}", [store])
-    count = image_cache.write(source, paths, size, workers=runtime.num_workers, progress=progress, store=store)
+    paths = [sample.path for sample in fewshot.read(dataset, None, "test")]
+    count = image_cache.write(source, paths, size, processes=runtime.num_workers, progress=progress)
     stage.log(f"pack {dataset}: {count} test images at {size} × {size}")
 
 

@@ -7,12 +7,12 @@ from adapt.clip import backbone as clip
 from adapt.clip import model_configs
 from adapt.data import builtin
 from adapt.pipeline import stage
+from adapt.pipeline.checkpoints import open_checkpoint
 from adapt.pretraining import probe
 from adapt.pretraining.augment import Pictures
 from adapt.pretraining.captions import Captions, subjects
 from adapt.pretraining.contrastive import Schedule, build, draw_log, expand, train
-from adapt.runtime import files
-from adapt.runtime.checkpoint import Checkpoint
+from adapt.runtime import formats
 
 NAME = "pocket"
 SAVE_EVERY = 120.0  # seconds
@@ -26,16 +26,16 @@ def main(pretrain: params.PretrainConfig) -> None:
     captions = Captions(drawings)
     stage.log(f"pretrain: {len(drawings)} glyphs, {len(captions.vocabulary)} tokens")
     model = build(config, captions.length, len(captions.vocabulary), pretrain.seed)
-    checkpoint = Checkpoint.of(f"pretrain/{NAME}", SAVE_EVERY, pretrain.model_dump(), config)
+    checkpoint = open_checkpoint(f"pretrain/{NAME}", SAVE_EVERY, pretrain.model_dump(), config)
     bar = stage.progress_bar("pretrain", 0, "step")
     log = train(model, Pictures(drawings, captions), schedule, checkpoint, bar=bar, **settings)
     weights = {key: value.half() for key, value in expand(model, captions.vocabulary, config).items()}
-    files.write_tensors(WEIGHTS, weights, {"format": "pt", "pretrain": pretrain.model_dump()})
-    files.write_csv(WEIGHTS.with_suffix(".csv"), log[0], log)
+    formats.write_tensors(WEIGHTS, weights, {"format": "pt", "pretrain": pretrain.model_dump()})
+    formats.write_csv(WEIGHTS.with_suffix(".csv"), log[0], log)
     draw_log(log, WEIGHTS.with_suffix(".png"))
     backbone = clip.load(NAME, str(WEIGHTS), "cpu")
     scores = [probe.score(backbone, builtin.load(name)) for name in builtin.NAMES]
-    files.write_csv(WEIGHTS.with_name(f"{NAME}_scores.csv"), scores[0], scores)
+    formats.write_csv(WEIGHTS.with_name(f"{NAME}_scores.csv"), scores[0], scores)
     checkpoint.clear()
 
 

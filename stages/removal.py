@@ -6,17 +6,20 @@ report draws what it leaves in reports/studies/.
 
 import time
 from functools import partial
+from typing import Any
 
 import pandas as pd
 import torch
 
-from adapt import config
-from adapt.clip import backbone as clip
+from adapt.clip.backbone import Backbone
+from adapt.config import AugmentConfig, BackboneConfig, RuntimeConfig
 from adapt.data import catalog
-from adapt.pipeline import method_configs, params, stage, study
-from adapt.report import token_effects as foretold
-from adapt.runtime import workers
-from adapt.training import token_effects
+from adapt.data.dataset import Dataset
+from adapt.pipeline import backbone as backbones
+from adapt.pipeline import fewshot, method_configs, stage, study, train
+from adapt.pipeline.params import DataConfig
+from adapt.report.token_effects import COMMAND, NAME
+from adapt.training.token_effects import TokenEffects, measure, rank_correlations
 
 
 def main(
@@ -24,25 +27,32 @@ def main(
     shots: int,
     datasets: list[str],
     seeds: list[int],
-    data: params.DataConfig,
-    backbone: config.BackboneConfig,
-    views: config.AugmentConfig,
-    runtime: config.RuntimeConfig,
+    data: DataConfig,
+    backbone: BackboneConfig,
+    augment: AugmentConfig,
+    runtime: RuntimeConfig,
 ) -> None:
     """Write a row per dataset, seed and criterion: how its scores agree with what removal does to the loss."""
     torch.set_num_threads(1)  # the seeds run side by side
-    start, frozen = time.perf_counter(), clip.from_params(backbone, runtime)
+    start, frozen = time.perf_counter(), backbones.load(backbone, runtime)
     rows = []
     for dataset in datasets:
-        source, settled = catalog.load(dataset, data.home), method_configs.read(dataset, "adapt")
-        work = partial(token_effects.measure, frozen, source, settled, views)
-        found = workers.for_each(work, seeds, processes=runtime.parallel_seeds, device=frozen.device)
+        work = partial(of_seed, frozen, catalog.load(dataset, data.folder), augment)
+        found = stage.for_each_seed(work, seeds, runtime, frozen.device)
         for seed, one in zip(seeds, found, strict=True):
-            rows += [{"dataset": dataset, "seed": seed, **row} for row in token_effects.rank_correlations(one)]
+            rows += [{"dataset": dataset, "seed": seed, **row} for row in rank_correlations(one)]
         stage.log(f"removal {dataset}: {len(found[0].effects)} tokens for seeds {seeds}")
     made = {"preset": preset, "backbone": frozen.name, "weights": frozen.weights[:10], "shots": shots}
-    record = {"command": foretold.COMMAND, "commit": study.commit(), **made}
-    study.write(foretold.NAME, {**record, "seconds": round(time.perf_counter() - start, 1)}, pd.DataFrame(rows))
+    record = {"command": COMMAND, "commit": study.commit(), **made}
+    study.write(NAME, {**record, "seconds": round(time.perf_counter() - start, 1)}, pd.DataFrame(rows))
+
+
+def of_seed(backbone: Backbone, source: Dataset, augment: AugmentConfig, seed: int) -> TokenEffects:
+    """The effects of `adapt`'s tokens on one seed of a dataset."""
+    config: Any = method_configs.read(source.name, "adapt")
+    task = train.read_task(backbone, source.name, seed)
+    loaders = train.read_loaders(backbone, source, seed, config.optimizer, augment)
+    return measure(task, loaders, config, shots=fewshot.describe(source.name).shots)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from adapt.report import (
     tables as shown,
 )
 from adapt.report.formatting import Table
-from adapt.runtime import files
+from adapt.runtime import files, formats
 
 OUT = Path("reports")
 Numbers = dict[str, tuple[pd.DataFrame, Table]]  # by name: what a CSV file holds, and how a reader sees it
@@ -80,7 +80,7 @@ def main(
             {name: table for name, (_, table) in numbers.items()}, published.why_not(found),
         )  # fmt: skip
         index.write_text(text, encoding="utf-8")
-    files.write_json(OUT / "metrics.json", aggregate.metrics(found))
+    formats.write_json(OUT / "metrics.json", aggregate.metrics(found))
     if lost := frozenset().union(*map(fonts.lost, drawn.values())):
         stage.log(
             f"report: no installed font has {''.join(sorted(lost))}: install one, such as Noto Sans of that script"

@@ -9,10 +9,10 @@ from adapt.pipeline.params import DataConfig
 
 def main(dataset: str, shots: int, seeds: list[int], data: DataConfig) -> None:
     """Write data/fewshot/<dataset>/."""
-    found = catalog.load(dataset, data.home)
+    found = catalog.load(dataset, data.folder)
     subsets = {seed: sample(found.train, found.val, shots, seed) for seed in seeds}
     fewshot.write(found, subsets, shots)
-    for line in catalog.remarks(found, data.home):
+    for line in catalog.remarks(found, data.folder):
         stage.log(f"sample {dataset}: {line}")
     if not found.val:
         stage.log(

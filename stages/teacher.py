@@ -2,17 +2,18 @@
 
 import torch
 
-from adapt.clip import backbone as clip
-from adapt.clip import class_names
 from adapt.config import AugmentConfig, BackboneConfig, RuntimeConfig, TeacherConfig
 from adapt.data import catalog
 from adapt.data.augment import to_tensor
+from adapt.data.class_names import check
 from adapt.data.dataset import center_crop
+from adapt.pipeline import backbone as backbones
 from adapt.pipeline import fewshot, inputs, stage
 from adapt.pipeline import teacher as cache
+from adapt.pipeline.checkpoints import open_checkpoint
 from adapt.pipeline.params import DataConfig
-from adapt.runtime import files, workers
-from adapt.runtime.checkpoint import Checkpoint
+from adapt.runtime import files, formats
+from adapt.training.teacher import embed_images, embed_templates, embed_views, ensemble, zero_shot
 
 
 def main(
@@ -21,27 +22,26 @@ def main(
     seeds: list[int],
     data: DataConfig,
     backbone: BackboneConfig,
-    views: AugmentConfig,
+    augment: AugmentConfig,
     teacher: TeacherConfig,
     runtime: RuntimeConfig,
 ) -> None:
     """Write data/teacher/<dataset>/."""
     torch.set_num_threads(1)  # the seeds run side by side
-    frozen = clip.from_params(backbone, runtime)
-    described, source = fewshot.describe(dataset), catalog.load(dataset, data.home)
-    for line in class_names.check(frozen.tokenize, source):
+    frozen = backbones.load(backbone, runtime)
+    described, source = fewshot.describe(dataset), catalog.load(dataset, data.folder)
+    for line in check(frozen.tokenize, source):
         stage.log(f"teacher {dataset}: {line}")
     made_from = {"preset": preset, "backbone": frozen.name, "weights": frozen.weights, "dataset": dataset}
     made_from |= {"precision": frozen.precision}
-    settings = {"count": teacher.views, "scale": views.crop_scale, "flip": views.horizontal_flip}
+    settings = [augment.model_dump(), teacher.views, inputs.file(dataset)]
     stores = {
-        (seed, split): Checkpoint.of(
+        (seed, split): open_checkpoint(
             f"teacher/{dataset}-{split}-{seed}",
             runtime.checkpoint_seconds,
             made_from,
-            settings,
+            *settings,
             fewshot.file(dataset, seed),
-            inputs.file(dataset),
         )
         for seed in seeds
         for split in fewshot.SEEDED
@@ -49,28 +49,28 @@ def main(
     stage.warn_stale_checkpoints(f"teacher {dataset}", stores.values())
 
     def embed(seed: int) -> dict[str, torch.Tensor]:
-        found, first = {}, 0
+        found, offset = {}, 0
         for split in fewshot.SEEDED:
-            pixels, centres = [], []
-            for item in fewshot.read(dataset, seed, split):
-                image = source.image(item.path)
-                pixels.append(to_tensor(image))
-                centres.append(torch.from_numpy(center_crop(image, frozen.image_size)))
-            store = stores[seed, split]
-            found[f"{split}.views"] = cache.embed_views(frozen, pixels, seed, first=first, store=store, **settings)
-            found[f"{split}.frozen"] = cache.embed_images(frozen, centres)
-            first += len(pixels)
+            images = [source.image(sample.path) for sample in fewshot.read(dataset, seed, split)]
+            pixels = [to_tensor(image) for image in images]
+            centers = [torch.from_numpy(center_crop(image, frozen.image_size)) for image in images]
+            found[f"{split}.views"] = embed_views(
+                frozen, pixels, seed, index_offset=offset, views=teacher.views, augment=augment,
+                store=stores[seed, split],
+            )  # fmt: skip
+            found[f"{split}.frozen"] = embed_images(frozen, centers)
+            offset += len(pixels)
         return found
 
-    seen = workers.for_each(embed, seeds, processes=runtime.parallel_seeds, device=frozen.device)
-    features = cache.embed_templates(frozen, described.classes, teacher.templates)
-    classes = {"features": cache.ensemble(features), "zero_shot": cache.zero_shot(features)}
+    by_seed = stage.for_each_seed(embed, seeds, runtime, frozen.device)
+    features = embed_templates(frozen, described.classes, teacher.templates)
+    classes = {"features": ensemble(features), "zero_shot": zero_shot(features)}
     with files.atomic_dir(cache.ROOT / dataset) as path:
-        for seed, tensors in [(None, classes), *zip(seeds, seen, strict=True)]:
-            files.write_tensors(path / cache.file(dataset, seed).name, tensors, made_from)
+        for seed, tensors in [(None, classes), *zip(seeds, by_seed, strict=True)]:
+            formats.write_tensors(path / cache.file(dataset, seed).name, tensors, made_from)
     for store in stores.values():
         store.clear()
-    count = sum(found[f"{split}.views"].flatten(0, 1).shape[0] for found in seen for split in fewshot.SEEDED)
+    count = sum(found[f"{split}.views"].flatten(0, 1).shape[0] for found in by_seed for split in fewshot.SEEDED)
     stage.log(f"teacher {dataset}: {len(source.classes)} classes, {count} views")
 
 

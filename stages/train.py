@@ -2,11 +2,13 @@
 
 import torch
 
-from adapt import config
-from adapt.clip import backbone as clip
+from adapt.config import AugmentConfig, BackboneConfig, RuntimeConfig
 from adapt.data import catalog
-from adapt.pipeline import method_configs, params, stage, train
-from adapt.runtime import files, workers
+from adapt.pipeline import backbone as backbones
+from adapt.pipeline import fewshot, method_configs, stage, train
+from adapt.pipeline.params import DataConfig
+from adapt.runtime import files
+from adapt.training.fit import FitResult, fit
 
 
 def main(
@@ -14,35 +16,38 @@ def main(
     method: str,
     preset: str,
     seeds: list[int],
-    data: params.DataConfig,
-    backbone: config.BackboneConfig,
-    views: config.AugmentConfig,
-    runtime: config.RuntimeConfig,
+    data: DataConfig,
+    backbone: BackboneConfig,
+    augment: AugmentConfig,
+    runtime: RuntimeConfig,
 ) -> None:
     """Write data/tuned/<dataset>/<method>/seed_<s>/."""
     torch.set_num_threads(1)  # the seeds run side by side
-    frozen = clip.from_params(backbone, runtime)
-    source, settled = catalog.load(dataset, data.home), method_configs.read(dataset, method)
-    made_from = train.describe(frozen, preset, dataset, method, settled, views)
+    frozen = backbones.load(backbone, runtime)
+    source, config = catalog.load(dataset, data.folder), method_configs.read(dataset, method)
+    shots, optimizer = fewshot.describe(dataset).shots, getattr(config, "optimizer", None)
+    made_from = train.describe(frozen, preset, dataset, method, config, augment)
     stores = {seed: train.checkpoint(made_from, seed, runtime.checkpoint_seconds) for seed in seeds}
     stage.warn_stale_checkpoints(f"train {dataset} {method}", stores.values())
 
-    def tune(seed: int) -> train.Tuned:
+    def fit_seed(seed: int) -> FitResult:
+        task = train.read_task(frozen, dataset, seed)
+        loaders = train.read_loaders(frozen, source, seed, optimizer, augment)
         progress = stage.progress_bar(f"{dataset} {method} seed {seed}", seeds.index(seed), "epoch")
-        return train.tune(method, frozen, source, seed, settled, views, stores[seed], progress)
+        return fit(method, task, loaders, config, shots=shots, store=stores[seed], progress=progress)
 
-    tuned = workers.for_each(tune, seeds, processes=runtime.parallel_seeds, device=frozen.device)
+    results = stage.for_each_seed(fit_seed, seeds, runtime, frozen.device)
     with files.atomic_dir(train.ROOT / dataset / method) as path:
-        for seed, result in zip(seeds, tuned, strict=True):
+        for seed, result in zip(seeds, results, strict=True):
             train.write(path / f"seed_{seed}", result, made_from | {"seed": seed})
     for store in stores.values():
         store.clear()
-    tokens = ", ".join(str(result.tokens) for result in tuned)
+    tokens = ", ".join(str(result.tokens) for result in results)
     stage.log(f"train {dataset} {method}: {tokens} tokens for seeds {seeds}")
-    if any(result.budget not in (None, result.tokens) for result in tuned):
+    if any(result.budget not in (None, result.tokens) for result in results):
         stage.log(
-            f"train {dataset} {method}: not the budget, prune.target: {tuned[0].budget}, since prune.warmup leaves no "
-            "step to prune after; lower it or train for more epochs"
+            f"train {dataset} {method}: not the budget, prune.target: {results[0].budget}, since prune.warmup leaves "
+            "no step to prune after; lower it or train for more epochs"
         )
 
 

@@ -17,7 +17,7 @@ from adapt.clip import class_names
 from adapt.data import builtin, catalog, splits
 from adapt.data.sampling import sample
 from adapt.pipeline import fewshot, method_configs, params, stage, teacher, train
-from adapt.runtime import files
+from adapt.runtime import formats
 from tests.miniature import put
 
 ROOT = Path(__file__).parents[1]
@@ -169,7 +169,7 @@ def with_prompts(folder: Path, change: dict[str, Any] | bytes | None) -> None:
 def with_tensors(path: Path, change: dict[str, Any] | bytes | None) -> None:
     if isinstance(change, dict):
         facts = {"backbone": backbone().name, "weights": backbone().weights}
-        files.write_tensors(path, {"features": torch.ones(2, 3)}, facts | change)
+        formats.write_tensors(path, {"features": torch.ones(2, 3)}, facts | change)
     elif change is not None:
         put(path, change)
 

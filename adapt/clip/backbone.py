@@ -1,9 +1,8 @@
 """The frozen backbone: an open_clip model with its tokenizer, its preprocessing and the hash of its weights."""
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
@@ -13,11 +12,9 @@ from jaxtyping import Float, Int, UInt8
 from open_clip.transformer import QuickGELU, ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
-from adapt import config as params
 from adapt.clip import attention, encoders, weights
 from adapt.clip.encoders import NO_INJECTION, Injection, TextInput
 from adapt.errors import UserError
-from adapt.runtime import malloc
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -105,23 +102,11 @@ class Backbone:
 def load(name: str, pretrained: str, device: str) -> Backbone:
     """A frozen backbone by open_clip's name and its weights, an open_clip tag or a file.
 
-    Raises: UserError as `weights.read`, and for a device that is not there.
+    device: "cpu", "cuda" or, for a GPU where there is one, "auto".
+    Raises: UserError as `weights.read`, and for a device that is not there; it begins with the argument's name.
     """
     place = torch.device(choose_device(device))
     return freeze(name, weights.read(name, pretrained, place), place)
-
-
-def from_params(backbone: params.BackboneConfig, runtime: params.RuntimeConfig) -> Backbone:
-    """The backbone that params name, to run as they say; what holds for all of PyTorch is set.
-
-    Raises: UserError as `load`.
-    """
-    set_matmul_precision(runtime.precision)
-    if runtime.deterministic:
-        enable_determinism()
-    frozen = load(backbone.name, backbone.pretrained, runtime.device)
-    malloc.keep_freed_pages()  # now that what loading took is given back
-    return replace(frozen, precision=runtime.precision, classes_at_once=runtime.text_batch_size)
 
 
 def freeze(name: str, model: Any, device: torch.device) -> Backbone:
@@ -155,27 +140,10 @@ def weights_hash(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def set_matmul_precision(precision: Precision) -> None:
-    """What a GPU may do with float32: nothing else (torch lets convolutions round to TF32), or TF32 beside bfloat16."""
-    rounded = precision == "bfloat16"
-    torch.set_float32_matmul_precision("high" if rounded else "highest")
-    torch.backends.cudnn.allow_tf32 = rounded
-
-
-def enable_determinism() -> None:
-    """The same bytes from a GPU each time, where PyTorch has such kernels; where it has none it says so, and raises.
-
-    On a CPU, with one thread, they are the same anyway.
-    """
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for
-    torch.use_deterministic_algorithms(True)
-    torch.backends.cuda.enable_mem_efficient_sdp(False)  # its backward pass adds in any order
-
-
 def choose_device(device: str) -> str:
     """`auto` is a GPU where there is one."""
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("params.yaml: runtime.device: cuda asked for, but torch sees no GPU; set it to auto or cpu")
+        raise UserError("device: cuda asked for, but torch sees no GPU; set it to auto or cpu")
     return device

@@ -1,13 +1,11 @@
-"""Class names as a CLIP's tokenizer sees them: which texts are too long for it, which names are the same to it."""
+"""Class names as tokens: one text a class, refused where the model would cut it."""
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from jaxtyping import Int
 from torch import Tensor
 
-from adapt.data.dataset import Dataset
 from adapt.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,34 +41,3 @@ def length(backbone: "Backbone", text: str, least: int) -> int:
     while (count := int(backbone.tokenizer([text], context_length=room).argmax()) + 1) == room:
         room *= 2
     return count
-
-
-def twins(tokenize: Callable[[list[str]], Tensor], classes: Sequence[str]) -> list[list[int]]:
-    """The labels of classes whose names are the same tokens, by group; names that would be cut are `tokenize`'s."""
-    groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    tokens = tokenize(list(classes))
-    for label, row in enumerate(tokens.tolist()):
-        if int(tokens[label].argmax()) < len(row) - 1:
-            groups[tuple(row)].append(label)
-    return [labels for labels in groups.values() if len(labels) > 1]
-
-
-def check(tokenize: Callable[[list[str]], Tensor], dataset: Dataset) -> list[str]:
-    """A sentence on each name that several classes are known to have (two of ImageNet's).
-
-    Raises: UserError where other classes have the same words: to CLIP they are one, and all but one of them would never
-        be predicted.
-    """
-    found = twins(tokenize, dataset.classes)
-    if unknown := [labels for labels in found if dataset.classes[labels[0]] not in dataset.twins]:
-        one, other = (f"{dataset.own_labels[label]!r} (class {label})" for label in unknown[0][:2])
-        raise UserError(
-            f"dataset {dataset.name}: {one} and {other} are the same words to CLIP, "
-            f"{dataset.classes[unknown[0][0]]!r}; give one of them another name, by classes: in dataset.yaml or where "
-            "it stands"
-        )
-    return [
-        f"classes {' and '.join(map(str, labels))} are both called {dataset.classes[labels[0]]!r}: to CLIP they are "
-        "one, so that one of them is never predicted"
-        for labels in found
-    ]

@@ -11,7 +11,6 @@ import torch
 
 from adapt.clip import model_configs
 from adapt.errors import UserError, nearest
-from adapt.pipeline.paths import resolve
 
 SETTINGS = ("input_resolution", "context_length", "vocab_size")  # beside the weights in OpenAI's archives
 
@@ -26,15 +25,15 @@ def read(name: str, pretrained: str, device: torch.device) -> Any:
     if path.parent == model_configs.FOLDER:
         open_clip.add_model_config(path)
     if why := model_configs.unsupported_reason(name):
-        raise UserError(f"params.yaml: backbone.name: {name} cannot be used: {why}; give a CLIP such as ViT-B-16")
-    file = resolve(pretrained)
+        raise UserError(f"name: {name} cannot be used: {why}; give a CLIP such as ViT-B-16")
+    file = Path(pretrained)
     model = from_file(name, file, pretrained, device) if file.is_file() else from_tag(name, pretrained, device)
     check_resize(name, model)
     return model
 
 
 def from_file(name: str, path: Path, given: str, device: torch.device) -> Any:
-    """A model with the weights of a file, which the params give in these words."""
+    """A model with the weights of a file, which the caller gives in these words."""
     archive = is_archive(str(path))
     if archive:
         check_gelu(name, True, f"{given} is an archive of OpenAI's, whose weights were")
@@ -46,8 +45,8 @@ def from_file(name: str, path: Path, given: str, device: torch.device) -> Any:
         return model
     except Exception as error:  # what torch raises on a broken file is not listed anywhere
         raise UserError(
-            f"params.yaml: backbone.pretrained: cannot load {given} as weights of {name} ({brief(error)}); "
-            "give weights of that architecture, or the name that belongs to them in backbone.name"
+            f"pretrained: cannot load {given} as weights of {name} ({brief(error)}); "
+            "give weights of that architecture, or the name that belongs to them"
         ) from None
 
 
@@ -55,17 +54,17 @@ def from_tag(name: str, tag: str, device: torch.device) -> Any:
     """A model with weights that open_clip knows by a tag and, if need be, downloads."""
     tags = open_clip.list_pretrained_tags_by_model(name)
     if "/" in tag or (tag not in tags and Path(tag).suffix):
-        raise UserError(f"params.yaml: backbone.pretrained: there is no file {tag}; give a file or an open_clip tag")
+        raise UserError(f"pretrained: there is no file {tag}; give a file or an open_clip tag")
     if tag not in tags:
         hint = nearest(tag, tags) if tags else "it has no tags, give a file"
-        raise UserError(f"params.yaml: backbone.pretrained: {name} has no weights called {tag!r}; {hint}")
+        raise UserError(f"pretrained: {name} has no weights called {tag!r}; {hint}")
     config = open_clip.get_pretrained_cfg(name, tag)
     check_gelu(name, bool(config.get("quick_gelu")), f"the weights {tag} were")
     try:
         return open_clip.create_model(name, pretrained=tag, device=device, precision="fp32")
     except Exception as error:  # what torch raises on a broken file is not listed anywhere
         raise UserError(
-            f"params.yaml: backbone.pretrained: cannot get {tag} for {name} ({brief(error)}); with no connection, "
+            f"pretrained: cannot get {tag} for {name} ({brief(error)}); with no connection, "
             "download the weights elsewhere and give the file"
         ) from None
 
@@ -79,8 +78,7 @@ def check_gelu(name: str, quick: bool, said: str) -> None:
     known = other != name and other in model_configs.config_paths()
     way = f"set backbone.name to {other}" if known else "give other weights, or a model with that GELU"
     raise UserError(
-        f"params.yaml: backbone.name: {said} trained with the {'quick' if quick else 'exact'} GELU, which {name} does "
-        f"not have; {way}"
+        f"name: {said} trained with the {'quick' if quick else 'exact'} GELU, which {name} does not have; {way}"
     )
 
 
@@ -90,7 +88,7 @@ def check_resize(name: str, model: Any) -> None:
     wanted = config["resize_mode"], config["interpolation"]
     if wanted != ("shortest", "bicubic"):
         raise UserError(
-            f"params.yaml: backbone.name: the images of {name} are to be resized by {' and '.join(wanted)}; "
+            f"name: the images of {name} are to be resized by {' and '.join(wanted)}; "
             "here they are by shortest and bicubic, as CLIP's: give another backbone"
         )
 

@@ -27,8 +27,8 @@ def read(name: str, entry: DatasetSpec, root: Path) -> Dataset:
     home = entry.image_dir(root)
     if home is None:
         raise UserError(
-            f"dataset {name}: its images are not in {root / entry.images[0]} (no {entry.required_files[0]} there); {get(name)}, "
-            "or say with data.root (or ADAPT_DATA) where your datasets are"
+            f"dataset {name}: its images are not in {root / entry.images[0]} (no {entry.required_files[0]} there); "
+            f"{get(name)}, or say with data.root (or ADAPT_DATA) where your datasets are"
         )
     match entry.split:
         case JsonSplit() as split:

@@ -88,12 +88,13 @@ def same_words(dataset: Dataset) -> list[str]:
     """Which classes are one to CLIP or too long for it; its tokenizer takes a second to import."""
     import open_clip
 
-    from adapt.clip import class_names
+    from adapt.clip.class_names import tokenize
+    from adapt.data.class_names import check
 
     clip: Any = SimpleNamespace(name="CLIP", tokenize=open_clip.tokenize, tokenizer=open_clip.tokenize)
     try:
-        class_names.check(clip.tokenize, dataset)
-        class_names.tokenize(clip, dataset.classes, dataset.template.format)
+        check(clip.tokenize, dataset)
+        tokenize(clip, dataset.classes, dataset.template.format)
     except UserError as error:
         return [str(error)]
     return []

@@ -17,7 +17,7 @@ from adapt.task import FewShotTask
 
 
 class Adapt(KeyValuePrompts):
-    """Starts with `prompts.initial_length` tokens at every layer of both branches and prunes to `prune.target` in all."""
+    """Starts with `prompts.initial_length` tokens a layer in both branches and prunes to `prune.target` in all."""
 
     def __init__(self, task: FewShotTask, *, prompts: PromptsConfig, prune: PruneConfig, distill: DistillConfig):
         backbone = task.backbone

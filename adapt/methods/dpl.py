@@ -18,9 +18,9 @@ from adapt.task import FewShotTask
 class Dpl(KeyValuePrompts):
     """Searches the lengths of key/value prompts, then tunes prompts of these lengths.
 
-    While searching, every layer's attention is a mean over prompts of 0 … `max_prompt_length` tokens, weighted by the softmax of
-    its α; val batches teach α (Adam at `alpha_lr`; `alpha_batch_size` images as evaluation sees them), train batches the
-    prompts, in turn.
+    While searching, every layer's attention is a mean over prompts of 0 … `max_prompt_length` tokens, weighted by the
+    softmax of its α; val batches teach α (Adam at `alpha_lr`; `alpha_batch_size` images as evaluation sees them), train
+    batches the prompts, in turn.
     """
 
     def __init__(

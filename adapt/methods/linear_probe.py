@@ -17,8 +17,8 @@ from adapt.task import FewShotTask
 class LinearProbe(Method):
     """L-BFGS on un-normalised features of the training images as evaluation sees them; C is chosen on the val images.
 
-    First the best of `search_list`, the larger where equal, then `binary_search_steps` steps of a search between a tenth and ten times
-    of it, the smaller where equal; the last winner is kept.
+    First the best of `search_list`, the larger where equal, then `binary_search_steps` of a search between a tenth and
+    ten times of it, the smaller where equal; the last winner is kept.
     """
 
     trainable = False

@@ -11,7 +11,7 @@ from adapt.task import FewShotTask
 
 
 class Vpt(DeepPrompts):
-    """`n_ctx` image prompts at each of the first `prompt_depth` layers; the classes in a fixed template, or the dataset's."""
+    """`n_ctx` image prompts at each of the first `prompt_depth` layers; the text is a template, or the dataset's."""
 
     def __init__(
         self,

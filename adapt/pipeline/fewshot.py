@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from adapt.data.dataset import Dataset, Sample
 from adapt.data.sampling import FewShot
 from adapt.errors import UserError
-from adapt.runtime import files
+from adapt.runtime import files, formats
 
 ROOT = Path("data/fewshot")
 COLUMNS = ("split", *Sample._fields)
@@ -33,11 +33,11 @@ def write(dataset: Dataset, subsets: dict[int, FewShot], shots: int) -> None:
         sizes = {split: len(getattr(dataset, split)) for split in ("train", "val", "test")}
         drawn = {str(seed): {"train": len(subset.train), "val": len(subset.val)} for seed, subset in subsets.items()}
         description = Description(dataset.name, dataset.template, list(dataset.classes), sizes, shots, drawn)
-        files.write_json(path / "dataset.json", description._asdict())
-        files.write_csv(path / "test.csv", COLUMNS, rows("test", dataset.test))
+        formats.write_json(path / "dataset.json", description._asdict())
+        formats.write_csv(path / "test.csv", COLUMNS, rows("test", dataset.test))
         for seed, subset in subsets.items():
             chosen = [*rows("train", subset.train), *rows("val", subset.val)]
-            files.write_csv(path / f"seed_{seed}.csv", COLUMNS, chosen)
+            formats.write_csv(path / f"seed_{seed}.csv", COLUMNS, chosen)
 
 
 def rows(split: str, items: Iterable[Sample]) -> list[dict[str, Any]]:
@@ -49,7 +49,7 @@ def describe(dataset: str) -> Description:
     """The description of a sampled dataset."""
     path = ROOT / dataset / "dataset.json"
     try:
-        return TypeAdapter(Description).validate_python(files.read_json(path, made_by(dataset)))
+        return TypeAdapter(Description).validate_python(formats.read_json(path, made_by(dataset)))
     except ValidationError as error:
         raise unlike(path, f"{error.error_count()} wrong or missing entries", dataset) from None
 
@@ -65,7 +65,7 @@ def read(dataset: str, seed: int | None, split: str) -> list[Sample]:
     Raises: UserError for a file that is missing, broken or not whole.
     """
     path = ROOT / dataset / "test.csv" if split == "test" else file(dataset, seed)
-    found = files.read_csv(path, made_by(dataset))
+    found = formats.read_csv(path, made_by(dataset))
     try:
         items = [Sample(row["path"], int(row["label"]), row["name"]) for row in found if row["split"] == split]
     except (KeyError, TypeError, ValueError) as error:

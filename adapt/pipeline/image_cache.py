@@ -5,9 +5,9 @@ of methods and seeds share one copy; `paths.csv` says whose rows they are.
 """
 
 import os
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,9 +16,7 @@ from numpy.typing import NDArray
 
 from adapt.data.dataset import Dataset, center_crop
 from adapt.errors import UserError
-from adapt.runtime import files, signals
-from adapt.runtime import workers as parallel
-from adapt.runtime.unfinished import Unfinished
+from adapt.runtime import files, formats, workers
 
 ROOT = Path("data/pack")
 PIXELS, PATHS = "pixels.npy", "paths.csv"
@@ -27,7 +25,22 @@ CHUNK = 32  # images that a worker takes at a time
 NAMED = 20  # unreadable images that are named
 
 Pixels = NDArray[np.uint8]
-Done = NDArray[np.bool_]  # [n]
+
+
+@dataclass(frozen=True)
+class Images:
+    """Some images of a cache, in order; a slice of them is a tensor [b, 3, size, size]."""
+
+    pixels: Pixels
+    rows: list[int]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, part: slice) -> Any:
+        import torch  # decoding does without, and starts in a second
+
+        return torch.from_numpy(np.asarray(self.pixels[self.rows[part]]))
 
 
 class ImageCache(NamedTuple):
@@ -36,95 +49,52 @@ class ImageCache(NamedTuple):
     pixels: Pixels
     rows: dict[str, int]
 
-    def of(self, paths: Iterable[str]) -> Pixels:
-        """A copy of some images, in order."""
-        return np.asarray(self.pixels[[self.rows[path] for path in paths]])
-
-
-class Decoded(Unfinished):
-    """Which rows of a pack are decoded; the pixels themselves grow in an array beside it."""
-
-    suffix = ".rows"
-
-    @property
-    def pixels(self) -> Path | None:
-        """Where the array is; None if another process has it."""
-        return None if self.lock is None else self.path.with_suffix(".npy")
-
-    def load(self, shape: tuple[int, ...]) -> tuple[Pixels, Done] | None:
-        """The array and its rows that are done; None when there are none, or something is lost."""
-        try:
-            done = np.frombuffer(self.path.read_bytes(), dtype=bool).copy()
-            if self.pixels is None or done.shape != shape[:1] or np.load(self.pixels, mmap_mode="r").shape != shape:
-                return None  # opened to be written, a file that is too short would be made longer
-            return np.lib.format.open_memmap(self.pixels, mode="r+"), done
-        except (OSError, ValueError, EOFError):
-            return None
-
-    def save(self, pixels: np.memmap, done: Done) -> None:
-        """Note what is done, once its pixels are on the disk."""
-        pixels.flush()
-        self.write(done.tobytes())
+    def select(self, paths: Iterable[str]) -> Images:
+        """The images of some paths, in order; none is read yet."""
+        return Images(self.pixels, [self.rows[path] for path in paths])
 
 
 def write(
-    source: Dataset,
-    paths: Iterable[str],
-    size: int,
-    *,
-    workers: int,
-    progress: Callable[..., Iterable[Any]],
-    store: Decoded | None = None,
+    source: Dataset, paths: Iterable[str], size: int, *, processes: int, progress: Callable[..., Iterable[Any]]
 ) -> int:
     """Decode images of a dataset and write them; returns their number.
 
-    store: where what is decoded already is noted; the array itself grows beside it, and moves when it is whole.
-
-    Raises: UserError that names the images that cannot be read; nothing is written then but what the store keeps.
+    Raises: UserError that names the images that cannot be read; nothing is written then.
     """
     paths = unique(paths)
     with files.atomic_dir(ROOT / source.name) as folder:
-        place, shape = (store and store.pixels) or folder / PIXELS, (len(paths), 3, size, size)
-        pixels, done = (store and store.load(shape)) or begin(place, shape)
-        decode_into(pixels, done, source, paths, workers=workers, progress=progress, store=store)
-        shutil.move(place, folder / PIXELS)
-        files.write_csv(folder / PATHS, COLUMNS, [{"path": path} for path in paths])
-    if store:
-        store.clear()
+        pixels = allocate(folder / PIXELS, (len(paths), 3, size, size))
+        decode_into(pixels, source, paths, processes=processes, progress=progress)
+        formats.write_csv(folder / PATHS, COLUMNS, [{"path": path} for path in paths])
     return len(paths)
 
 
-def begin(place: Path, shape: tuple[int, ...]) -> tuple[Pixels, Done]:
-    """An array to be filled, with room for all of it on the disk, and its rows, of which none is done."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.lib.format.open_memmap(place, mode="w+", dtype=np.uint8, shape=shape)
-    with place.open("r+b") as file:  # a full disk is an error now rather than a bus error later
-        try:
-            os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
-        except OSError:
-            place.unlink()
-            raise
-    return pixels, np.zeros(shape[0], dtype=bool)
+def allocate(path: Path, shape: tuple[int, ...]) -> Pixels:
+    """An array in a file, to be filled, with room for all of it on the disk."""
+    pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    with path.open("r+b") as file:  # a full disk is an error now rather than a bus error later
+        os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+    return pixels
 
 
 def decode(source: Dataset, paths: Iterable[str], size: int) -> ImageCache:
-    """Some images as a pack in memory.
+    """Some images as a cache in memory.
 
     Raises: UserError that names the images that cannot be read.
     """
     wanted = unique(paths)
     pixels = np.empty((len(wanted), 3, size, size), dtype=np.uint8)
-    decode_into(pixels, np.zeros(len(wanted), dtype=bool), source, wanted, workers=1, progress=lambda rows, **_: rows)
+    decode_into(pixels, source, wanted, processes=1, progress=lambda rows, **_: rows)
     return index(pixels, wanted)
 
 
 def read(dataset: str, size: int) -> ImageCache:
-    """The pack of a dataset.
+    """The cache of a dataset.
 
     Raises: UserError when it is missing, broken or of another resolution.
     """
     path, made_by = ROOT / dataset / PIXELS, f"dvc repro -f pack@{dataset}"
-    rows = files.read_csv(path.with_name(PATHS), made_by)
+    rows = formats.read_csv(path.with_name(PATHS), made_by)
     try:
         pixels = np.load(path, mmap_mode="r")
     except (OSError, ValueError, EOFError) as error:
@@ -143,25 +113,18 @@ def unique(paths: Iterable[str]) -> list[str]:
 
 
 def index(pixels: Pixels, paths: Sequence[str]) -> ImageCache:
-    """A pack of images and their paths."""
+    """A cache of images and their paths."""
     return ImageCache(pixels, {path: row for row, path in enumerate(paths)})
 
 
 def decode_into(
-    pixels: Pixels,
-    done: Done,
-    source: Dataset,
-    paths: Sequence[str],
-    *,
-    workers: int,
-    progress: Callable[..., Iterable[Any]],
-    store: Decoded | None = None,
+    pixels: Pixels, source: Dataset, paths: Sequence[str], *, processes: int, progress: Callable[..., Iterable[Any]]
 ) -> None:
-    """Decode images into the rows of an array that are not done; several workers need one that processes share.
+    """Decode images into the rows of an array; several processes need one that they share, such as a mapped file.
 
     Raises: UserError that names the images that cannot be read, after all others.
     """
-    size, todo, problems = pixels.shape[-1], np.flatnonzero(~done).tolist(), []
+    size = pixels.shape[-1]
 
     def put(row: int) -> str | None:
         try:
@@ -170,19 +133,9 @@ def decode_into(
             return str(error)
         return None
 
-    def save() -> None:
-        if store and isinstance(pixels, np.memmap):
-            store.save(pixels, done)
-
-    decoding = parallel.run(put, todo, processes=workers, chunk=CHUNK, knob="runtime.workers")
-    with signals.deferred(), closing(decoding) as found:
-        for row, problem in zip(todo, progress(found, total=len(todo)), strict=True):
-            problems += [problem] if problem else []
-            done[row] = not problem
-            if store and (signals.stop_requested() or store.should_save()):
-                save()
-            signals.check_stop()
-    save()
+    decoding = workers.run(put, range(len(paths)), processes=processes, chunk=CHUNK, setting="runtime.num_workers")
+    with closing(decoding) as found:
+        problems = [problem for problem in progress(found, total=len(paths)) if problem]
     if problems:
         more = [f"… and {len(problems) - NAMED} more"] if len(problems) > NAMED else []
         raise UserError("\n".join([*problems[:NAMED], *more]))

@@ -15,8 +15,8 @@ from typing import Any
 
 from adapt.clip import model_configs
 from adapt.data import catalog
-from adapt.pipeline.paths import resolve
-from adapt.runtime import files as artefacts
+from adapt.pipeline import paths
+from adapt.runtime import formats
 
 ROOT = Path("data/inputs")
 SETTLED = 2.0  # seconds after which a file's times tell whether it has changed since
@@ -59,28 +59,28 @@ class Memory:
         """Keep what was seen this time, where that is possible."""
         if self.seen != self.known:
             with suppress(OSError):
-                artefacts.write_json(self.path, self.seen)
+                formats.write_json(self.path, self.seen)
 
 
 def of_backbone(name: str, pretrained: str, memory: Memory) -> dict[str, str]:
     """An architecture and its weights: a file by its hash, an open_clip tag by its name."""
-    file = resolve(pretrained)
+    file = Path(paths.weights(pretrained))
     weights = memory.sha256(file) if file.is_file() else f"tag {pretrained}"
     return {"architecture": memory.sha256(model_configs.config_paths()[name]), "weights": weights}
 
 
-def of_dataset(name: str, home: Path | None, memory: Memory) -> dict[str, Any]:
+def of_dataset(name: str, root: Path, memory: Memory) -> dict[str, Any]:
     """A dataset: the files that decide which images it has and, of one's own and the pocket's, the images too."""
-    return of_files(catalog.files(name, home), memory)
+    return of_files(catalog.files(name, root), memory)
 
 
-def of_listing(name: str, home: Path | None) -> dict[str, Any]:
+def of_listing(name: str, root: Path) -> dict[str, Any]:
     """All that lies in the folder of one's own dataset, by name: `sample` says what is not in the dataset."""
-    names = catalog.listing(name, home)
-    return {"files": len(names), "sha256": artefacts.fingerprint(names)}
+    names = catalog.listing(name, root)
+    return {"files": len(names), "sha256": formats.fingerprint(names)}
 
 
 def of_files(files: Iterable[tuple[str, Path]], memory: Memory) -> dict[str, Any]:
     """How many files there are, and one hash over their names and hashes."""
     hashes = [(label, memory.sha256(path)) for label, path in sorted(files)]
-    return {"files": len(hashes), "sha256": artefacts.fingerprint(hashes)}
+    return {"files": len(hashes), "sha256": formats.fingerprint(hashes)}

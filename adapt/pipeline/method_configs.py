@@ -14,12 +14,13 @@ from adapt import methods
 from adapt.clip import model_configs
 from adapt.config import Config, OptimizerConfig
 from adapt.errors import UserError
-from adapt.pipeline.params import PRESETS, explain
-from adapt.runtime import files
+from adapt.pipeline.params import PRESETS, Params, explain
+from adapt.runtime import formats
 
 ROOT = Path("data/configs")
 VALIDATED = Path("data/checked")  # always the same: whatever must not start before the check depends on it
 CONDITIONS = ("shots", "datasets")
+SECTIONS = ("prompts", "prune", "distill", "optimizer")  # of the params, which several methods share
 
 
 @cache
@@ -70,6 +71,13 @@ def resolve(
     return validate(method, backbone, known, config)
 
 
+def of_params(params: Params, method: str, dataset: str) -> Config:
+    """The config of a method on a dataset, as the whole of the params has it; raises UserError as `resolve`."""
+    sections = {name: getattr(params, name) for name in SECTIONS}
+    where = params.preset, dataset, params.shots, params.backbone.name
+    return resolve(method, *where, params.method, sections)
+
+
 def by_preset(value: Any, preset: str, where: str) -> Any:
     """A value with the preset's own wherever it reads `{paper: X, pocket: Y}`; raises UserError where that is missing.
 
@@ -109,8 +117,10 @@ def check_overrides(method: str, overrides: Any) -> list[dict[str, Any]]:
     """The overrides of a method: lists of shots or datasets, and what they change; raises UserError for others."""
     for number, override in enumerate(overrides if isinstance(overrides, list) else [overrides]):
         conditional = isinstance(override, dict) and any(name in override for name in CONDITIONS)
-        if not conditional or not all(isinstance(override.get(name, []), list) for name in CONDITIONS) or (
-            not changes(override)
+        if (
+            not conditional
+            or not all(isinstance(override.get(name, []), list) for name in CONDITIONS)
+            or (not changes(override))
         ):
             raise UserError(
                 f"params.yaml: method.{method}.overrides[{number}]: expected a list of shots or of datasets and the "
@@ -141,7 +151,7 @@ def path_of(dataset: str, method: str) -> Path:
 
 def read(dataset: str, method: str) -> Config:
     """The config as `configure` wrote it."""
-    return restore(method, files.read_json(path_of(dataset, method), "dvc repro configure"))
+    return restore(method, formats.read_json(path_of(dataset, method), "dvc repro configure"))
 
 
 def restore(method: str, content: Any) -> Config:

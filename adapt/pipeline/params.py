@@ -33,7 +33,7 @@ from adapt.config import (
 )
 from adapt.data import catalog
 from adapt.errors import UserError, nearest
-from adapt.pipeline.paths import resolve
+from adapt.pipeline import paths
 
 MethodName = Annotated[str, one_of("method", methods.names)]
 
@@ -51,17 +51,26 @@ class DataConfig(Config):
     root: str | None
 
     @property
-    def home(self) -> Path | None:
-        """The folder, as the catalogue takes it."""
-        return resolve(self.root) if self.root else None
+    def folder(self) -> Path:
+        """The folder that this means."""
+        return paths.datasets(self.root)
+
+    def unknown(self, name: str) -> str | None:
+        """Why a name is no dataset's; None where it is one's."""
+        if name in catalog.names(self.folder):
+            return None
+        why = catalog.unknown(name, self.folder)
+        if self.root is not None and not self.folder.is_dir():
+            known, _, hint = why.partition("; ")
+            return f"{known}, and {self.folder} is no folder; {hint}"
+        return why
 
 
 def known_dataset(name: str, info: ValidationInfo) -> str:
     """Refuse a dataset that neither the catalogue nor the folder of datasets has."""
     data: DataConfig | None = info.data.get("data")  # checked before: the order of the fields
-    home = data and data.home
-    if name not in catalog.names(home):
-        raise ValueError(catalog.unknown(name, home))
+    if data and (why := data.unknown(name)):
+        raise ValueError(why)
     return name
 
 
@@ -96,13 +105,12 @@ class Params(Config):
         """Refuse a budget above the tokens at the start."""
         layers = model_configs.layers(self.backbone.name)
         start = self.prompts.initial_length * sum(layers.values())
-        if (
-            all(layers.values()) and self.prune.target > start
-        ):  # else no method prunes: adapt/pipeline/method_configs.py
+        prunable = all(layers.values())  # else no method prunes: adapt/pipeline/method_configs.py
+        if prunable and self.prune.target > start:
             raise ValueError(
                 f"prune.target: {self.prune.target} tokens are more than the start, {start} = prompts.initial_length "
-                f"{self.prompts.initial_length} × {sum(layers.values())} layers of {self.backbone.name}; lower prune.target "
-                "or raise prompts.initial_length"
+                f"{self.prompts.initial_length} × {sum(layers.values())} layers of {self.backbone.name}; lower "
+                "prune.target or raise prompts.initial_length"
             )
         return self
 

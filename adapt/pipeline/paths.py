@@ -20,3 +20,14 @@ def resolve(text: str) -> Path:
         raise UserError(f"{text}: there is no such home folder; give the path in full") from None
     main = os.environ.get("DVC_ROOT")
     return path if path.is_absolute() or path.exists() or not main else Path(main) / path
+
+
+def datasets(given: str | None) -> Path:
+    """The folder of datasets: the one that is given, else $ADAPT_DATA, else ./datasets."""
+    return resolve(given or os.environ.get("ADAPT_DATA") or "datasets")
+
+
+def weights(pretrained: str) -> str:
+    """What `backbone.pretrained` means: the path of a file, or else an open_clip tag."""
+    path = resolve(pretrained)
+    return str(path) if path.is_file() else pretrained

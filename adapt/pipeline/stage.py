@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tqdm import tqdm
 
 from adapt import methods
-from adapt.data import catalog
+from adapt.config import RuntimeConfig
 from adapt.errors import UserError, nearest
 from adapt.pipeline import params
-from adapt.runtime import fork_server, locks, signals
+from adapt.runtime import fork_server, locks, signals, workers
 
 if TYPE_CHECKING:
-    from adapt.runtime.unfinished import Unfinished
+    from torch import device as Device
+
+    from adapt.runtime.checkpoint import Checkpoint
 
 PARAMS = Path("params.yaml")
 LOCKS = Path(".scratch/locks")
@@ -86,11 +88,17 @@ def bind_arguments(main: Callable[..., None], arguments: list[str]) -> dict[str,
     if sorted(given) != expected:
         raise UserError(f"this stage takes {' '.join(f'{name}=…' for name in expected)}, got {' '.join(arguments)!r}")
     dataset, method = (given.get(name) for name in ITEMS)
-    if dataset is not None and dataset not in catalog.names(settings.data.home):
-        raise UserError(f"dataset={dataset}: {catalog.unknown(dataset, settings.data.home)}")
+    if dataset is not None and (why := settings.data.unknown(dataset)):
+        raise UserError(f"dataset={dataset}: {why}")
     if method is not None and method not in methods.names():
         raise UserError(f"method={method}: unknown method; {nearest(method, methods.names())}")
     return given | {name: getattr(settings, name) for name in sections}
+
+
+def for_each_seed(work: Callable[[int], T], seeds: Iterable[int], runtime: RuntimeConfig, device: "Device") -> list[T]:
+    """`work(seed)` for every seed, in order: side by side on a CPU, on a GPU one after the other."""
+    processes = runtime.parallel_seeds if device.type == "cpu" else 1
+    return list(workers.run(work, seeds, processes=processes, setting="runtime.parallel_seeds"))
 
 
 def progress_bar(title: str, position: int, unit: str) -> Callable[[Iterable[T]], Iterable[T]]:
@@ -99,7 +107,7 @@ def progress_bar(title: str, position: int, unit: str) -> Callable[[Iterable[T]]
     return partial(tqdm, desc=title, unit=unit, position=position, mininterval=interval, leave=False)
 
 
-def warn_stale_checkpoints(title: str, stores: "Iterable[Unfinished]") -> None:
+def warn_stale_checkpoints(title: str, stores: "Iterable[Checkpoint]") -> None:
     """Say once what is strange about the checkpoints of a stage's seeds."""
     stores = list(stores)
     kept = [path for store in stores for path in store.stale()]

@@ -22,7 +22,7 @@ from ruamel.yaml import YAML
 
 from adapt.errors import UserError, nearest
 from adapt.pipeline import params
-from adapt.runtime import files
+from adapt.runtime import files, formats
 
 DECLARED = Path("conf/studies.yaml")
 FOLDER = Path("reports/studies")
@@ -97,7 +97,7 @@ def plan(name: str, more: Sequence[str]) -> list[dict[str, Any]]:
         changed = overrides(study, point, more)
         check(changed)
         values = "-".join(str(value) for value in point.values())
-        label = f"{name}-{values}-{files.fingerprint(sorted(changed))[:6]}"
+        label = f"{name}-{values}-{formats.fingerprint(sorted(changed))[:6]}"
         found.append({"name": label, "point": point, "overrides": changed})
     return found
 
@@ -197,7 +197,7 @@ def previous_record(path: Path, commit: str) -> dict[str, dict[str, Any]]:
     """What the record of an earlier call at the same commit says, by experiment: how long those took that are kept."""
     if not path.exists():
         return {}
-    record = files.read_json(path, "python -m stages.study")
+    record = formats.read_json(path, "python -m stages.study")
     return {entry["name"]: entry for entry in record["experiments"]} if record["commit"] == commit else {}
 
 
@@ -205,7 +205,7 @@ def write(name: str, record: Mapping[str, Any], table: pd.DataFrame) -> None:
     """The table and the record; both are kept in git."""
     with files.atomic_write(FOLDER / f"{name}.csv") as temporary:
         table.to_csv(temporary, index=False, float_format="%.6g")
-    files.write_json(FOLDER / f"{name}.json", record)
+    formats.write_json(FOLDER / f"{name}.json", record)
 
 
 def experiments() -> list[dict[str, Any]]:

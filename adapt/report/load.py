@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from adapt.errors import UserError
-from adapt.runtime import files
+from adapt.runtime import formats
 
 SHOWN_PROBLEMS = 5
 WORDS = ("branch",)  # the only column that is not of numbers
@@ -174,7 +174,7 @@ def read_run(folder: Path, asked: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
         ForeignRun: it is not as asked.
     """
     made_by = f"dvc repro evaluate@{asked['dataset']}-{asked['method']}"
-    metrics, cost = (files.read_json(folder / name, made_by) for name in ("metrics.json", "cost.json"))
+    metrics, cost = (formats.read_json(folder / name, made_by) for name in ("metrics.json", "cost.json"))
     for name, value in asked.items():
         if metrics.get(name) != value:
             has = f"{folder / 'metrics.json'} has {name} {metrics.get(name)!r}, the params say {value!r}"
@@ -216,7 +216,7 @@ def _number(content: Mapping[str, Any], name: str, path: Path, made_by: str) -> 
 
 def _table(path: Path, columns: list[str], made_by: str) -> pd.DataFrame:
     """The named columns; no rows are legal (zero_shot), an empty cell or one that is not finite is not."""
-    rows = files.read_csv(path, made_by)
+    rows = formats.read_csv(path, made_by)
     table = pd.DataFrame(rows, columns=pd.Index(columns))
     for name in columns:
         numbers = table[name] if name in WORDS else pd.to_numeric(table[name], errors="coerce")

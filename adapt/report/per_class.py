@@ -11,7 +11,7 @@ from adapt.errors import UserError
 from adapt.report import aggregate
 from adapt.report.aggregate import ADAPT
 from adapt.report.load import Runs
-from adapt.runtime import files
+from adapt.runtime import formats
 
 NAMES = Path("data/fewshot")
 
@@ -54,7 +54,7 @@ def read(runs: Runs, names: Path = NAMES) -> PerClassResult | None:
 def count(runs: Runs, dataset: str, method: str) -> np.ndarray:
     """How many images of class i were taken for class j, summed over the seeds."""
     parts = [
-        files.read_csv(
+        formats.read_csv(
             runs.root / dataset / method / f"seed_{seed}" / "predictions.csv", f"dvc repro evaluate@{dataset}-{method}"
         )
         for seed in runs.seeds

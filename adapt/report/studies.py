@@ -12,7 +12,7 @@ from adapt.report.aggregate import ADAPT, AVERAGE, with_average
 from adapt.report.formatting import Cell, Table, percent
 from adapt.report.load import Runs, missed, missed_budgets
 from adapt.report.style import MISSED
-from adapt.runtime import files
+from adapt.runtime import formats
 
 CURVE = ["method", "series", "x", "accuracy", "std", "low", "high", "tokens", "step_ms", "missed"]
 
@@ -76,7 +76,7 @@ def read(runs: Runs, folder: Path = study.FOLDER) -> tuple[dict[str, StudyResult
         if not table.exists():
             absent[name] = f"not run yet: `make study-{name}`"
             continue
-        record = files.read_json(folder / f"{name}.json", f"make study-{name}")
+        record = formats.read_json(folder / f"{name}.json", f"make study-{name}")
         rows = pd.read_csv(table, keep_default_na=False, na_values=[""])  # `none` is a value, not a gap
         rows = rows.assign(budget=rows.get("budget"))  # which tables of old do not have
         if others := differing(runs, record, rows):

@@ -13,7 +13,7 @@ from adapt.pipeline import study
 from adapt.report import style
 from adapt.report.formatting import NONE, Cell, Table
 from adapt.report.load import Runs
-from adapt.runtime import files
+from adapt.runtime import formats
 
 NAME, TITLE = "removal", "Criteria against true removal"
 COMMAND = "python -m stages.removal"
@@ -54,7 +54,7 @@ def read(runs: Runs, folder: Path = study.FOLDER) -> Foretold | str:
     table, again = folder / f"{NAME}.csv", f"`make study-{NAME}`"
     if not table.exists():
         return f"not run yet: {again}"
-    record, rows = files.read_json(folder / f"{NAME}.json", f"make study-{NAME}"), pd.read_csv(table)
+    record, rows = formats.read_json(folder / f"{NAME}.json", f"make study-{NAME}"), pd.read_csv(table)
     here = {"preset": runs.preset, "backbone": runs.backbone, "weights": runs.weights[:10], "shots": runs.shots}
     others = [key for key, value in here.items() if record[key] != value]
     others += [f"{key}s" for key in ("dataset", "seed") if set(rows[key]) != set(getattr(runs, f"{key}s"))]

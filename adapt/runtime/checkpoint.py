@@ -1,21 +1,32 @@
-"""Checkpoints: unfinished work whose state is tensors and numbers."""
+"""Checkpoints: the state of unfinished work, so that a killed run goes on where it stopped."""
 
 import io
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
-from adapt.runtime import signals
-from adapt.runtime.unfinished import Unfinished
+from adapt.runtime import files, locks, signals
 
 T = TypeVar("T")
 
 
-class Checkpoint(Unfinished):
-    """A state of tensors, lists and numbers; the file says whose it is in its content as well."""
+class Checkpoint:
+    """One run's state of tensors, lists and numbers, to be saved every `seconds`.
 
-    suffix = ".pt"
+    run: the path of the run, without an ending
+    fingerprint: of all that the run depends on; it is in the file's name and in its content, so that a run with other
+        inputs never goes on from it.
+    """
+
+    def __init__(self, run: Path, fingerprint: str, seconds: float):
+        self.run, self.fingerprint, self.seconds = run, fingerprint, seconds
+        self.path = run.with_name(f"{run.name}-{fingerprint[:16]}.pt")
+        # the same run in a second process goes without: only one may write
+        self.lock = locks.acquire(self.path.with_suffix(".lock"))
+        self.last = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
         """The last saved state; None when there is none, or it is not whole, or of another run."""
@@ -27,11 +38,29 @@ class Checkpoint(Unfinished):
         except Exception:  # torch does not say what it raises on a broken file
             return None
 
+    def should_save(self) -> bool:
+        """Whether it is time to save."""
+        return time.monotonic() - self.last >= self.seconds
+
     def save(self, state: dict[str, Any]) -> None:
         """Replace the saved state, at once."""
-        buffer = io.BytesIO()  # torch's own writing says nothing of a full disk that could be told
-        torch.save({"fingerprint": self.fingerprint, "state": state}, buffer)
-        self.write(buffer.getbuffer())
+        if self.lock is not None:
+            buffer = io.BytesIO()  # torch's own writing says nothing of a full disk that could be told
+            torch.save({"fingerprint": self.fingerprint, "state": state}, buffer)
+            with files.atomic_write(self.path) as temporary:
+                temporary.write_bytes(buffer.getbuffer())
+        self.last = time.monotonic()
+
+    def clear(self) -> None:
+        """Delete the state: the run's results are written."""
+        if self.lock is not None:
+            self.path.unlink(missing_ok=True)
+            locks.release(self.path.with_suffix(".lock"), self.lock)
+
+    def stale(self) -> list[Path]:
+        """The states of this run with other inputs: not used here, there for when those come back."""
+        found = self.run.parent.glob(f"{self.run.name}-{'?' * 16}.pt")
+        return sorted(path for path in found if path != self.path)
 
 
 def map_resumable(store: Checkpoint | None, count: int, make: Callable[[int], T]) -> list[T]:

@@ -8,29 +8,21 @@ import multiprocessing
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from adapt.errors import UserError
 from adapt.runtime import signals
-
-if TYPE_CHECKING:
-    from torch import device as Device
 
 Item = TypeVar("Item")
 T = TypeVar("T")
 
 
-def for_each(work: Callable[[int], T], seeds: Iterable[int], *, processes: int, device: "Device") -> list[T]:
-    """`work(seed)` for every seed, in order; on a GPU one after the other."""
-    return list(run(work, seeds, processes=processes if device.type == "cpu" else 1, knob="runtime.processes"))
-
-
 def run(
-    work: Callable[[Item], T], items: Iterable[Item], *, processes: int, knob: str, chunk: int = 1
+    work: Callable[[Item], T], items: Iterable[Item], *, processes: int, setting: str, chunk: int = 1
 ) -> Generator[T, None, None]:
     """`work(item)` for every item, in order, as they are done; a process takes `chunk` items at a time.
 
-    knob: what in the params says how many processes, for the message when one is killed
+    setting: what says how many processes, for the message when one is killed
 
     The processes are forked, so that what was loaded before (backbone, images) is there and shared. Set one thread
     before anything else is computed: a thread pool does not survive a fork.
@@ -51,7 +43,7 @@ def run(
             raise
         except BrokenProcessPool:
             raise UserError(
-                f"a process was killed, perhaps for lack of memory; set {knob} lower if so, and run again: what was "
+                f"a process was killed, perhaps for lack of memory; set {setting} lower if so, and run again: what was "
                 "saved is kept"
             ) from None
 

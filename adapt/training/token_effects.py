@@ -1,4 +1,4 @@
-"""What the removal of a token truly does to the loss, and what each saliency criterion has foretold of it.
+"""What the removal of a token truly does to the loss, and what each saliency criterion has measured of it.
 
 At the moment of `adapt`'s first pruning. All criteria watch one and the same run: up to there they change nothing.
 """
@@ -12,20 +12,16 @@ from jaxtyping import Float
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from adapt.clip.backbone import Backbone
-from adapt.config import AdamWConfig, AugmentConfig, Config, DistillConfig, PromptsConfig, PruneConfig, SGDConfig
-from adapt.data.dataset import Dataset
+from adapt.config import Config, DistillConfig, PromptsConfig, PruneConfig
 from adapt.data.loader import Batch, FewShotLoader
 from adapt.errors import UserError
 from adapt.methods.adapt import Adapt
-from adapt.pipeline import fewshot
-from adapt.pipeline import train as tuning
 from adapt.prompts import BRANCHES
 from adapt.pruning import PrunedToken
 from adapt.saliency import CRITERIA, Saliency
 from adapt.task import FewShotTask
-from adapt.training import optimizers as optimisers
-from adapt.training.trainer import fit
+from adapt.training.optimizers import num_steps
+from adapt.training.trainer import train
 
 BATCH = 32  # images at a time where only the loss is asked for
 
@@ -68,53 +64,38 @@ class AllCriteria(Adapt):
         return []
 
 
-def measure(backbone: Backbone, source: Dataset, settings: Config, views: AugmentConfig, seed: int) -> TokenEffects:
-    """For one seed of a dataset, under the settings of `adapt`.
+def measure(task: FewShotTask, loaders: Mapping[str, FewShotLoader], config: Config, *, shots: int) -> TokenEffects:
+    """Train as `adapt` does under a config until its first pruning, and take out every token by itself there.
 
-    Raises: UserError where these settings never prune.
+    loaders: `train` and `val`.
+    Raises: UserError where adapt never prunes under this config.
     """
-    knobs, described = dict(settings), fewshot.describe(source.name)
-    optimiser = knobs.pop("optimiser")
-    batches = tuning.make_batches(backbone, source, seed, optimiser=optimiser, views=views)
-    steps = optimisers.num_steps(optimiser, len(batches["train"]), described.shots)
-    return measure_at_first_pruning(tuning.make_task(backbone, source.name, seed), knobs, batches, optimiser, steps)
-
-
-def measure_at_first_pruning(
-    task: FewShotTask,
-    knobs: Mapping[str, Any],
-    batches: Mapping[str, FewShotLoader],
-    optimiser: SGDConfig | AdamWConfig,
-    steps: int,
-) -> TokenEffects:
-    """Tune as `adapt` with these knobs does, on the batches of `train`, until its first pruning.
-
-    Raises: UserError where it never comes.
-    """
-    method = AllCriteria(task, **knobs)
-    method.on_fit_start(batches["train"], batches["val"])
+    arguments = dict(config)
+    optimizer = arguments.pop("optimizer")
+    method = AllCriteria(task, **arguments)
+    method.on_fit_start(loaders["train"], loaders["val"])
     try:
-        fit(method, batches["train"], optimiser, steps=steps)
+        train(method, loaders["train"], optimizer, steps=num_steps(optimizer, len(loaders["train"]), shots))
     except FirstPruning:
         scores = {name: saliency.scores() for name, saliency in method.watching.items()}
-        return TokenEffects(scores, effects(method, batches["train"]))
-    raise UserError("params.yaml: prune: adapt removes no token under these settings, so nothing is foretold")
+        return TokenEffects(scores, leave_one_out(method, loaders["train"]))
+    raise UserError("prune: adapt removes no token under these settings, so there is nothing to measure")
 
 
-def rank_correlations(foretold: TokenEffects) -> list[dict[str, Any]]:
+def rank_correlations(measured: TokenEffects) -> list[dict[str, Any]]:
     """Spearman's rank correlation of each criterion's scores with the `effect` on the loss and with its `size`.
 
     Pruning wants the first, which has a sign; criteria estimate the second, |effect|.
     """
-    rows, effects = [], foretold.effects
-    for name, scores in foretold.scores.items():
+    rows, effects = [], measured.effects
+    for name, scores in measured.scores.items():
         signed, size = (float(spearmanr(scores, truth)[0]) for truth in (effects, effects.abs()))  # pyright: ignore
         rows.append({"criterion": name, "tokens": len(effects), "effect": signed, "size": size})
     return rows
 
 
 @torch.no_grad()
-def effects(method: AllCriteria, train: FewShotLoader) -> Float[Tensor, " n"]:
+def leave_one_out(method: AllCriteria, train: FewShotLoader) -> Float[Tensor, " n"]:
     """By how much the loss over the training images, in whole batches, rises without one token; text before image."""
     counts = {branch: len(method.prompts.tokens[branch]) for branch in BRANCHES}
     batches = replace(train, batch_size=min(BATCH, len(train.images)))

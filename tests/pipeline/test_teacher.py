@@ -11,7 +11,7 @@ from adapt.errors import UserError
 from adapt.methods.zero_shot import ZeroShot
 from adapt.pipeline import teacher
 from adapt.pipeline.teacher import embed_classes, ensemble, zero_shot
-from adapt.runtime import files
+from adapt.runtime import formats
 from tests.conftest import CLASSES
 
 
@@ -55,7 +55,7 @@ def cached(backbone, tmp_path, monkeypatch):
 
     def write(**made_from):
         facts = {"backbone": backbone.name, "weights": backbone.weights} | made_from
-        files.write_tensors(tmp_path / "digits" / "classes.safetensors", {"features": torch.ones(2, 3)}, facts)
+        formats.write_tensors(tmp_path / "digits" / "classes.safetensors", {"features": torch.ones(2, 3)}, facts)
 
     return write
 

@@ -17,7 +17,7 @@ from adapt.pretraining import probe
 from adapt.pretraining.augment import Pictures, skeletons
 from adapt.pretraining.captions import TEMPLATES, Captions, Subject, describe, subjects
 from adapt.pretraining.contrastive import Schedule, build, contrast, encode_text, expand, train
-from adapt.runtime import files
+from adapt.runtime import formats
 from adapt.runtime.checkpoint import Checkpoint
 from tests.conftest import Killed
 
@@ -171,7 +171,7 @@ MODEL = Path("models/pocket.safetensors")
 
 def test_the_kept_weights_load_strictly_and_score_as_the_card_says():
     backbone = clip.load("pocket", str(MODEL), "cpu")
-    scores = files.read_csv(MODEL.with_name("pocket_scores.csv"), "make pretrain")
+    scores = formats.read_csv(MODEL.with_name("pocket_scores.csv"), "make pretrain")
     assert [row["dataset"] for row in scores] == list(builtin.NAMES)
     row = scores[2]
     dataset = builtin.load(row["dataset"])
@@ -180,10 +180,10 @@ def test_the_kept_weights_load_strictly_and_score_as_the_card_says():
 
 def test_the_card_quotes_the_log_and_the_scores():
     card = MODEL.with_suffix(".md").read_text(encoding="utf-8")
-    log = files.read_csv(MODEL.with_suffix(".csv"), "make pretrain")
+    log = formats.read_csv(MODEL.with_suffix(".csv"), "make pretrain")
     assert f"{sum(float(row['seconds']) for row in log) / 60:.0f} minutes" in card
     assert f"last 50 steps is {float(log[-1]['loss']):.2f}" in card
-    for row in files.read_csv(MODEL.with_name("pocket_scores.csv"), "make pretrain"):
+    for row in formats.read_csv(MODEL.with_name("pocket_scores.csv"), "make pretrain"):
         zero_shot, linear_probe, std = (
             f"{100 * float(row[key]):.1f}" for key in ("zero_shot", "linear_probe", "linear_probe_std")
         )

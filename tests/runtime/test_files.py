@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from adapt.errors import UserError
-from adapt.runtime import files
+from adapt.runtime import files, formats
 
 
 def test_folder_takes_its_name_when_whole(tmp_path):
@@ -42,31 +42,31 @@ def test_file_that_fails_leaves_the_old_one(tmp_path):
 
 def test_numbers_come_back_bit_equal(tmp_path):
     values = [0.1, 1e-17, math.pi, 5.4630998165485776e-05]
-    files.write_csv(tmp_path / "x.csv", ["v"], [{"v": value} for value in values])
-    assert [float(row["v"]) for row in files.read_csv(tmp_path / "x.csv", "make")] == values
+    formats.write_csv(tmp_path / "x.csv", ["v"], [{"v": value} for value in values])
+    assert [float(row["v"]) for row in formats.read_csv(tmp_path / "x.csv", "make")] == values
 
 
 def test_tensors_come_back_with_agreeing_metadata(tmp_path):
-    files.write_tensors(tmp_path / "x", {"a": torch.arange(3)}, {"weights": "w", "params": {"lr": 0.1}})
-    assert files.read_tensors(tmp_path / "x", "make", weights="w")["a"].tolist() == [0, 1, 2]
+    formats.write_tensors(tmp_path / "x", {"a": torch.arange(3)}, {"weights": "w", "params": {"lr": 0.1}})
+    assert formats.read_tensors(tmp_path / "x", "make", weights="w")["a"].tolist() == [0, 1, 2]
 
 
 def test_tensors_of_other_weights_are_refused(tmp_path):
-    files.write_tensors(tmp_path / "x", {"a": torch.arange(3)}, {"weights": "a" * 64})
+    formats.write_tensors(tmp_path / "x", {"a": torch.arange(3)}, {"weights": "a" * 64})
     with pytest.raises(
         UserError, match="made with weights aaaaaaaaaaaa, but the params say bbbbbbbbbbbb; make it again"
     ):
-        files.read_tensors(tmp_path / "x", "make", weights="b" * 64)
+        formats.read_tensors(tmp_path / "x", "make", weights="b" * 64)
 
 
 @pytest.mark.parametrize("content", [b"", b"not tensors", b"\xff" * 100])
 def test_file_that_holds_no_tensors_is_refused(content, tmp_path):
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(UserError, match="is not a whole safetensors file .*make it again with `make`"):
-        files.read_tensors(tmp_path / "x", "make")
+        formats.read_tensors(tmp_path / "x", "make")
 
 
-@pytest.mark.parametrize("read", [files.read_csv, files.read_json, files.read_tensors])
+@pytest.mark.parametrize("read", [formats.read_csv, formats.read_json, formats.read_tensors])
 def test_missing_file_says_what_makes_it(read, tmp_path):
     with pytest.raises(UserError, match="x is missing; make it with `dvc repro sample`"):
         read(tmp_path / "x", "dvc repro sample")
@@ -75,23 +75,23 @@ def test_missing_file_says_what_makes_it(read, tmp_path):
 def test_broken_json_says_what_makes_it(tmp_path):
     (tmp_path / "x").write_text("{", encoding="utf-8")
     with pytest.raises(UserError, match=r"is not valid JSON .*make it again with `make`"):
-        files.read_json(tmp_path / "x", "make")
+        formats.read_json(tmp_path / "x", "make")
 
 
 def test_fingerprint_depends_on_every_part(tmp_path):
     (tmp_path / "a").write_text("1", encoding="utf-8")
     parts = [{"lr": 0.1, "kind": "l1"}, 1, tmp_path / "a"]
-    first = files.fingerprint(*parts)
+    first = formats.fingerprint(*parts)
     (tmp_path / "a").write_text("2", encoding="utf-8")
-    assert len({first, files.fingerprint(*parts), files.fingerprint({"lr": 0.2, "kind": "l1"}, *parts[1:])}) == 3
+    assert len({first, formats.fingerprint(*parts), formats.fingerprint({"lr": 0.2, "kind": "l1"}, *parts[1:])}) == 3
 
 
 def test_fingerprint_does_not_depend_on_the_order_of_keys():
-    assert files.fingerprint({"a": 1, "b": 2}) == files.fingerprint({"b": 2, "a": 1})
+    assert formats.fingerprint({"a": 1, "b": 2}) == formats.fingerprint({"b": 2, "a": 1})
 
 
 def test_same_tensors_are_the_same_bytes(tmp_path):
     for name in ("a", "b"):
         made_from = {f"key{number}": number for number in range(20)}
-        files.write_tensors(tmp_path / name, {f"t{n}": torch.arange(n) for n in range(5)}, made_from)
+        formats.write_tensors(tmp_path / name, {f"t{n}": torch.arange(n) for n in range(5)}, made_from)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()

@@ -1,0 +1,82 @@
+"""Complete runs: runs/<dataset>/<method>/seed_<s>/ holds all that one seed of a method gave."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from adapt.clip.backbone import Backbone
+from adapt.data.dataset import Sample
+from adapt.errors import UserError
+from adapt.pipeline import inputs, method_configs, train
+from adapt.pipeline.checkpoints import open_checkpoint
+from adapt.runtime import files, formats
+from adapt.runtime.checkpoint import Checkpoint
+from adapt.training import fit
+from adapt.training.metrics import accuracy, at_chance
+
+ROOT = Path("runs")
+
+
+def checkpoint(backbone: Backbone, dataset: str, method: str, seed: int, seconds: float, *also: Any) -> Checkpoint:
+    """Where predictions are kept meanwhile; they depend on the prompts, the images, and what else is given."""
+    read = [backbone.weights, backbone.precision, inputs.file(dataset), train.prompts(dataset, method, seed), *also]
+    return open_checkpoint(f"evaluate/{dataset}-{method}-{seed}", seconds, *read)
+
+
+def score(
+    backbone: Backbone, dataset: str, method: str, seed: int, images: fit.Images, *, batch_size: int, store: Checkpoint
+) -> tuple[list[int], int]:
+    """What a tuned method says of images, and how many numbers it has learned.
+
+    Raises: UserError for prompts that another backbone, other weights or another version of the method made.
+    """
+    path, made_by = train.prompts(dataset, method, seed), f"dvc repro -f train@{dataset}-{method}"
+    tensors = formats.read_tensors(path, made_by, backbone=backbone.name, weights=backbone.weights)
+    config = method_configs.restore(method, formats.read_made_from(path).get("config"))
+    task = train.read_task(backbone, dataset, seed)
+    try:
+        return fit.score(method, task, config, tensors, images, batch_size=batch_size, store=store)
+    except fit.TensorMismatch as error:
+        raise UserError(
+            f"{path} is not of this version of {method} ({error}); make it again with `{made_by}`"
+        ) from None
+
+
+def write(
+    dataset: str,
+    method: str,
+    splits: Mapping[int, list[Sample]],
+    predicted: Mapping[int, tuple[list[int], int]],
+    facts: Mapping[str, Any],
+) -> list[float]:
+    """Write the run folder of every seed; returns the accuracies.
+
+    It is `train`'s folder (a few kilobytes, which DVC's cache holds once) and metrics.json and predictions.csv, so that
+    a run is whole in one place: two stages cannot write into one folder.
+    predicted: by seed the classes and the number of trainable parameters.
+    """
+    scores = []
+    with files.atomic_dir(ROOT / dataset / method) as path:
+        for seed, (classes, trainable) in predicted.items():
+            run = path / f"seed_{seed}"
+            run.mkdir()
+            for file in sorted(train.folder(dataset, method, seed).iterdir()):
+                shutil.copy(file, run)
+            samples = splits[seed]
+            rows = [
+                {"path": sample.path, "label": sample.label, "prediction": guess}
+                for sample, guess in zip(samples, classes, strict=True)
+            ]
+            formats.write_csv(run / "predictions.csv", ("path", "label", "prediction"), rows)
+            lengths = formats.read_csv(run / "lengths.csv", f"dvc repro -f train@{dataset}-{method}")
+            labels = [sample.label for sample in samples]
+            scores.append(accuracy(classes, labels))
+            counts = {
+                "images": len(samples),
+                "tokens": sum(int(row["length"]) for row in lengths),
+                "trainable": trainable,
+                "at_chance": at_chance(round(scores[-1] * len(samples)), labels),
+            }
+            formats.write_json(run / "metrics.json", {**facts, "seed": seed, "accuracy": scores[-1], **counts})
+    return scores

@@ -1,0 +1,161 @@
+"""Fit a method to a few-shot task, and predict with it."""
+
+import math
+import resource
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from adapt import methods
+from adapt.clip.backbone import Backbone
+from adapt.clip.oom import AdaptiveBatch, retry_with_smaller_text_batch
+from adapt.config import Config
+from adapt.data.loader import FewShotLoader
+from adapt.methods._base import Method
+from adapt.runtime.checkpoint import Checkpoint, map_resumable
+from adapt.task import FewShotTask
+from adapt.training import flops, optimizers
+from adapt.training.trainer import TrainLog, train
+
+
+class FitResult(NamedTuple):
+    """What one seed ends with."""
+
+    tensors: dict[str, Tensor]
+    lengths: list[dict[str, Any]]
+    log: TrainLog
+    memory: int  # peak, in bytes: of the device where that is a GPU, else of the process
+    flops: int  # of the last step, forward and backward, by count
+    budget: int | None  # tokens that it was to end with
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that it ended with."""
+        return sum(row["length"] for row in self.lengths)
+
+
+class TensorMismatch(Exception):
+    """Tensors that are not those of this method under this config."""
+
+
+class Images(Protocol):
+    """Decoded images of which a slice is taken at a time: a tensor, or what maps a file into memory."""
+
+    def __len__(self) -> int:
+        """Their number n."""
+        ...
+
+    def __getitem__(self, part: slice, /) -> UInt8[Tensor, "b 3 y x"]:
+        """Some of them, at the backbone's resolution."""
+        ...
+
+
+def fit(
+    name: str,
+    task: FewShotTask,
+    loaders: Mapping[str, FewShotLoader],
+    config: Config,
+    *,
+    shots: int,
+    store: Checkpoint | None = None,
+    progress: Callable[[range], Iterable[int]] = iter,
+) -> FitResult:
+    """Run a method on one seed of a task; where memory runs out, go on from the last epoch with fewer classes at once.
+
+    loaders: `train` and `val`.
+    Raises: UserError and Interrupted as `train`.
+    """
+    optimizer = getattr(config, "optimizer", None)
+
+    def run(backbone: Backbone) -> FitResult:
+        method = methods.build(name, replace(task, backbone=backbone), dict(config))
+        start = time.perf_counter()
+        method.on_fit_start(loaders["train"], loaders["val"])
+        prepared, log = time.perf_counter() - start, TrainLog()
+        if optimizer:
+            steps = optimizers.num_steps(optimizer, len(loaders["train"]), shots)
+            log = train(method, loaders["train"], optimizer, steps=steps, store=store, progress=progress)
+        log.seconds += prepared
+        lengths = [
+            {"branch": branch, "layer": layer, "length": length}
+            for branch, counts in method.lengths().items()
+            for layer, length in enumerate(counts)
+        ]
+        tensors, memory, budget = method.to_tensors(), peak_memory(backbone.device), method.budget()
+        counted = count_flops(method, loaders["train"]) if optimizer else 0
+        return FitResult(tensors, lengths, log, memory, counted, budget)
+
+    return retry_with_smaller_text_batch(run, task.backbone, len(task.classes))
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most bytes ever held: on the device where that is a GPU, else by this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # kibibytes on Linux
+
+
+def count_flops(method: Method, loader: FewShotLoader) -> int:
+    """FLOPs of a step as the method now is: matrix products, convolutions and attention, forward and backward.
+
+    The optimizer's own are not counted. The method must not be used after it: gradients are left, generators moved.
+    """
+    with flops.counter() as counter:
+        loss = method.losses(loader.batch(0, 0))[0]
+        if loss.requires_grad:
+            loss.backward()
+    return counter.get_total_flops()
+
+
+def restore(name: str, task: FewShotTask, config: Config, tensors: Mapping[str, Tensor]) -> Method:
+    """The fitted method that `FitResult.tensors` are of.
+
+    Raises: TensorMismatch for tensors of something else.
+    """
+    method = methods.build(name, task, dict(config))
+    try:
+        method.load_tensors(tensors)
+    except (RuntimeError, KeyError) as error:
+        raise TensorMismatch(" ".join(str(error).split())[:200]) from None
+    return method.eval()
+
+
+def score(
+    name: str,
+    task: FewShotTask,
+    config: Config,
+    tensors: Mapping[str, Tensor],
+    images: Images,
+    *,
+    batch_size: int,
+    store: Checkpoint | None = None,
+) -> tuple[list[int], int]:
+    """The predictions of a fitted method, and how many numbers it has learned; memory as in `fit`.
+
+    Raises: TensorMismatch as `restore`.
+    """
+
+    def run(backbone: Backbone) -> tuple[list[int], int]:
+        method = restore(name, replace(task, backbone=backbone), config, tensors)
+        return predict(method, images, batch_size=batch_size, store=store), method.num_trainable()
+
+    return retry_with_smaller_text_batch(run, task.backbone, len(task.classes))
+
+
+@torch.no_grad()
+def predict(method: Method, images: Images, *, batch_size: int, store: Checkpoint | None = None) -> list[int]:
+    """The most likely class of every image; those that are done are kept in the store."""
+    backbone, classify, fitting = method.task.backbone, method.classifier(), AdaptiveBatch(batch_size)
+
+    def choose(part: slice) -> Tensor:
+        return classify(backbone.normalise(images[part])).argmax(dim=1).cpu()
+
+    def classes(number: int) -> Tensor:
+        return torch.cat(fitting.each(choose, range(len(images))[number * batch_size : (number + 1) * batch_size]))
+
+    return torch.cat(map_resumable(store, math.ceil(len(images) / batch_size), classes)).tolist()

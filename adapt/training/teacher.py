@@ -1,0 +1,92 @@
+"""The frozen model's features of classes and of training views, which every method shares."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float, UInt8
+from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES, SIMPLE_IMAGENET_TEMPLATES
+from torch import Tensor
+from torch.nn import functional as F
+
+from adapt.clip import class_names
+from adapt.clip.backbone import Backbone
+from adapt.clip.encoders import split_prefix
+from adapt.clip.oom import AdaptiveBatch, retry_with_smaller_text_batch
+from adapt.config import AugmentConfig
+from adapt.data.augment import augmented_batch
+from adapt.runtime.checkpoint import Checkpoint, map_resumable
+
+NAMED_TEMPLATES = {"openai": OPENAI_IMAGENET_TEMPLATES, "simple": SIMPLE_IMAGENET_TEMPLATES}
+CHUNK = 256  # images encoded at a time
+
+
+@torch.no_grad()
+def embed_templates(backbone: Backbone, classes: list[str], templates: str | list[str]) -> Float[Tensor, "m c f"]:
+    """Embeddings of the classes in each of m templates, not normalised.
+
+    Raises: UserError for a class whose text is longer than the model reads.
+    """
+    made = NAMED_TEMPLATES[templates] if isinstance(templates, str) else [text.format for text in templates]
+    prompts = [class_names.tokenize(backbone, classes, template) for template in made]
+
+    def encode(backbone: Backbone) -> Tensor:
+        return torch.stack([backbone.encode_text(split_prefix(backbone.text, tokens)) for tokens in prompts])
+
+    return retry_with_smaller_text_batch(encode, backbone, len(classes))
+
+
+def embed_classes(backbone: Backbone, classes: list[str], templates: str | list[str]) -> Float[Tensor, "c f"]:
+    """Class embeddings over a template ensemble, as the teacher's are."""
+    return ensemble(embed_templates(backbone, classes, templates))
+
+
+def ensemble(features: Float[Tensor, "m c f"]) -> Float[Tensor, "c f"]:
+    """The teacher's class embeddings: the mean of the features over m templates, then normalised (PromptSRC's)."""
+    return F.normalize(torch.mean(features, dim=0), dim=-1)
+
+
+def zero_shot(features: Float[Tensor, "m c f"]) -> Float[Tensor, "c f"]:
+    """Zero-shot CLIP's class embeddings from m templates: each normalised, then their mean (CLIP's and CoOp's)."""
+    return ensemble(F.normalize(features, dim=-1))
+
+
+def embed_images(backbone: Backbone, pixels: Sequence[UInt8[Tensor, "3 y x"]]) -> Float[Tensor, "n f"]:
+    """Features of images, not normalised, some at a time."""
+    return embed(backbone, lambda part: torch.stack(list(pixels[part])), range(len(pixels)), AdaptiveBatch(CHUNK))
+
+
+@torch.no_grad()
+def embed(
+    backbone: Backbone, make: Callable[[slice], UInt8[Tensor, "b 3 y x"]], wanted: range, fitting: AdaptiveBatch
+) -> Float[Tensor, "n f"]:
+    """Features of the images that are numbered `wanted`, of which `make` gives a slice at a time."""
+    parts = fitting.each(lambda part: backbone.encode_image(backbone.normalise(make(part))).cpu(), wanted)
+    return torch.cat(parts)
+
+
+def embed_views(
+    backbone: Backbone,
+    images: list[Tensor],
+    seed: int,
+    *,
+    index_offset: int,
+    views: int,
+    augment: AugmentConfig,
+    store: Checkpoint | None = None,
+) -> Float[Tensor, "n v f"]:
+    """Features of `views` views of every image: the very crops that training will see.
+
+    index_offset: number of the first image, see FewShotLoader; store: where those that are done are kept meanwhile.
+    """
+    keys = [(seed, index_offset + number, view) for number in range(len(images)) for view in range(views)]
+    fitting = AdaptiveBatch(CHUNK)
+
+    def make(part: slice) -> Tensor:
+        chosen = [images[number - index_offset] for _, number, _ in keys[part]]
+        return augmented_batch(chosen, keys[part], backbone.device, size=backbone.image_size, **augment.model_dump())
+
+    def part(number: int) -> Tensor:
+        return embed(backbone, make, range(len(keys))[number * CHUNK : (number + 1) * CHUNK], fitting)
+
+    return torch.cat(map_resumable(store, math.ceil(len(keys) / CHUNK), part)).unflatten(0, (len(images), views))
