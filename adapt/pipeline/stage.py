@@ -47,7 +47,7 @@ def run(main: Callable[..., None]) -> None:
 def run_exclusive(main: Callable[..., None], arguments: list[str]) -> None:
     """Bind and run, alone: two processes at one item of a stage would write into each other's files."""
     bound = bind_arguments(main, arguments)
-    items = "-".join(bound[name] for name in ITEMS if name in bound)
+    items = "-".join(bound[name] for name in ITEMS if isinstance(bound.get(name), str))
     name = "@".join(filter(None, (Path(inspect.getfile(main)).stem, items)))
     with locks.exclusive(LOCKS / name, name):
         main(**bound)
