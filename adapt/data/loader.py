@@ -61,8 +61,9 @@ class FewShotLoader:
         number = epoch % self.view_features.shape[1]
         chosen = self.order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
         keys = [(self.seed, self.index_offset + i, number) for i in chosen]
-        images, settings = [self.images[i] for i in chosen], {"scale": self.crop_scale, "flip": self.horizontal_flip}
-        pixels = augment.augmented_batch(images, keys, self.device, size=self.image_size, **settings)
+        images, size = [self.images[i] for i in chosen], self.image_size
+        settings = {"crop_scale": self.crop_scale, "horizontal_flip": self.horizontal_flip}
+        pixels = augment.augmented_batch(images, keys, self.device, size=size, **settings)
         return self.make(chosen, pixels, self.view_features[chosen, number])
 
     def eval_batch(self, number: int, size: int) -> Batch:
