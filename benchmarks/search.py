@@ -1,7 +1,7 @@
 """How settings are chosen: accuracy on whole validation splits over a grid of params; test is not read.
 
-    dvc repro teacher && python -m benchmarks.search uniform,adapt optimiser.lr=0.005,0.01 context.length=4,8
-    python -m benchmarks.search coop knobs.coop.optimiser.lr=0.002,0.02
+    dvc repro teacher && python -m benchmarks.search uniform,adapt optimizer.lr=0.005,0.01 prompts.initial_length=4,8
+    python -m benchmarks.search coop method.coop.optimizer.lr=0.002,0.02
 
 Every combination is tuned on every dataset and seed of params.yaml with the methods named first, and adds a row to
 reports/search/<methods>.csv: the settings, the mean accuracy by method and, for two methods, the second minus the first

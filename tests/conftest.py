@@ -11,10 +11,11 @@ from hypothesis import settings
 from safetensors.torch import load_file
 
 from adapt.clip.backbone import Backbone, freeze
+from adapt.config import AugmentConfig
 from adapt.data.loader import FewShotLoader
-from adapt.pipeline.teacher import embed_classes, embed_images, embed_templates, embed_views, ensemble, zero_shot
 from adapt.runtime.checkpoint import Checkpoint
 from adapt.task import FewShotTask
+from adapt.training.teacher import embed_classes, embed_images, embed_templates, embed_views, ensemble, zero_shot
 
 GOLDENS = Path(__file__).parent / "goldens"
 CLASSES = ["annual crop land", "forest", "brushland or shrubland", "river", "sea or lake"]
@@ -89,18 +90,19 @@ def batches(backbone) -> FewShotLoader:
     """Eleven random images of the five classes in three views."""
     generator = torch.Generator().manual_seed(0)
     images = [torch.randint(0, 256, (3, 40, 36), generator=generator, dtype=torch.uint8) for _ in range(11)]
-    settings = {"scale": [0.5, 1.0], "flip": True, "first": 0}
+    augment = AugmentConfig(crop_scale=[0.5, 1.0], horizontal_flip=True)
     return FewShotLoader(
         images=images,
         labels=torch.arange(11) % 5,
-        view_features=embed_views(backbone, images, 1, count=3, **settings),
+        view_features=embed_views(backbone, images, 1, index_offset=0, views=3, augment=augment),
         eval_features=embed_images(backbone, [image[:, :32, :32] for image in images]),
         normalise=backbone.normalise,
         seed=1,
         batch_size=4,
         image_size=backbone.size,
         device=backbone.device,
-        **settings,
+        index_offset=0,
+        **augment.model_dump(),
     )
 
 
@@ -142,7 +144,7 @@ def checkpoint(tmp_path, monkeypatch):
         for old in opened:
             if old.lock:
                 old.lock.close()
-        opened.append(Checkpoint(run, fingerprint, seconds))
+        opened.append(Checkpoint(tmp_path / ".scratch" / run, fingerprint, seconds))
         return opened[-1]
 
     return make

@@ -85,7 +85,7 @@ def text_features(method, classes: slice = slice(None)) -> Tensor:
 
 def losses(method, batch) -> Tensor:
     """A method's loss by the plain encoders, with the frozen model's image features computed on the spot."""
-    model, scale, context = method.task.backbone.model, method.task.backbone.scale, prompts(method, "image")
+    model, scale, context = method.task.backbone.model, method.task.backbone.logit_scale, prompts(method, "image")
     text, image = text_features(method), encode_image(model, batch.images, context)
     with torch.no_grad():
         teacher = F.normalize(encode_image(model, batch.images, [None] * len(context)), dim=-1)

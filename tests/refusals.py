@@ -13,11 +13,12 @@ import torch
 from ruamel.yaml import YAML
 
 from adapt.clip import backbone as clip
-from adapt.clip import class_names
 from adapt.data import builtin, catalog, splits
+from adapt.data.class_names import check
 from adapt.data.sampling import sample
-from adapt.pipeline import fewshot, method_configs, params, stage, teacher, train
+from adapt.pipeline import evaluate, fewshot, method_configs, params, stage, teacher, train
 from adapt.runtime import formats
+from adapt.training.teacher import embed_classes
 from tests.miniature import put
 
 ROOT = Path(__file__).parents[1]
@@ -30,11 +31,6 @@ def values() -> str:
     return json.dumps(YAML(typ="safe").load(ROOT / "params.yaml"))
 
 
-def with_models(folder: Path) -> None:
-    """The pocket CLIP's architecture, which params.yaml names."""
-    (folder / "models").symlink_to(ROOT / "models")
-
-
 def with_params(folder: Path, changes: dict[str, Any]) -> None:
     """params.yaml with some values changed ("a.b": value), or taken out (null)."""
     content = json.loads(values())
@@ -44,14 +40,12 @@ def with_params(folder: Path, changes: dict[str, Any]) -> None:
         for section in sections:
             place = place[section]
         place[last] = value
-    with_models(folder)
     YAML().dump({key: value for key, value in content.items() if value != "missing"}, folder / "params.yaml")
     params.load(Path("params.yaml"))
 
 
 def with_text(folder: Path, text: str | bytes | None) -> None:
     """params.yaml of this text."""
-    with_models(folder)
     if text is not None:
         put(folder / "params.yaml", text if isinstance(text, bytes) else text.encode())
     params.load(Path("params.yaml"))
@@ -62,14 +56,12 @@ def with_override(folder: Path, override: str) -> None:
     params.compose([override], ROOT / "conf")
 
 
-def with_knobs(folder: Path, given: tuple[str, dict[str, Any]]) -> None:
-    """A method's knobs with some changed."""
+def with_method(folder: Path, given: tuple[str, dict[str, Any]]) -> None:
+    """A method's entry in the params with some values changed."""
     method, changes = given
-    with_models(folder)
     checked = params.Params(**json.loads(values()))
-    sections = {name: getattr(checked, name) for name in ("context", "prune", "distill", "optimiser")}
-    knobs = method_configs.merge(checked.method, {method: changes})
-    method_configs.resolve(method, "digits", 16, "pocket", knobs, sections)
+    changed = checked.model_copy(update={"method": method_configs.merge(checked.method, {method: changes})})
+    method_configs.of_params(changed, method, "digits")
 
 
 def with_arguments(folder: Path, arguments: list[str]) -> None:
@@ -77,7 +69,6 @@ def with_arguments(folder: Path, arguments: list[str]) -> None:
 
     def main(dataset: str, method: str, shots: int) -> None: ...
 
-    with_models(folder)
     put(folder / "params.yaml", (ROOT / "params.yaml").read_bytes())
     stage.bind_arguments(main, arguments)
 
@@ -134,10 +125,10 @@ def with_sample(folder: Path, given: tuple[str, str | bytes | None]) -> None:
         fewshot.read("digits", 1, split)
 
 
-def with_settings(folder: Path, text: str | None) -> None:
+def with_config(folder: Path, text: str | None) -> None:
     """What `configure` wrote, replaced."""
     if text is not None:
-        put(folder / method_configs.file("digits", "coop"), text.encode())
+        put(folder / method_configs.path_of("digits", "coop"), text.encode())
     method_configs.read("digits", "coop")
 
 
@@ -156,14 +147,12 @@ def with_features(folder: Path, change: dict[str, str] | bytes | None) -> None:
 
 def with_prompts(folder: Path, change: dict[str, Any] | bytes | None) -> None:
     """A method's prompts of another origin, of these bytes, or gone."""
-    from adapt.task import FewShotTask
-
     if isinstance(change, dict):
-        knobs = json.loads(values())["knobs"]["coop"]
-        change = {"settings": {name: knob for name, knob in knobs.items() if name != "cases"}} | change
+        config = method_configs.of_params(params.Params(**json.loads(values())), "coop", "digits")
+        change = {"config": config.model_dump()} | change
     with_tensors(train.prompts("digits", "coop", 1), change)
-    task = FewShotTask(backbone(), "a {}.", ["a", "b"], torch.ones(2, 3), seed=1)
-    train.restore("coop", task, "digits")
+    images: Any = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
+    evaluate.score(backbone(), "digits", "coop", 1, images, batch_size=1)
 
 
 def with_tensors(path: Path, change: dict[str, Any] | bytes | None) -> None:
@@ -177,7 +166,6 @@ def with_tensors(path: Path, change: dict[str, Any] | bytes | None) -> None:
 def with_weights(folder: Path, given: tuple[str, bytes | None]) -> None:
     """A file of weights for the backbone, of these bytes."""
     name, content = given
-    with_models(folder)
     if content is not None:
         put(folder / name, content)
     clip.load("pocket", name, "cpu")
@@ -191,15 +179,15 @@ def with_names(folder: Path, given: dict[str, Any]) -> None:
         TEMPLATE.encode() + json.dumps({"classes": given}).encode()[1:-1].replace(b'"classes"', b"classes"),
     )
     source = catalog.load("birds", Path("datasets"))
-    class_names.check(backbone().tokenize, source)
-    teacher.embed_classes(backbone(), list(source.classes), [source.template])
+    check(backbone().tokenize, source)
+    embed_classes(backbone(), list(source.classes), [source.template])
 
 
 REFUSE: dict[str, Callable[[Path, Any], None]] = {
     "params": with_params,
     "params.yaml": with_text,
     "override": with_override,
-    "knobs": with_knobs,
+    "method": with_method,
     "arguments": with_arguments,
     "dataset": with_dataset,
     "dataset.yaml": with_own_file("dataset.yaml"),
@@ -209,7 +197,7 @@ REFUSE: dict[str, Callable[[Path, Any], None]] = {
     "image": with_image,
     "split": with_split,
     "sample": with_sample,
-    "settings": with_settings,
+    "config": with_config,
     "features": with_features,
     "prompts": with_prompts,
     "weights": with_weights,

@@ -8,10 +8,10 @@ import torch
 
 from adapt.config import DistillConfig, PromptsConfig, PruneConfig
 from adapt.methods.adapt import Adapt
-from adapt.pipeline.teacher import embed_classes
 from adapt.prompts import Prompts
 from adapt.saliency import CRITERIA, Saliency
 from adapt.task import FewShotTask
+from adapt.training.teacher import embed_classes
 from tests.conftest import CLASSES, small_clip
 
 NO_DISTILLATION = DistillConfig(kind="none", text=0.0, image=0.0)

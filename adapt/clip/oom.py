@@ -53,13 +53,13 @@ def retry_with_smaller_text_batch(work: Callable[[Backbone], T], backbone: Backb
         if now == 1:
             raise UserError(
                 "the device has too little memory even for one class and one image at a time, or for a training batch; "
-                "lower `batch` in the params (knobs.<method>.optimiser or optimiser), set runtime.precision to "
+                "lower `batch` in the params (method.<method>.optimiser or optimiser), set runtime.precision to "
                 "bfloat16, or free the device"
             )
         backbone = replace(backbone, classes_at_once=now // 2)
         log_and_empty_cache(
             f"out of memory with {now} classes at a time: going on with {now // 2}; to begin with as many, set "
-            f"runtime.classes_at_once: {now // 2} in the params"
+            f"runtime.text_batch_size: {now // 2} in the params"
         )
 
 

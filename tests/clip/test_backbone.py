@@ -23,7 +23,7 @@ TINY = Path(__file__).parents[1] / "models"
 @pytest.fixture
 def models(tmp_path, monkeypatch) -> Path:
     """A models/ folder with the tiny architecture and random weights for it."""
-    monkeypatch.setattr(model_configs, "MODELS", tmp_path)
+    monkeypatch.setattr(model_configs, "FOLDER", tmp_path)
     model_configs.config_paths.cache_clear()
     (tmp_path / "tiny.json").write_text((TINY / "tiny.json").read_text(encoding="utf-8"), encoding="utf-8")
     open_clip.add_model_config(tmp_path / "tiny.json")

@@ -1,22 +1,14 @@
-"""Class names as the tokenizer sees them: too long, or the same as another's."""
+"""Class names as the tokenizer sees them: too long."""
 
 from dataclasses import replace
 
 import pytest
-from PIL import Image
 
 from adapt.clip import class_names
-from adapt.data import readers
-from adapt.data import specs as catalogue
-from adapt.data.dataset import Dataset
 from adapt.errors import UserError
 from tests.methods.test_methods import build
 
 LONG = " ".join(["very"] * 90 + ["long"])  # 91 tokens
-
-
-def dataset(*classes: str, **more) -> Dataset:
-    return Dataset("birds", "a {}.", tuple(name.replace("_", " ") for name in classes), (), (), (), Image.open, **more)
 
 
 def test_text_that_just_fits_is_taken(backbone):
@@ -42,7 +34,7 @@ def test_method_that_adds_tokens_is_told_of_what_it_alone_cannot_read(task):
     assert other.text
     for place in ("end", "middle", "front"):
         with pytest.raises(UserError, match="has 84 tokens with the words around it, and tiny reads 77"):
-            build("coop", other, tokens=16, words=None, class_place=place)
+            build("coop", other, n_ctx=16, ctx_init=None, class_token_position=place)
 
 
 @pytest.mark.parametrize("method", ["zero_shot", "coop", "cocoop", "vpt", "ivlp", "maple", "promptsrc", "clip_lora"])
@@ -51,36 +43,6 @@ def test_every_method_refuses_what_would_be_cut(method, task):
         build(method, replace(task, classes=[LONG, *task.classes[1:]])).text_features()
 
 
-@pytest.mark.parametrize(
-    "pair", [("no_1", "no 1"), ("no 1", "no1"), ("Dog", "dog"), ("a-b", "a - b"), ("x &amp; y", "x & y")]
-)
-def test_classes_of_the_same_tokens_are_refused_by_both_labels(pair, backbone):
-    made = dataset("cat", *pair, labels=("cat", *pair))
-    with pytest.raises(UserError, match="are the same words to CLIP") as caught:
-        class_names.check(backbone.tokenize, made)
-    assert all(f"{label!r} (class {number})" in str(caught.value) for number, label in enumerate(pair, start=1))
-
-
-def test_classes_that_differ_pass(backbone):
-    assert class_names.check(backbone.tokenize, dataset("ice cream", "icecream", "no 1", "no 11")) == []
-
-
-def test_known_twins_are_told_of(backbone):
-    assert class_names.check(backbone.tokenize, dataset("missile", "cat", "missile", twins=("missile",))) == [
-        "classes 0 and 2 are both called 'missile': to CLIP they are one, so that one of them is never predicted"
-    ]
-
-
-def test_the_catalogue_lists_imagenets_twins(backbone):
-    known = list(readers.imagenet_names().values())
-    found = {known[labels[0]] for labels in class_names.twins(backbone.tokenize, known)}
-    assert found == set(catalogue.dataset_specs()["imagenet"].twins)
-
-
 def test_words_that_alone_are_too_long_are_not_blamed_on_the_class(task):
     with pytest.raises(UserError, match="the words around the class names have 9. tokens with the shortest name"):
-        task.words(LONG.replace("long", "{}"))
-
-
-def test_names_that_are_cut_are_not_called_the_same(backbone):
-    assert class_names.twins(backbone.tokenize, [f"{LONG} x", f"{LONG} y"]) == []
+        task.text_input(LONG.replace("long", "{}"))

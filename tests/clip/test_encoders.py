@@ -31,7 +31,7 @@ def in_rows(request, text, monkeypatch) -> None:
     """The five classes, packed into three rows and into one."""
     width, rows = request.param
     assert len(packing.assign_rows(text.lengths, width)) == rows
-    monkeypatch.setattr(packing, "WIDTH", width)
+    monkeypatch.setattr(packing, "ROW_LENGTH", width)
 
 
 def random_prompts(branch: str, lengths: list[int], seed: int = 0) -> list[torch.Tensor]:
@@ -64,7 +64,7 @@ def test_gates_get_the_same_gradients_however_classes_are_packed(golden_clip, te
     prompts = random_prompts("text", [2, 0, 3])
 
     def differentiate(width):
-        monkeypatch.setattr(packing, "WIDTH", width)
+        monkeypatch.setattr(packing, "ROW_LENGTH", width)
         gates = [torch.linspace(-1, 1, len(prompt)).requires_grad_() for prompt in prompts]
         features = encode_text(golden_clip, text, Injection(prompts, gates))
         return torch.cat([*torch.autograd.grad(features.square().sum(), [gates[0], gates[2]])])

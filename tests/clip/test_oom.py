@@ -9,10 +9,10 @@ import torch
 
 from adapt import methods
 from adapt.clip import oom
-from adapt.clip.backbone import enable_determinism, set_matmul_precision
 from adapt.errors import UserError
-from adapt.pipeline import teacher
-from adapt.training.trainer import fit
+from adapt.pipeline.backbone import enable_determinism, set_matmul_precision
+from adapt.training import teacher
+from adapt.training.trainer import train
 from tests.methods.test_methods import build, settle
 
 OUT = torch.OutOfMemoryError("CUDA out of memory")
@@ -73,7 +73,7 @@ def test_classes_are_halved_until_they_fit(backbone, said):
 
     assert oom.retry_with_smaller_text_batch(work, backbone, 10) == 2
     assert tried == [None, 5, 2]
-    assert said()[-1].endswith("to begin with as many, set runtime.classes_at_once: 2 in the params")
+    assert said()[-1].endswith("to begin with as many, set runtime.text_batch_size: 2 in the params")
 
 
 def test_one_class_that_does_not_fit_is_refused(backbone):
@@ -111,7 +111,7 @@ def test_class_embeddings_are_the_same_however_the_classes_are_cut(task, monkeyp
 
     monkeypatch.setattr(type(backbone), "encode_text", limited)
     torch.testing.assert_close(teacher.embed_classes(backbone, task.classes, templates), whole)
-    assert "runtime.classes_at_once: 2" in said()[0]
+    assert "runtime.text_batch_size: 2" in said()[0]
 
 
 @pytest.mark.parametrize("classes_at_once", [1, 2, 4])
@@ -168,7 +168,7 @@ def test_run_out_of_memory_in_an_epoch_goes_on_from_the_last_one(task, batches, 
     """The error comes in the third epoch, as it may where a method's cost grows; nothing is learned twice."""
     settled, epochs = settle("adapt"), []
     expected = build("adapt", task)
-    fit(expected, batches, settled.optimiser, steps=5 * len(batches))
+    train(expected, batches, settled.optimiser, steps=5 * len(batches))
     encode = type(task.backbone).encode_text
 
     def limited(self, text, *rest, **options):
@@ -186,7 +186,7 @@ def test_run_out_of_memory_in_an_epoch_goes_on_from_the_last_one(task, batches, 
 
     def run(backbone):
         method = build("adapt", replace(task, backbone=backbone))
-        fit(method, batches, settled.optimiser, steps=5 * len(batches), store=store, progress=progress)
+        train(method, batches, settled.optimiser, steps=5 * len(batches), store=store, progress=progress)
         return method
 
     found = oom.retry_with_smaller_text_batch(run, task.backbone, len(task.classes))

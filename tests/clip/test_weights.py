@@ -30,9 +30,9 @@ TAKEN = [(kind, name) for kind in KINDS for name in methods.names() if kind == "
 @pytest.fixture
 def backbone(request, tmp_path, monkeypatch) -> clip.Backbone:
     """The backbone of a kind, with random weights; conftest's `task` and `batches` are then on it."""
-    monkeypatch.setattr(model_configs, "MODELS", tmp_path)
+    monkeypatch.setattr(model_configs, "FOLDER", tmp_path)
     model_configs.config_paths.cache_clear()
-    shutil.copy("models/pocket.json", tmp_path)  # the params name it
+    shutil.copy("adapt/clip/model_configs/pocket.json", tmp_path)  # the params name it
     for kind, config in KINDS.items():
         (tmp_path / f"{kind}.json").write_text(json.dumps(config), encoding="utf-8")
         open_clip.add_model_config(tmp_path / f"{kind}.json")

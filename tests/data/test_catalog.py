@@ -112,13 +112,6 @@ def test_unknown_name_is_refused_with_the_nearest(tmp_path):
         catalog.load("caltech", tmp_path)
 
 
-def test_root_is_an_environment_variable_or_the_folder_datasets(monkeypatch, tmp_path):
-    monkeypatch.setenv("ADAPT_DATA", str(tmp_path))
-    assert catalog.root() == tmp_path
-    monkeypatch.delenv("ADAPT_DATA")
-    assert catalog.root() == Path("datasets")
-
-
 def test_missing_images_say_what_gets_them(tmp_path):
     with pytest.raises(UserError) as error:
         catalog.load("dtd", tmp_path)

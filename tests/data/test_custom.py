@@ -74,7 +74,7 @@ def test_params_accept_it_under_their_own_root(birds):
     path = birds.parent / "params.yaml"
     text = Path("params.yaml").read_text(encoding="utf-8").replace("- digits\n", "- my_birds\n")
     path.write_text(text.replace("root: null", f"root: {birds.parent}"), encoding="utf-8")
-    assert load_params(path).datasets[0] == "my_birds" in catalog.names(load_params(path).data.home)
+    assert load_params(path).datasets[0] == "my_birds" in catalog.names(load_params(path).data.folder)
     path.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=r"datasets\[0\]: unknown dataset 'my_birds'"):
         load_params(path)

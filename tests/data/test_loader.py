@@ -13,7 +13,7 @@ from adapt.clip.encoders import encode_image
 from adapt.data import augment
 from adapt.data.dataset import center_crop
 
-SETTINGS = {"size": 32, "scale": [0.3, 0.9], "flip": True}
+SETTINGS = {"size": 32, "crop_scale": [0.3, 0.9], "horizontal_flip": True}
 
 
 def picture(seed: int = 0) -> torch.Tensor:

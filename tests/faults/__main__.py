@@ -15,9 +15,9 @@ from tests.project import checkout, environment
 
 SMALL = [
     "datasets=[digits,phosphor]", "methods=[zero_shot,coop,promptsrc,adapt]", "seeds=[1,2]", "shots=4",
-    "optimiser.epochs=4", "prune.warmup=1", "prune.every=2", "prune.count=3", "teacher.views=2",
-    "knobs.coop.optimiser.epochs=3", "knobs.promptsrc.optimiser.epochs=3",
-    "runtime.checkpoint_seconds=0.1", "runtime.processes=2",
+    "optimizer.epochs=4", "prune.warmup=1", "prune.every=2", "prune.count=3", "teacher.views=2",
+    "method.coop.optimizer.epochs=3", "method.promptsrc.optimizer.epochs=3",
+    "runtime.checkpoint_seconds=0.1", "runtime.parallel_seeds=2",
 ]  # fmt: skip
 RESULTS = ("data", "runs", "reports")
 KINDS = ("code", "configure", "inputs", "sample", "pack", "teacher", "train", "evaluate", "report")

@@ -38,7 +38,7 @@ def test_run_twice(expected, tmp_path):
 
 
 def test_seeds_in_turn_and_side_by_side(expected, tmp_path):
-    assert differences(finish(tmp_path, "runtime.processes=1"), expected) == []
+    assert differences(finish(tmp_path, "runtime.parallel_seeds=1"), expected) == []
 
 
 @pytest.mark.parametrize("threads", ["1", "2"])
@@ -49,7 +49,7 @@ def test_any_number_of_threads(threads, expected, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("workers", ["1", "4"])  # 1: this process itself decodes
 def test_any_number_of_workers(workers, expected, tmp_path):
-    assert differences(finish(tmp_path, f"runtime.workers={workers}"), expected) == []
+    assert differences(finish(tmp_path, f"runtime.num_workers={workers}"), expected) == []
 
 
 def test_stages_that_start_cold(expected, tmp_path, monkeypatch):

@@ -34,25 +34,25 @@ MODEL = {
 TOKENS = {"adapt": 20, "random_prune": 20, "post_hoc": 20, "uniform": 20}  # of 8 × 4 at the start
 OVERRIDES = [
     "preset=paper", "seeds=[1]", "shots=1", "backbone.name=two", "backbone.pretrained=two.safetensors",
-    "teacher.views=2", "teacher.templates=simple", "prune.warmup=0", "prune.target=20", "optimiser.epochs=1",
-    "runtime.processes=1", "runtime.workers=1", "data.root=datasets",
+    "teacher.views=2", "teacher.templates=simple", "prune.warmup=0", "prune.target=20", "optimizer.epochs=1",
+    "runtime.parallel_seeds=1", "runtime.num_workers=1", "data.root=datasets",
 ]  # fmt: skip
 
 
-def cut(knobs: dict[str, Any]) -> None:
+def cut(entries: dict[str, Any]) -> None:
     """Leave one epoch or two steps of whatever is tuned, and depths that two layers have."""
-    for entry in knobs.values():
-        for part in (entry, *entry.get("cases", [])):
-            if "optimiser" in part:
-                part["optimiser"] |= {"epochs": 1} if part["optimiser"].get("epochs") else {"steps_per_shot": 2}
-            part |= {name: value for name, value in {"depth": 2, "search_epochs": 1}.items() if name in part}
+    for entry in entries.values():
+        for part in (entry, *entry.get("overrides", [])):
+            if "optimizer" in part:
+                part["optimizer"] |= {"epochs": 1} if part["optimizer"].get("epochs") else {"n_iters_per_shot": 2}
+            part |= {name: value for name, value in {"prompt_depth": 2, "search_epochs": 1}.items() if name in part}
 
 
 def write_params(folder: Path) -> dict[str, Any]:
     """params.yaml of the paper preset, cut short."""
     yaml = YAML(typ="safe")
     params = yaml.load(compose(OVERRIDES, ROOT / "conf"))
-    cut(params["knobs"])
+    cut(params["method"])
     yaml.dump(params, folder / "params.yaml")
     return params
 
@@ -86,6 +86,7 @@ def ran(tmp_path_factory) -> tuple[Path, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("eleven")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setattr(model_configs, "FOLDER", folder / "models")
         write_backbone(folder)
         model_configs.config_paths.cache_clear()
         params = write_params(folder)

@@ -21,38 +21,37 @@ from adapt.methods.prograd import project
 from adapt.pipeline import method_configs
 from adapt.pipeline.params import Params
 from adapt.training import optimizers
-from adapt.training.trainer import fit
+from adapt.training.trainer import train
 from tests import plain
 from tests.conftest import Killed
 
 ROOT = Path(__file__).parents[2]
 PARAMS = YAML(typ="safe").load(ROOT / "params.yaml")
 SMALL = {  # what does not fit the small CLIP, or takes long
-    "vpt": {"depth": 2},
-    "ivlp": {"depth": 2},
-    "maple": {"depth": 2},
-    "promptsrc": {"depth": 2, "mean": 2.0, "deviation": 1.0},
-    "dpl": {"longest": 2, "search_epochs": 2},
-    "tip_adapter": {"alpha_steps": 5, "beta_steps": 7},
-    "tip_adapter_f": {"alpha_steps": 5, "beta_steps": 7},
-    "linear_probe": {"halvings": 2, "iterations": 200},
+    "vpt": {"prompt_depth": 2},
+    "ivlp": {"prompt_depth": 2},
+    "maple": {"prompt_depth": 2},
+    "promptsrc": {"prompt_depth": 2, "gpa_mean": 2.0, "gpa_std": 1.0},
+    "dpl": {"max_prompt_length": 2, "search_epochs": 2},
+    "tip_adapter": {"search_step": [7, 5]},
+    "tip_adapter_f": {"search_step": [7, 5]},
+    "linear_probe": {"binary_search_steps": 2, "max_iter": 200},
 }
 EPOCHS = 5
-TUNED = sorted(name for name in methods.names() if methods.find(name).trainable__)
+TUNED = sorted(name for name in methods.names() if methods.find(name).trainable)
 
 
 def settle(name: str, **changes):
     """The pocket's settings of a method, made small."""
     params = Params(**PARAMS)
-    sections = {part: getattr(params, part) for part in ("context", "prune", "distill", "optimiser")}
-    sections["prune"] = params.prune.model_copy(update={"warmup": 1, "every": 1, "count": 3, "target": 4})
-    knobs = {**params.method, name: method_configs.merge(params.method[name], SMALL.get(name, {}) | changes)}
-    settled = method_configs.resolve(name, "digits", 16, "pocket", knobs, sections)
-    if "optimiser" in type(settled).model_fields:
-        short = {"epochs": EPOCHS, "steps_per_shot": None, "batch": 4, "lr": 1e-3}
-        known = {key: value for key, value in short.items() if key in type(settled.optimiser).model_fields}
-        settled = settled.model_copy(update={"optimiser": settled.optimiser.model_copy(update=known)})
-    return settled
+    prune = params.prune.model_copy(update={"warmup": 1, "every": 1, "count": 3, "target": 4})
+    entries = {**params.method, name: method_configs.merge(params.method[name], SMALL.get(name, {}) | changes)}
+    config = method_configs.of_params(params.model_copy(update={"prune": prune, "method": entries}), name, "digits")
+    if "optimizer" in type(config).model_fields:
+        short = {"epochs": EPOCHS, "n_iters_per_shot": None, "batch_size": 4, "lr": 1e-3}
+        known = {key: value for key, value in short.items() if key in type(config.optimizer).model_fields}
+        config = config.model_copy(update={"optimizer": config.optimizer.model_copy(update=known)})
+    return config
 
 
 def build(name: str, task, **changes):
@@ -64,10 +63,10 @@ def tune(name: str, task, batches, method=None, **options):
     settled = settle(name)
     method = method or methods.build(name, task, dict(settled))
     method.on_fit_start(batches, batches)
-    if not method.trainable__:
+    if not method.trainable:
         return method, None
-    steps = optimizers.num_steps(settled.optimiser, len(batches), shots=2)
-    return method, fit(method, batches, settled.optimiser, steps=steps, **options)
+    steps = optimizers.num_steps(settled.optimizer, len(batches), shots=2)
+    return method, train(method, batches, settled.optimizer, steps=steps, **options)
 
 
 def predictions(method, batches) -> torch.Tensor:
@@ -239,8 +238,8 @@ def test_prograd_steps_by_its_projected_gradient(task, batches):
     method, batch = build("prograd", task), batches.batch(0, 0)
     loss, _ = method.losses(batch)
     loss.backward()
-    student = logits(Features(method.text_features(), batch.teacher), task.backbone.scale)
-    teacher = logits(Features(task.handcrafted, batch.teacher), task.backbone.scale)
+    student = logits(Features(method.text_features(), batch.teacher), task.backbone.logit_scale)
+    teacher = logits(Features(task.handcrafted, batch.teacher), task.backbone.logit_scale)
     distance = -(teacher.softmax(dim=1) * student.log_softmax(dim=1)).sum(dim=1).mean()
     (general,) = torch.autograd.grad(distance, method.context)
     expected = project(method.context.grad.clone(), general, 1.0)
@@ -374,7 +373,7 @@ def test_tip_adapter_is_its_formula(task, batches):
     f = F.normalize(encode_image(task.backbone.model, images), dim=-1)
     keys = F.normalize(batches.teacher.mean(dim=1), dim=-1)
     alpha, beta = method.mix.tolist()
-    expected = task.backbone.scale * f @ task.handcrafted.T
+    expected = task.backbone.logit_scale * f @ task.handcrafted.T
     for i, image in enumerate(f):
         for key, label in zip(keys, batches.labels, strict=True):
             expected[i, label] += alpha * torch.exp(-beta * (1 - image @ key))

@@ -13,11 +13,11 @@ from PIL import Image
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
-from adapt.data import catalog
+from adapt.data import builtin
 from adapt.data.dataset import Dataset, Sample, center_crop
 from adapt.errors import UserError
 from adapt.pipeline import image_cache
-from adapt.runtime import locks, signals
+from adapt.runtime import signals
 
 
 def picture(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -59,44 +59,47 @@ def test_centre_has_torchvisions_pixels(shape, size):
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_pack_has_every_image_by_its_path(made, workers, monkeypatch):
     monkeypatch.setattr(image_cache, "CHUNK", 2)
-    assert image_cache.write(made, paths(made), 16, workers=workers, progress=quiet) == 7
+    assert image_cache.write(made, paths(made), 16, processes=workers, progress=quiet) == 7
     pack = image_cache.read("birds", 16)
     assert pack.pixels.shape == (7, 3, 16, 16) and pack.pixels.dtype == np.uint8
     for path in paths(made):
-        assert np.array_equal(pack.of([path])[0], center_crop(made.image(path), 16))
+        assert np.array_equal(pack.select([path])[:1][0], center_crop(made.image(path), 16))
 
 
 def test_workers_change_no_byte(made, monkeypatch, tmp_path):
     monkeypatch.setattr(image_cache, "CHUNK", 2)
     written = []
     for workers in (1, 3):
-        image_cache.write(made, paths(made), 16, workers=workers, progress=quiet)
+        image_cache.write(made, paths(made), 16, processes=workers, progress=quiet)
         written.append([path.read_bytes() for path in sorted((tmp_path / "pack/birds").iterdir())])
     assert written[0] == written[1]
 
 
 def test_images_in_memory_are_those_of_a_pack(made):
-    image_cache.write(made, paths(made), 16, workers=1, progress=quiet)
+    image_cache.write(made, paths(made), 16, processes=1, progress=quiet)
     wanted = ["5", "1", "5"]
-    assert np.array_equal(image_cache.decode(made, wanted, 16).of(wanted), image_cache.read("birds", 16).of(wanted))
+    decoded, read = (
+        found.select(wanted)[0:3] for found in (image_cache.decode(made, wanted, 16), image_cache.read("birds", 16))
+    )
+    assert torch.equal(decoded, read)
 
 
 def test_a_pack_is_mapped_rather_than_read(made):
-    image_cache.write(made, paths(made), 16, workers=1, progress=quiet)
+    image_cache.write(made, paths(made), 16, processes=1, progress=quiet)
     assert isinstance(image_cache.read("birds", 16).pixels, np.memmap)
 
 
 def test_progress_counts_images(made):
     seen = []
     image_cache.write(
-        made, paths(made), 16, workers=2, progress=lambda rows, total: seen.extend([total, *rows]) or seen[1:]
+        made, paths(made), 16, processes=2, progress=lambda rows, total: seen.extend([total, *rows]) or seen[1:]
     )
     assert seen == [7, *[None] * 7]
 
 
 def test_unreadable_images_are_all_named_and_leave_no_pack(made, tmp_path):
     with pytest.raises(UserError) as error:
-        image_cache.write(made, ["0", "8", "1", "9"], 16, workers=2, progress=quiet)
+        image_cache.write(made, ["0", "8", "1", "9"], 16, processes=2, progress=quiet)
     first, second = str(error.value).splitlines()
     assert first.startswith("image 8 of dataset birds cannot be read") and "image 9 of dataset birds" in second
     assert not any((tmp_path / "pack").iterdir())
@@ -104,15 +107,15 @@ def test_unreadable_images_are_all_named_and_leave_no_pack(made, tmp_path):
 
 def test_many_unreadable_images_are_counted(made):
     with pytest.raises(UserError) as error:
-        image_cache.write(made, [str(number) for number in range(7, 50)], 16, workers=1, progress=quiet)
+        image_cache.write(made, [str(number) for number in range(7, 50)], 16, processes=1, progress=quiet)
     lines = str(error.value).splitlines()
     assert len(lines) == 21 and lines[-1] == "… and 23 more"
 
 
 def test_failed_packing_keeps_the_pack_before(made):
-    image_cache.write(made, paths(made), 16, workers=1, progress=quiet)
+    image_cache.write(made, paths(made), 16, processes=1, progress=quiet)
     with pytest.raises(UserError):
-        image_cache.write(made, ["0", "8"], 16, workers=1, progress=quiet)
+        image_cache.write(made, ["0", "8"], 16, processes=1, progress=quiet)
     assert len(image_cache.read("birds", 16).rows) == 7
 
 
@@ -122,93 +125,22 @@ def test_full_disk_is_an_error_before_any_image_is_decoded(made, monkeypatch, tm
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(OSError, match="No space left"):
-        image_cache.write(made, paths(made), 16, workers=1, progress=lambda *_, **__: pytest.fail("decoded"))
+        image_cache.write(made, paths(made), 16, processes=1, progress=lambda *_, **__: pytest.fail("decoded"))
     assert not any((tmp_path / "pack").iterdir())
 
 
-def interrupted_at(dataset: Dataset, number: int, seen: list[str]) -> Dataset:
-    """The dataset, which is asked to stop while it reads an image; `seen` takes the paths that are read."""
+def test_interrupted_packing_leaves_nothing_and_keeps_the_pack_before(made, tmp_path):
+    image_cache.write(made, paths(made), 16, processes=1, progress=quiet)
 
-    def read(path: str) -> Image.Image:
-        seen.append(path)
-        if path == str(number):
-            signals.request_stop(signal.SIGTERM)
-        return dataset.read(path)
-
-    return replace(dataset, read=read)
-
-
-def store() -> image_cache.Decoded:
-    return image_cache.Decoded("pack/birds", "a" * 64, 3600)
-
-
-@pytest.fixture
-def scratch(tmp_path, monkeypatch):
-    """Checkpoints of this test's own, and nobody asked to stop after it."""
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    yield tmp_path / ".scratch/pack"
-    signals._asked.clear()
-
-
-def stop_at(dataset: Dataset, number: int) -> None:
-    kept = store()
-    with pytest.raises(signals.Interrupted):
-        image_cache.write(
-            interrupted_at(dataset, number, []), paths(dataset), 16, workers=1, progress=quiet, store=kept
-        )
-    signals._asked.clear()
-    locks.release(kept.path.with_suffix(".lock"), kept.lock)
-
-
-def test_stopped_packing_goes_on_where_it_stopped(made, scratch, tmp_path):
-    image_cache.write(made, paths(made), 16, workers=1, progress=quiet)
-    expected = (tmp_path / "pack/birds/pixels.npy").read_bytes()
-    stop_at(made, 3)
-    seen: list[str] = []
-    image_cache.write(interrupted_at(made, -1, seen), paths(made), 16, workers=1, progress=quiet, store=store())
-    assert seen == ["4", "5", "6"]
-    assert (tmp_path / "pack/birds/pixels.npy").read_bytes() == expected
-    assert not list(scratch.iterdir())
-
-
-def test_killed_packing_goes_on_from_its_last_save(made, scratch):
     def read(path: str) -> Image.Image:
         if path == "3":
-            os.kill(os.getpid(), signal.SIGKILL)
+            raise signals.Interrupted(signal.SIGTERM)
         return made.read(path)
 
-    child = os.fork()
-    if child == 0:
-        every = image_cache.Decoded("pack/birds", "a" * 64, 0)
-        try:
-            image_cache.write(replace(made, read=read), paths(made), 16, workers=1, progress=quiet, store=every)
-        finally:
-            os._exit(1)  # not killed: this copy of the tests must not go on
-    assert os.waitpid(child, 0)[1] == signal.SIGKILL
-    seen: list[str] = []
-    image_cache.write(interrupted_at(made, -1, seen), paths(made), 16, workers=1, progress=quiet, store=store())
-    assert seen == ["3", "4", "5", "6"]
-
-
-@pytest.mark.parametrize("loss", [lambda path: path.unlink(), lambda path: os.truncate(path, 4000)])
-def test_stopped_packing_whose_images_are_lost_begins_anew(loss, made, scratch):
-    stop_at(made, 3)
-    loss(*scratch.glob("*.npy"))
-    seen: list[str] = []
-    image_cache.write(interrupted_at(made, -1, seen), paths(made), 16, workers=1, progress=quiet, store=store())
-    assert seen == paths(made)
-
-
-def test_after_unreadable_images_only_those_are_decoded_again(made, scratch):
-    wanted, kept = ["0", "8", "1"], store()
-    with pytest.raises(UserError, match="image 8"):
-        image_cache.write(made, wanted, 16, workers=2, progress=quiet, store=kept)
-    locks.release(kept.path.with_suffix(".lock"), kept.lock)
-    seen: list[str] = []
-    mended = replace(made, read=lambda path: seen.append(path) or picture(30, 30))
-    image_cache.write(mended, wanted, 16, workers=1, progress=quiet, store=store())
-    assert seen == ["8"]
-    assert np.array_equal(image_cache.read("birds", 16).of("1")[0], center_crop(made.image("1"), 16))
+    with pytest.raises(signals.Interrupted):
+        image_cache.write(replace(made, read=read), paths(made), 16, processes=1, progress=quiet)
+    assert [path.name for path in (tmp_path / "pack").iterdir()] == ["birds"]
+    assert len(image_cache.read("birds", 16).rows) == 7
 
 
 def test_missing_pack_says_how_to_make_it(made):
@@ -217,7 +149,7 @@ def test_missing_pack_says_how_to_make_it(made):
 
 
 def test_truncated_pack_is_refused(made, tmp_path):
-    image_cache.write(made, paths(made), 16, workers=1, progress=quiet)
+    image_cache.write(made, paths(made), 16, processes=1, progress=quiet)
     path = tmp_path / "pack/birds/pixels.npy"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(
@@ -227,16 +159,16 @@ def test_truncated_pack_is_refused(made, tmp_path):
 
 
 def test_pack_of_another_resolution_is_refused(made):
-    image_cache.write(made, paths(made), 16, workers=1, progress=quiet)
+    image_cache.write(made, paths(made), 16, processes=1, progress=quiet)
     with pytest.raises(UserError, match=r"has the shape \(7, 3, 16, 16\), but the params ask for \(7, 3, 32, 32\)"):
         image_cache.read("birds", 32)
 
 
 def test_pocket_images_are_packed_as_they_are(monkeypatch, tmp_path):
     monkeypatch.setattr(image_cache, "ROOT", tmp_path)
-    digits = catalog.load("digits")
+    digits = builtin.load("digits")
     some = paths(digits)[:40]
-    image_cache.write(digits, some, 32, workers=2, progress=quiet)
+    image_cache.write(digits, some, 32, processes=2, progress=quiet)
     assert np.array_equal(
-        image_cache.read("digits", 32).of(some[:1])[0], np.asarray(digits.image(some[0])).transpose(2, 0, 1)
+        image_cache.read("digits", 32).select(some)[0:1][0], np.asarray(digits.image(some[0])).transpose(2, 0, 1)
     )

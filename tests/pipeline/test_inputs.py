@@ -94,7 +94,10 @@ def test_split_of_a_downloaded_dataset_counts_and_its_images_do_not(tmp_path, me
 
 @pytest.mark.parametrize("name", ["digits", "mnist", "phosphor", "remix", "fontawesome"])
 def test_pockets_datasets_are_files_of_packages(name, memory):
-    assert all(path.is_file() for _, path in catalog.files(name)) and inputs.of_dataset(name, None, memory())["files"]
+    assert (
+        all(path.is_file() for _, path in catalog.files(name, ROOT))
+        and inputs.of_dataset(name, ROOT, memory())["files"]
+    )
 
 
 # --- in the pipeline -------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Knobs: what a method is told; what is refused stands in refusals.yaml."""
+"""The config of every method: whence each value comes; what is refused stands in refusals.yaml."""
 
 from pathlib import Path
 
@@ -15,14 +15,13 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def settle():
-    """A function: a method's settings in the pocket with some knobs changed."""
+    """A function: a method's settings in the pocket with some values changed."""
     values = YAML(typ="safe").load(ROOT / "params.yaml")
 
     def make(method: str, changes: dict | None = None, shots: int = 16, dataset: str = "digits"):
-        params = Params(**values)
-        sections = {name: getattr(params, name) for name in ("context", "prune", "distill", "optimiser")}
-        knobs = method_configs.merge(params.method, {method: changes or {}})
-        return method_configs.resolve(method, dataset, shots, params.backbone.name, knobs, sections)
+        params = Params(**{**values, "shots": shots})
+        entries = method_configs.merge(params.method, {method: changes or {}})
+        return method_configs.of_params(params.model_copy(update={"method": entries}), method, dataset)
 
     return make
 
@@ -32,36 +31,36 @@ def test_pocket_settings_are_accepted(method, settle):
     assert settle(method)
 
 
-def test_section_of_the_params_stands_in_for_what_the_knobs_leave_out(settle):
-    assert settle("adapt").optimiser.lr == 0.0005 and settle("adapt").prune.target == 18
+def test_section_of_the_params_stands_in_for_what_a_method_leaves_out(settle):
+    assert settle("adapt").optimizer.lr == 0.0005 and settle("adapt").prune.target == 18
 
 
-def test_knobs_go_before_the_section(settle):
+def test_an_entry_goes_before_the_section(settle):
     settled = settle("uniform", {"prune": {"target": 6}})
     assert (settled.prune.target, settled.prune.every) == (6, settle("adapt").prune.every)
 
 
-def test_case_holds_for_its_shots(settle):
-    cases = {"cases": [{"shots": [1, 2], "optimiser": {"epochs": 3}}]}
-    assert [settle("coop", cases, shots).optimiser.epochs for shots in (1, 2)] == [3, 3]
-    assert settle("coop", cases, 16).optimiser.epochs != 3
+def test_override_holds_for_its_shots(settle):
+    overrides = {"overrides": [{"shots": [1, 2], "optimizer": {"epochs": 3}}]}
+    assert [settle("coop", overrides, shots).optimizer.epochs for shots in (1, 2)] == [3, 3]
+    assert settle("coop", overrides, 16).optimizer.epochs != 3
 
 
-def test_case_needs_all_its_conditions(settle):
-    cases = {"cases": [{"shots": [16], "datasets": ["mnist"], "tokens": 7}]}
-    assert [settle("coop", cases, 16, dataset).tokens for dataset in ("mnist", "digits")] == [7, None]
+def test_override_needs_all_its_conditions(settle):
+    overrides = {"overrides": [{"shots": [16], "datasets": ["mnist"], "n_ctx": 7}]}
+    assert [settle("coop", overrides, 16, dataset).n_ctx for dataset in ("mnist", "digits")] == [7, None]
 
 
-def test_last_case_that_fits_wins(settle):
-    cases = {"cases": [{"shots": [16], "tokens": 7}, {"datasets": ["digits"], "tokens": 9}]}
-    assert settle("coop", cases).tokens == 9
+def test_last_override_that_holds_wins(settle):
+    overrides = {"overrides": [{"shots": [16], "n_ctx": 7}, {"datasets": ["digits"], "n_ctx": 9}]}
+    assert settle("coop", overrides).n_ctx == 9
 
 
-def test_missing_knob_is_refused(settle):
-    with pytest.raises(UserError, match=r"^params.yaml: knobs.kgcoop.weight: missing$"):
+def test_missing_key_is_refused(settle):
+    with pytest.raises(UserError, match=r"^params.yaml: method.kgcoop.w: missing$"):
         params = Params(**YAML(typ="safe").load(ROOT / "params.yaml"))
-        knobs = {"kgcoop": {key: value for key, value in params.method["kgcoop"].items() if key != "weight"}}
-        method_configs.resolve("kgcoop", "digits", 16, "pocket", knobs, {})
+        entries = {"kgcoop": {key: value for key, value in params.method["kgcoop"].items() if key != "w"}}
+        method_configs.of_params(params.model_copy(update={"method": entries}), "kgcoop", "digits")
 
 
 def test_settings_are_read_back(settle):
@@ -70,7 +69,7 @@ def test_settings_are_read_back(settle):
 
 
 def test_settings_of_another_version_are_refused(settle):
-    with pytest.raises(UserError, match=r"settings of another version of coop \(toks: .*\); run `dvc repro`"):
+    with pytest.raises(UserError, match=r"config is of another version of coop \(toks: .*\); run `dvc repro`"):
         method_configs.restore("coop", settle("coop").model_dump() | {"toks": 1})
 
 
@@ -86,21 +85,18 @@ TIP = {  # alpha and beta at the start, and where the search ends: each dataset'
 @pytest.mark.parametrize("dataset", TIP)
 def test_tip_adapter_has_its_authors_settings(dataset, method, settle):
     settled = settle(method, dataset=dataset)
-    assert (settled.alpha, settled.beta, settled.alpha_to, settled.beta_to) == TIP[dataset]
-    assert (settled.alpha_steps, settled.beta_steps) == (20, 200)
+    assert (settled.init_alpha, settled.init_beta, *reversed(settled.search_scale)) == TIP[dataset]
+    assert settled.search_step == [200, 20]
     assert len(settled.templates or []) == (7 if dataset == "imagenet" else 0)
     if method == "tip_adapter_f":
-        assert settled.optimiser.epochs == (100 if dataset == "eurosat" else 20)
+        assert settled.optimizer.epochs == (100 if dataset == "eurosat" else 20)
 
 
 @pytest.fixture
 def paper():
     """A function: a method's settings in the paper preset on a dataset."""
     params = Params(**YAML(typ="safe").load(compose(["preset=paper"], ROOT / "conf")))
-    sections = {name: getattr(params, name) for name in ("context", "prune", "distill", "optimiser")}
-    return lambda method, dataset: method_configs.resolve(
-        method, dataset, 16, params.backbone.name, params.method, sections
-    )
+    return lambda method, dataset: method_configs.of_params(params, method, dataset)
 
 
 def test_kgcoops_frozen_text_is_its_authors(paper):
@@ -123,7 +119,7 @@ PROGRAD = {  # where its authors' text differs from CoOp's template: what the co
 @pytest.mark.parametrize("dataset", PROGRAD)
 def test_prograds_text_is_its_authors(dataset, paper):
     words, template = PROGRAD[dataset]
-    assert (paper("prograd", dataset).words, paper("prograd", dataset).templates) == (words, template and [template])
+    assert (paper("prograd", dataset).ctx_init, paper("prograd", dataset).templates) == (words, template and [template])
 
 
 def test_warmup_that_leaves_nothing_to_prune_is_told_of(settle):
@@ -139,3 +135,16 @@ def test_warmup_that_leaves_nothing_to_prune_is_told_of(settle):
         None, None, None,
     ]  # fmt: skip
     assert method_configs.config_warning("coop", "pocket", settle("coop")) is None
+
+
+def test_value_of_the_preset_is_taken(settle, paper):
+    assert (paper("coop", "digits").n_ctx, settle("coop").n_ctx) == (16, None)
+
+
+def test_value_that_the_user_sets_holds_in_every_preset(settle):
+    assert settle("coop", {"optimizer": {"epochs": 3}}).optimizer.epochs == 3
+
+
+def test_value_that_a_preset_lacks_is_refused(settle):
+    with pytest.raises(UserError, match=r"^params.yaml: method.coop.n_ctx: it has no value for preset pocket, got"):
+        settle("coop", {"n_ctx": {"paper": 4}, "ctx_init": "a"})

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from adapt.clip import backbone
 from adapt.data import catalog
 from adapt.errors import UserError
-from adapt.pipeline import inputs
+from adapt.pipeline import inputs, paths
 from adapt.pipeline.params import DataConfig
 from adapt.pipeline.paths import resolve
 from tests.miniature import put
@@ -44,8 +43,8 @@ def test_datasets_of_the_main_checkout_are_seen_from_a_copy(where, copy, monkeyp
     birds(copy / folder)
     if where == "environment":
         monkeypatch.setenv("ADAPT_DATA", folder)
-    home = DataConfig(root="own").home if where == "params" else None
-    assert "birds" in catalog.names(home) and catalog.load("birds", home).classes == ("robin", "wren")
+    root = DataConfig(root="own" if where == "params" else None).folder
+    assert "birds" in catalog.names(root) and catalog.load("birds", root).classes == ("robin", "wren")
 
 
 def test_home_folder_is_meant_by_a_tilde(tmp_path, monkeypatch):
@@ -53,10 +52,17 @@ def test_home_folder_is_meant_by_a_tilde(tmp_path, monkeypatch):
     assert resolve("~/w.safetensors") == tmp_path / "w.safetensors"
     (tmp_path / "w.safetensors").write_bytes((ROOT / "models/pocket.safetensors").read_bytes())
     monkeypatch.chdir(ROOT)
-    assert backbone.load("pocket", "~/w.safetensors", "cpu").name == "pocket"
+    assert paths.weights("~/w.safetensors") == str(tmp_path / "w.safetensors")
     assert not inputs.of_backbone("pocket", "~/w.safetensors", inputs.Memory())["weights"].startswith("tag")
 
 
 def test_nobodys_home_folder_is_refused():
     with pytest.raises(UserError, match="~nobody_of_that_name/w: there is no such home folder"):
         resolve("~nobody_of_that_name/w")
+
+
+def test_datasets_lie_where_the_environment_says_or_in_the_folder_datasets(monkeypatch, tmp_path):
+    monkeypatch.setenv("ADAPT_DATA", str(tmp_path))
+    assert paths.datasets(None) == tmp_path and paths.datasets("elsewhere") == Path("elsewhere")
+    monkeypatch.delenv("ADAPT_DATA")
+    assert paths.datasets(None) == Path("datasets")

@@ -13,10 +13,10 @@ from tests.project import checkout, environment
 SMALL = [
     "datasets=[digits]",
     "methods=[zero_shot,coop,uniform,adapt]",
-    "knobs.coop.optimiser.epochs=2",
+    "method.coop.optimizer.epochs=2",
     "seeds=[1,2]",
     "shots=2",
-    "optimiser.epochs=7",
+    "optimizer.epochs=7",
     "prune.every=1",
     "prune.count=7",
     "prune.target=10",
@@ -165,5 +165,5 @@ def test_wrong_knob_is_refused_before_any_work(project):
     path.write_text(text.replace("    tokens: null", "    tokns: null", 1), encoding="utf-8")
     said = fail(project, "dvc", "repro")
     path.write_text(text, encoding="utf-8")
-    assert "params.yaml: knobs.coop.tokns: unknown key; did you mean 'tokens'?" in said
+    assert "params.yaml: method.coop.n_ctxx: unknown key; did you mean 'tokens'?" in said
     assert stages_run(said) == {"configure"} and "Traceback" not in said

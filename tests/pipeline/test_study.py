@@ -76,7 +76,7 @@ def test_names_tell_experiments_of_other_params_apart():
         ("shot", [], "conf/studies.yaml has no study 'shot'; did you mean 'shots'?"),
         ("shots", ["datasets=[digit]"], "unknown dataset 'digit'; did you mean 'digits'?"),
         ("shots", ["nonsense=1"], "nonsense"),
-        ("budget", ["context.length=1"], "more than the start"),
+        ("budget", ["prompts.initial_length=1"], "more than the start"),
     ],
 )
 def test_a_wrong_study_is_refused_before_anything_runs(name: str, more: list[str], told: str):
@@ -247,7 +247,7 @@ def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         facts = {"preset": "pocket", "backbone": "pocket", "weights": "0", "split": "test"}
         data = {"metrics": {"reports/metrics.json": {"data": facts}}}
         shown = [{"experiments": [{"revs": [{"name": name, "rev": "e" * 40, "data": data}]} for name in names]}]
-        monkeypatch.setattr(study, "show", lambda: shown)
+        monkeypatch.setattr(study, "experiments", lambda: shown)
         monkeypatch.setattr(study, "output", lambda *command: COST if "cost" in command[-1] else ACCURACY)
         with pytest.raises(UserError) as error:
             list(study.run("bilevel", []))

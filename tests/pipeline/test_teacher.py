@@ -10,8 +10,8 @@ from adapt.clip.encoders import encode_text, split_prefix
 from adapt.errors import UserError
 from adapt.methods.zero_shot import ZeroShot
 from adapt.pipeline import teacher
-from adapt.pipeline.teacher import embed_classes, ensemble, zero_shot
 from adapt.runtime import formats
+from adapt.training.teacher import embed_classes, ensemble, zero_shot
 from tests.conftest import CLASSES
 
 

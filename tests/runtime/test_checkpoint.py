@@ -77,7 +77,8 @@ def test_second_process_at_the_same_run_goes_without(checkpoint, tmp_path):
     store = checkpoint()
     store.save({"a": 1})
     code = (
-        "from adapt.runtime.checkpoint import Checkpoint; store = Checkpoint('train/run', 'f' * 64, 0); "
+        "from pathlib import Path; from adapt.runtime.checkpoint import Checkpoint; "
+        "store = Checkpoint(Path('.scratch/train/run'), 'f' * 64, 0); "
         "print(store.lock, store.load()); store.save({'a': 2}); store.clear()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -86,7 +87,7 @@ def test_second_process_at_the_same_run_goes_without(checkpoint, tmp_path):
 
 
 def test_it_is_due_after_so_many_seconds(checkpoint):
-    assert checkpoint(0.0).due() and not checkpoint(1e9).due()
+    assert checkpoint(0.0).should_save() and not checkpoint(1e9).should_save()
 
 
 def test_collecting_goes_on_after_what_is_done(checkpoint):

@@ -27,16 +27,17 @@ def work(seed):
         time.sleep(0.02)
         Path(f"part_{seed}_{number}").touch()
         return number
-    return collect(stores[seed], 100_000, part)
+    return map_resumable(stores[seed], 100_000, part)
 
-stores = {seed: Checkpoint(f"seeds/{seed}", "f" * 64, 1e9) for seed in (1, 2, 3)}
-stage.guard(lambda: parallel.for_each(work, [1, 2, 3], processes=PROCESSES, device=torch.device("cpu")))
+stores = {seed: Checkpoint(Path(f".scratch/seeds/{seed}"), "f" * 64, 1e9) for seed in (1, 2, 3)}
+stage.exit_on_error(lambda: list(workers.run(work, [1, 2, 3], processes=PROCESSES, setting="runtime.parallel_seeds")))
 """
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3])
 def test_results_come_in_the_order_of_the_seeds(processes):
-    assert workers.for_each(lambda seed: seed * 10, [3, 1, 2], processes=processes, device=CPU) == [30, 10, 20]
+    found = workers.run(lambda seed: seed * 10, [3, 1, 2], processes=processes, setting="runtime.parallel_seeds")
+    assert list(found) == [30, 10, 20]
 
 
 @pytest.fixture
@@ -112,6 +113,6 @@ def test_seed_that_is_killed_ends_the_stage_with_a_sentence(start):
     _, said = process.communicate(timeout=40)
     assert process.returncode == 1 and not any(map(running, pids))
     assert said == (
-        "error: a process was killed, perhaps for lack of memory; set runtime.processes lower if so, and run again: "
+        "error: a process was killed, perhaps for lack of memory; set runtime.parallel_seeds lower if so, and run again: "
         "what was saved is kept\n"
     )

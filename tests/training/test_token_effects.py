@@ -14,7 +14,7 @@ from adapt.errors import UserError
 from adapt.methods.adapt import Adapt
 from adapt.pipeline.params import compose
 from adapt.training import token_effects
-from adapt.training.trainer import fit
+from adapt.training.trainer import train
 
 STEPS = 6  # two an epoch
 
@@ -22,31 +22,33 @@ STEPS = 6  # two an epoch
 def knobs(criterion: str = "snip", **changed) -> dict:
     prune = {"criterion": criterion, "data": "train", "warmup": 1, "every": 2, "count": 2, "target": 4} | changed
     return {
-        "context": PromptsConfig(initial_length=2, init_std=0.02),
+        "prompts": PromptsConfig(initial_length=2, init_std=0.02),
         "prune": PruneConfig(**prune),
         "distill": DistillConfig(kind="angular", text=1.0, image=1.0),
     }
 
 
+def config(optimiser: SGDConfig, **changed) -> Config:
+    return method_configs.schema("adapt").model_validate({**knobs(**changed), "optimizer": optimiser})
+
+
 @pytest.fixture
 def optimiser() -> SGDConfig:
-    return SGDConfig(**YAML(typ="safe").load(compose([]))["optimiser"])
+    return SGDConfig(**YAML(typ="safe").load(compose([]))["optimizer"])
 
 
 @pytest.mark.parametrize("criterion", ["gate", "snip", "gradient", "magnitude", "random"])
 def test_scores_are_those_that_the_method_prunes_by(criterion, task, batches, optimiser):
-    foretold = token_effects.measure_at_first_pruning(
-        task, knobs(), {"train": batches, "val": batches}, optimiser, STEPS
-    )
-    record = fit(Adapt(task, **knobs(criterion)), batches, optimiser, steps=STEPS)
+    measured = token_effects.measure(task, {"train": batches, "val": batches}, config(optimiser), shots=16)
+    record = train(Adapt(task, **knobs(criterion)), batches, optimiser, steps=STEPS)
     first = [row["score"] for row in record.trace if row["step"] == record.trace[0]["step"]]
-    lowest = foretold.scores[criterion].sort().values
+    lowest = measured.scores[criterion].sort().values
     assert first == pytest.approx(lowest[: len(first)].tolist(), rel=1e-3) and len(first) >= 2
 
 
 def test_effect_is_the_loss_without_the_token(task, batches):
     method, whole = token_effects.AllCriteria(task, **knobs()), Adapt(task, **knobs())
-    found, tokens = token_effects.effects(method, batches), whole.prompts.count()
+    found, tokens = token_effects.leave_one_out(method, batches), whole.prompts.count()
     assert len(found) == tokens
     batch = replace(batches, batch_size=11).batch(0, 0)
     for place in (0, tokens - 1):
@@ -66,8 +68,6 @@ def test_agreement_is_of_ranks():
     assert random["size"] == pytest.approx(np.corrcoef([1, 2, 3, 4], [4, 3, 2, 1])[0, 1])
 
 
-def test_without_pruning_nothing_is_foretold(task, batches, optimiser):
+def test_without_pruning_nothing_is_measured(task, batches, optimiser):
     with pytest.raises(UserError, match="adapt removes no token under these settings"):
-        token_effects.measure_at_first_pruning(
-            task, knobs(target=100), {"train": batches, "val": batches}, optimiser, STEPS
-        )
+        token_effects.measure(task, {"train": batches, "val": batches}, config(optimiser, target=100), shots=16)

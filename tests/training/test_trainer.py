@@ -13,7 +13,7 @@ from adapt.methods.uniform import Uniform
 from adapt.runtime import signals
 from adapt.runtime.signals import Interrupted
 from adapt.training.optimizers import learning_rate
-from adapt.training.trainer import fit
+from adapt.training.trainer import train
 from tests.conftest import Killed
 
 OPTIMISER = SGDConfig(
@@ -39,13 +39,13 @@ def run(method, batches, **changes):
     settings = OPTIMISER.model_copy(
         update={key: changes.pop(key) for key in set(changes) & set(SGDConfig.model_fields)}
     )
-    return fit(method, batches, settings, steps=settings.epochs * len(batches), **changes)
+    return train(method, batches, settings, steps=settings.epochs * len(batches), **changes)
 
 
 def make(task, criterion: str = "gate", kind: str = "angular", target: int = 7, of: type = Adapt):
     return of(
         task,
-        context=PromptsConfig(initial_length=3, init_std=0.02),
+        prompts=PromptsConfig(initial_length=3, init_std=0.02),
         prune=PruneConfig(criterion=criterion, data="train", warmup=1, every=2, count=3, target=target),
         distill=DistillConfig(kind=kind, text=1.0, image=1.0),
     )

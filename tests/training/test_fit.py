@@ -1,10 +1,10 @@
-"""What the stage `train` does beside tuning."""
+"""Fitting: what is measured beside the training."""
 
 import torch
 from torch.nn import functional as F
 
 from adapt.methods._base import Method
-from adapt.pipeline import train
+from adapt.training import fit
 
 
 def test_flops_of_a_step_are_those_of_its_matrix_products(task, batches):
@@ -19,4 +19,4 @@ def test_flops_of_a_step_are_those_of_its_matrix_products(task, batches):
             return F.cross_entropy(F.linear(batch.images.flatten(1), self.weight), batch.labels), {}
 
     size = 4 * 3 * 32 * 32 * 5
-    assert train.count_flops(Linear(task), batches) == 4 * size  # two forward, two for the gradient
+    assert fit.count_flops(Linear(task), batches) == 4 * size  # two forward, two for the gradient

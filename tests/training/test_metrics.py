@@ -1,12 +1,11 @@
-"""Complete runs: the accuracy, and whether it is more than guessing gives."""
+"""Metrics: the accuracy, and whether it is more than guessing gives."""
 
 import pytest
 
-from adapt.data.dataset import Sample
-from adapt.pipeline.runs import accuracy, at_chance
+from adapt.training.metrics import accuracy, at_chance
 
-TEN = [Sample(f"{number}.png", number % 10, str(number % 10)) for number in range(500)]
-UNEVEN = [Sample(f"{number}.png", int(number < 100), "") for number in range(500)]
+TEN = [number % 10 for number in range(500)]
+UNEVEN = [int(number < 100) for number in range(500)]
 
 
 def test_accuracy_is_the_share_of_the_right():
