@@ -107,7 +107,7 @@ class AugmentConfig(Config):
     def ordered(self) -> "AugmentConfig":
         """Refuse a range from the larger to the smaller."""
         if self.crop_scale[0] > self.crop_scale[1]:
-            raise ValueError(f"scale goes from the smaller to the larger, got {self.crop_scale}")
+            raise ValueError(f"crop_scale goes from the smaller to the larger, got {self.crop_scale}")
         return self
 
 

@@ -31,7 +31,7 @@ def measure(classes: int, lengths: list[int], give_back: bool = True) -> dict[st
         malloc.trim_heap = lambda: None
     task = rig.make_task(classes)
     if classes > AT_ONCE:
-        task = replace(task, backbone=replace(task.backbone, classes_at_once=AT_ONCE))
+        task = replace(task, backbone=replace(task.backbone, text_batch_size=AT_ONCE))
     method, backbone = rig.make_method("uniform", task), task.backbone
     method.prompts = Prompts.initialise(dict.fromkeys(BRANCHES, lengths), backbone.widths, 0.02, seed=0)
     batch = rig.make_batch(task)

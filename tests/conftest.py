@@ -99,7 +99,7 @@ def batches(backbone) -> FewShotLoader:
         normalise=backbone.normalise,
         seed=1,
         batch_size=4,
-        image_size=backbone.size,
+        image_size=backbone.image_size,
         device=backbone.device,
         index_offset=0,
         **augment.model_dump(),

@@ -78,9 +78,9 @@ def prompts(method, branch: str) -> list[Tensor | None]:
 def text_features(method, classes: slice = slice(None)) -> Tensor:
     """A method's text features (not normalised) of some of its classes."""
     context = prompts(method, "text")
-    tokens = 0 if context[0] is None or method.place == 0 else len(context[0])
+    tokens = 0 if context[0] is None or method.insert_at == 0 else len(context[0])
     x, ends = unpack(method.text(), tokens)
-    return encode_text(method.task.backbone.model, x[classes], ends[classes], context, method.place)
+    return encode_text(method.task.backbone.model, x[classes], ends[classes], context, method.insert_at)
 
 
 def losses(method, batch) -> Tensor:

@@ -13,9 +13,11 @@ import torch
 from ruamel.yaml import YAML
 
 from adapt.clip import backbone as clip
+from adapt.config import BackboneConfig
 from adapt.data import builtin, catalog, splits
 from adapt.data.class_names import check
 from adapt.data.sampling import sample
+from adapt.pipeline import backbone as backbones
 from adapt.pipeline import evaluate, fewshot, method_configs, params, stage, teacher, train
 from adapt.runtime import formats
 from adapt.training.teacher import embed_classes
@@ -151,14 +153,17 @@ def with_prompts(folder: Path, change: dict[str, Any] | bytes | None) -> None:
         config = method_configs.of_params(params.Params(**json.loads(values())), "coop", "digits")
         change = {"config": config.model_dump()} | change
     with_tensors(train.prompts("digits", "coop", 1), change)
+    digits = builtin.load("digits")
+    fewshot.write(digits, {1: sample(digits.train, digits.val, 1, 1)}, 1)
+    with_tensors(teacher.file("digits", None), {}, features=torch.ones(10, 3), zero_shot=torch.ones(10, 3))
     images: Any = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
-    evaluate.score(backbone(), "digits", "coop", 1, images, batch_size=1)
+    evaluate.score(backbone(), "digits", "coop", 1, images, batch_size=1, store=None)
 
 
-def with_tensors(path: Path, change: dict[str, Any] | bytes | None) -> None:
+def with_tensors(path: Path, change: dict[str, Any] | bytes | None, **tensors: torch.Tensor) -> None:
     if isinstance(change, dict):
         facts = {"backbone": backbone().name, "weights": backbone().weights}
-        formats.write_tensors(path, {"features": torch.ones(2, 3)}, facts | change)
+        formats.write_tensors(path, tensors or {"features": torch.ones(2, 3)}, facts | change)
     elif change is not None:
         put(path, change)
 
@@ -168,7 +173,8 @@ def with_weights(folder: Path, given: tuple[str, bytes | None]) -> None:
     name, content = given
     if content is not None:
         put(folder / name, content)
-    clip.load("pocket", name, "cpu")
+    config = params.Params(**json.loads(values()))
+    backbones.load(BackboneConfig(name="pocket", pretrained=name), config.runtime)
 
 
 def with_names(folder: Path, given: dict[str, Any]) -> None:

@@ -56,7 +56,7 @@ def retry_with_smaller_text_batch(work: Callable[[Backbone], T], backbone: Backb
                 "lower `batch` in the params (method.<method>.optimiser or optimiser), set runtime.precision to "
                 "bfloat16, or free the device"
             )
-        backbone = replace(backbone, classes_at_once=now // 2)
+        backbone = replace(backbone, text_batch_size=now // 2)
         log_and_empty_cache(
             f"out of memory with {now} classes at a time: going on with {now // 2}; to begin with as many, set "
             f"runtime.text_batch_size: {now // 2} in the params"

@@ -15,7 +15,7 @@ class DeepPrompts(TwoTower):
     The first image prompt stands after the patches and passes ln_pre with them; deeper prompts are put in raw.
     """
 
-    place = 1
+    insert_at = 1
     modifies_image_tower = True
 
     def text_prompts(self) -> list[Float[Tensor, "t d"]]:

@@ -21,7 +21,7 @@ class CoCoop(TwoTower):
     The text is encoded anew for every image, so steps and evaluation cost images × classes.
     """
 
-    place = 1
+    insert_at = 1
 
     def __init__(self, task: FewShotTask, *, ctx_init: Words, meta_net_reduction: PositiveInt):
         super().__init__(task)
@@ -44,7 +44,7 @@ class CoCoop(TwoTower):
         t = len(self.context)
         contexts = self.context + self.net(seen)[:, None] + backbone.text.positional_embedding[1 : t + 1]
         rest = [None] * (backbone.layers["text"] - 1)
-        texts = [backbone.encode_text(self.words, Injection([c, *rest]), insert_at=self.place) for c in contexts]
+        texts = [backbone.encode_text(self.words, Injection([c, *rest]), insert_at=self.insert_at) for c in contexts]
         text = F.normalize(torch.stack(texts), dim=-1)
         return backbone.logit_scale * torch.einsum("bf,bcf->bc", seen, text)
 

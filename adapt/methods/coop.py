@@ -26,7 +26,7 @@ class Coop(TwoTower):
     class_token_position: where the class name stands; csc: a context of its own for every class.
     """
 
-    place = 1
+    insert_at = 1
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Coop(TwoTower):
         if self.shared:
             return self.input
         values = self.positioned().expand(*self.positions.shape, -1).flatten(0, 1)
-        return self.input._replace(own=self.input.suffixes.index_copy(0, self.places, values))
+        return self.input._replace(suffixes=self.input.suffixes.index_copy(0, self.places, values))
 
     def injection(self, branch: str) -> Injection:
         """A context that all classes share; whatever else there is stands in the text."""

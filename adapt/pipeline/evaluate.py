@@ -25,7 +25,14 @@ def checkpoint(backbone: Backbone, dataset: str, method: str, seed: int, seconds
 
 
 def score(
-    backbone: Backbone, dataset: str, method: str, seed: int, images: fit.Images, *, batch_size: int, store: Checkpoint
+    backbone: Backbone,
+    dataset: str,
+    method: str,
+    seed: int,
+    images: fit.Images,
+    *,
+    batch_size: int,
+    store: Checkpoint | None,
 ) -> tuple[list[int], int]:
     """What a tuned method says of images, and how many numbers it has learned.
 

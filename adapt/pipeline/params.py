@@ -178,7 +178,12 @@ def explain(problem: Any, model: Any = None) -> str:
         case "union_tag_not_found":
             return f"{key}.name: missing"
         case _:
-            expected = problem["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+            expected = (
+                problem["msg"]
+                .removeprefix("Input should be ")
+                .removeprefix("a valid ")
+                .partition(" or instance of ")[0]
+            )
             return f"{key}: expected {expected}, got {got!r}"
 
 

@@ -1,6 +1,7 @@
-"""What the removal of a token truly does to the loss, and what each saliency criterion has measured of it.
+"""Compare each saliency criterion with the true effect that removing a prompt token has on the training loss.
 
-At the moment of `adapt`'s first pruning. All criteria watch one and the same run: up to there they change nothing.
+The effect is measured just before ADAPT's first pruning, by leaving one token out at a time. All criteria are
+accumulated in the same run, since they do not affect training before that point.
 """
 
 from collections.abc import Mapping
@@ -40,9 +41,9 @@ class TokenEffects(NamedTuple):
 class AllCriteria(Adapt):
     """`adapt` under every criterion at once, up to its first pruning."""
 
-    def __init__(self, task: FewShotTask, *, context: PromptsConfig, prune: PruneConfig, distill: DistillConfig):
+    def __init__(self, task: FewShotTask, *, prompts: PromptsConfig, prune: PruneConfig, distill: DistillConfig):
         gated = prune.model_copy(update={"criterion": "gate"})  # all that a criterion may look at
-        super().__init__(task, prompts=context, prune=gated, distill=distill)
+        super().__init__(task, prompts=prompts, prune=gated, distill=distill)
         self.watching = {name: Saliency(self.prompts, name, task.seed) for name in CRITERIA}
         self.shut: dict[str, Tensor] | None = None  # gates by branch, in place of the open ones
 

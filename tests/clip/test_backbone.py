@@ -75,12 +75,12 @@ def test_hash_is_of_the_weights(models):
 
 
 def test_missing_weights_are_refused(models):
-    with pytest.raises(UserError, match="backbone.pretrained: there is no file .*none.safetensors"):
+    with pytest.raises(UserError, match="pretrained: there is no file .*none.safetensors"):
         clip.load("tiny", str(models / "none.safetensors"), "cpu")
 
 
 def test_unknown_tag_is_refused_with_the_nearest(models):
-    with pytest.raises(UserError, match="backbone.pretrained: tiny has no weights called 'opnai'; it has no tags"):
+    with pytest.raises(UserError, match="pretrained: tiny has no weights called 'opnai'; it has no tags"):
         clip.load("tiny", "opnai", "cpu")
     with pytest.raises(UserError, match="ViT-B-16-quickgelu has no weights called 'opnai'; did you mean 'openai'"):
         clip.load("ViT-B-16-quickgelu", "opnai", "cpu")
@@ -104,7 +104,7 @@ def test_truncated_weights_are_refused(models):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_cuda_without_a_gpu_is_refused():
-    with pytest.raises(UserError, match="runtime.device: cuda asked for, but torch sees no GPU"):
+    with pytest.raises(UserError, match="device: cuda asked for, but torch sees no GPU"):
         clip.choose_device("cuda")
 
 
@@ -120,7 +120,7 @@ def test_names_may_be_spelled_as_openai_does():
 def test_a_text_tower_that_is_not_causal_is_refused():
     with pytest.raises(ValidationError, match="ViT-B-16-SigLIP cannot be used: its text tower is not causal"):
         params.BackboneConfig(name="ViT-B-16-SigLIP", pretrained="webli")
-    with pytest.raises(UserError, match="backbone.name: ViT-B-16-SigLIP cannot be used: its text tower is not causal"):
+    with pytest.raises(UserError, match="name: ViT-B-16-SigLIP cannot be used: its text tower is not causal"):
         clip.load("ViT-B-16-SigLIP", "webli", "cpu")
 
 

@@ -50,14 +50,14 @@ def test_tokens_are_the_golden_ones(tokens, golden):
 
 def test_shared_part_is_the_common_prefix(golden_clip, text):
     common = open_clip.tokenize(["a photo of a"])[0, :5]  # with the start-of-text token
-    assert torch.equal(text.shared, embed(golden_clip, common))
+    assert torch.equal(text.prefix, embed(golden_clip, common))
 
 
 def test_own_parts_are_packed_without_padding(golden_clip, tokens, text):
     last = tokens.argmax(dim=1)
     assert text.lengths == [end + 1 - 5 for end in last.tolist()]
     expected = [embed(golden_clip, row[5 : end + 1], start=5) for row, end in zip(tokens, last, strict=True)]
-    assert torch.equal(text.own, torch.cat(expected))
+    assert torch.equal(text.suffixes, torch.cat(expected))
 
 
 def test_gates_get_the_same_gradients_however_classes_are_packed(golden_clip, text, monkeypatch, relative_error):
@@ -74,8 +74,8 @@ def test_gates_get_the_same_gradients_however_classes_are_packed(golden_clip, te
 
 def test_context_takes_words_and_their_positions(golden_clip, tokens, text):
     without = split_prefix(golden_clip, tokens, n_ctx=3)
-    assert torch.equal(without.prefix, text.shared[[0, 4]])
-    assert torch.equal(without.suffixes, text.own)
+    assert torch.equal(without.prefix, text.prefix[[0, 4]])
+    assert torch.equal(without.suffixes, text.suffixes)
 
 
 def test_single_class_keeps_its_end_in_its_own_part(golden_clip, tokens):

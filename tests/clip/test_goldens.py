@@ -24,7 +24,7 @@ DEEPER = "transformer.resblocks.1.VPT_shallow"
 SGD = SGDConfig(
     name="sgd", lr=0.0025, momentum=0.9, weight_decay=0.0, epochs=5, batch_size=4, warmup_epochs=1, warmup_lr=1e-5
 )
-IVLP = {"text_tokens": 4, "image_tokens": 4, "depth": 2, "words": "a photo of a", "std": 0.02}
+IVLP = {"n_ctx_text": 4, "n_ctx_vision": 4, "prompt_depth": 2, "ctx_init": "a photo of a", "init_std": 0.02}
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +186,7 @@ LORA = [  # the golden's order
 
 def lora(task, of: type = ClipLora) -> ClipLora:
     """CLIP-LoRA with the golden's adapters."""
-    method = of(task, rank=2, alpha=1.0, dropout=0.0, template="a photo of a {}.")
+    method = of(task, r=2, alpha=1.0, dropout_rate=0.0, template="a photo of a {}.")
     for i, (branch, projection, layer, side) in enumerate(LORA):
         part = getattr(method, side)[f"{branch}_{projection}"]
         drawn = np.random.RandomState(400 + i).standard_normal(tuple(part[layer].shape)) * 0.05
@@ -233,7 +233,7 @@ def test_lora_gradient_is_that_of_merged_weights(golden_task, batch, relative_er
             weights[branch, layer] = block.attn.in_proj_weight = torch.nn.Parameter(merged)
     plain = ZeroShot(replace(golden_task, backbone=replace(golden_task.backbone, model=model)), text="template")
     student = Features(plain.text_features(), plain.image_features(batch.images))
-    F.cross_entropy(logits(student, golden_task.backbone.scale), batch.labels).backward()
+    F.cross_entropy(logits(student, golden_task.backbone.logit_scale), batch.labels).backward()
     for (branch, layer), weight in weights.items():
         for part, projection in zip(weight.grad.chunk(3), ("q", "k", "v"), strict=True):
             key = f"{branch}_{projection}"

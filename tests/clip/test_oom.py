@@ -11,6 +11,7 @@ from adapt import methods
 from adapt.clip import oom
 from adapt.errors import UserError
 from adapt.pipeline.backbone import enable_determinism, set_matmul_precision
+from adapt.runtime.checkpoint import Checkpoint
 from adapt.training import teacher
 from adapt.training.trainer import train
 from tests.methods.test_methods import build, settle
@@ -66,7 +67,7 @@ def test_classes_are_halved_until_they_fit(backbone, said):
     tried = []
 
     def work(backbone) -> int:
-        tried.append(backbone.classes_at_once)
+        tried.append(backbone.text_batch_size)
         if tried[-1] is None or tried[-1] > 3:
             raise OUT
         return tried[-1]
@@ -105,7 +106,7 @@ def test_class_embeddings_are_the_same_however_the_classes_are_cut(task, monkeyp
     encode = type(backbone).encode_text
 
     def limited(self, *rest):
-        if self.classes_at_once is None:
+        if self.text_batch_size is None:
             raise OUT
         return encode(self, *rest)
 
@@ -114,11 +115,11 @@ def test_class_embeddings_are_the_same_however_the_classes_are_cut(task, monkeyp
     assert "runtime.text_batch_size: 2" in said()[0]
 
 
-@pytest.mark.parametrize("classes_at_once", [1, 2, 4])
+@pytest.mark.parametrize("text_batch_size", [1, 2, 4])
 @pytest.mark.parametrize("name", ["adapt", "coop", "maple", "clip_lora"])
-def test_fewer_classes_at_once_give_the_same_gradients(name, classes_at_once, task, batches):
+def test_fewer_classes_at_once_give_the_same_gradients(name, text_batch_size, task, batches):
     found = []
-    for backbone in (task.backbone, replace(task.backbone, classes_at_once=classes_at_once)):
+    for backbone in (task.backbone, replace(task.backbone, text_batch_size=text_batch_size)):
         method = build(name, replace(task, backbone=backbone)).eval()
         method.losses(batches.batch(0, 0))[0].backward()
         found.append([parameter.grad for parameter in method.parameters()])
@@ -126,13 +127,13 @@ def test_fewer_classes_at_once_give_the_same_gradients(name, classes_at_once, ta
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("classes_at_once", [None, 2])
-def test_dropout_is_the_same_where_it_is_computed_again(classes_at_once, task, batches):
+@pytest.mark.parametrize("text_batch_size", [None, 2])
+def test_dropout_is_the_same_where_it_is_computed_again(text_batch_size, task, batches):
     """The gradient is the loss's slope: what was dropped on the way forth is dropped on the way back."""
     batch = batches.batch(0, 0)
 
     def make(along=None, far=0.0):
-        method = build("clip_lora", replace(task, backbone=replace(task.backbone, classes_at_once=classes_at_once)))
+        method = build("clip_lora", replace(task, backbone=replace(task.backbone, text_batch_size=text_batch_size)))
         generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
             for number, parameter in enumerate(method.parameters()):
@@ -149,12 +150,13 @@ def test_dropout_is_the_same_where_it_is_computed_again(classes_at_once, task, b
     assert float(up - down) / 2e-3 == pytest.approx(slope, rel=2e-2)
 
 
-class Memory:
-    """A store between epochs."""
+class Memory(Checkpoint):
+    """A checkpoint that is not written."""
 
-    state, path = None, Path("none")
+    def __init__(self):
+        self.state, self.path = None, Path("none")
 
-    def due(self):
+    def should_save(self):
         return False
 
     def load(self):
@@ -168,11 +170,11 @@ def test_run_out_of_memory_in_an_epoch_goes_on_from_the_last_one(task, batches, 
     """The error comes in the third epoch, as it may where a method's cost grows; nothing is learned twice."""
     settled, epochs = settle("adapt"), []
     expected = build("adapt", task)
-    train(expected, batches, settled.optimiser, steps=5 * len(batches))
+    train(expected, batches, settled.optimizer, steps=5 * len(batches))
     encode = type(task.backbone).encode_text
 
     def limited(self, text, *rest, **options):
-        if len(epochs) > 2 and self.classes_at_once is None:
+        if len(epochs) > 2 and self.text_batch_size is None:
             raise OUT
         return encode(self, text, *rest, **options)
 
@@ -186,7 +188,7 @@ def test_run_out_of_memory_in_an_epoch_goes_on_from_the_last_one(task, batches, 
 
     def run(backbone):
         method = build("adapt", replace(task, backbone=backbone))
-        train(method, batches, settled.optimiser, steps=5 * len(batches), store=store, progress=progress)
+        train(method, batches, settled.optimizer, steps=5 * len(batches), store=store, progress=progress)
         return method
 
     found = oom.retry_with_smaller_text_batch(run, task.backbone, len(task.classes))
@@ -239,7 +241,7 @@ def deterministic():
     torch.backends.cuda.enable_mem_efficient_sdp(True)
 
 
-@pytest.mark.parametrize("name", [name for name in methods.names() if methods.find(name).trainable__])
+@pytest.mark.parametrize("name", [name for name in methods.names() if methods.find(name).trainable])
 def test_every_method_has_deterministic_kernels(name, deterministic, task, batches):
     assert torch.are_deterministic_algorithms_enabled()
     method = build(name, task)

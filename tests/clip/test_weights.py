@@ -66,4 +66,4 @@ def test_features_are_the_models_own(backbone, relative_error):
 @pytest.mark.parametrize("backbone", ["resnet", "pooled"], indirect=True)
 def test_a_tower_without_prompts_has_no_layers(backbone):
     assert backbone.layers == {"text": 3, "image": 0} == model_configs.layers(backbone.name)
-    assert backbone.widths == {"text": 32, "image": 0} and backbone.size == 32
+    assert backbone.widths == {"text": 32, "image": 0} and backbone.image_size == 32

@@ -36,7 +36,7 @@ def test_views_of_an_image_differ():
 
 def test_flip_does_not_change_the_crop():
     keys = [(1, 0, number) for number in range(8)]
-    straight = [augment.augmented_view(picture(), key, **(SETTINGS | {"flip": False})) for key in keys]
+    straight = [augment.augmented_view(picture(), key, **(SETTINGS | {"horizontal_flip": False})) for key in keys]
     flipped = [augment.augmented_view(picture(), key, **SETTINGS) for key in keys]
     same = [torch.equal(a, b) for a, b in zip(straight, flipped, strict=True)]
     mirrored = [torch.equal(a.flip(-1), b) for a, b in zip(straight, flipped, strict=True)]
@@ -67,7 +67,7 @@ def test_no_view_of_a_long_image_is_squashed():
 def test_centre_and_normalise_equal_open_clips_transform(backbone):
     image = Image.fromarray(picture().permute(1, 2, 0).numpy())
     transform = image_transform_v2(PreprocessCfg(**backbone.model.visual.preprocess_cfg), is_train=False)
-    mine = backbone.normalise(torch.from_numpy(center_crop(image, backbone.size))[None])[0]
+    mine = backbone.normalise(torch.from_numpy(center_crop(image, backbone.image_size))[None])[0]
     torch.testing.assert_close(mine, transform(image))
 
 
@@ -101,9 +101,9 @@ def test_last_batch_is_kept_where_it_is_asked_for(batches):
 
 
 def test_centred_batches_show_each_image_once_a_round_as_evaluation_sees_it(batches, backbone):
-    first, last, again = (batches.centred(number, 6) for number in range(3))
+    first, last, again = (batches.eval_batch(number, 6) for number in range(3))
     assert (len(first.labels), len(last.labels), len(again.labels)) == (6, 5, 6)
     assert sorted([*first.labels.tolist(), *last.labels.tolist()]) == sorted(batches.labels.tolist())
     image = Image.fromarray(batches.images[batches.order(0)[0]].permute(1, 2, 0).numpy())
-    expected = backbone.normalise(torch.from_numpy(center_crop(image, backbone.size))[None])[0]
+    expected = backbone.normalise(torch.from_numpy(center_crop(image, backbone.image_size))[None])[0]
     assert torch.equal(first.images[0], expected)

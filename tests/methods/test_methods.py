@@ -180,9 +180,9 @@ def test_shared_context_equals_the_plain_path(task, batches, relative_error):
     """The context as what all classes share, or as a part of every class's own text."""
     losses, gradients = [], []
     for shared in (True, False):
-        method = build("coop", task, tokens=4, class_specific=not shared)
+        method = build("coop", task, n_ctx=4, csc=not shared)
         with torch.no_grad():  # one context, or the same one for each class
-            method.context.copy_(build("coop", task, tokens=4, class_specific=False).context)
+            method.context.copy_(build("coop", task, n_ctx=4, csc=False).context)
         loss = method.losses(batches.batch(0, 0))[0]
         loss.backward()
         losses.append(loss)
@@ -192,7 +192,7 @@ def test_shared_context_equals_the_plain_path(task, batches, relative_error):
 
 
 def test_words_stand_at_the_end_of_the_context(task):
-    context = build("coop", task, tokens=6, words="a photo of a", class_specific=False).context
+    context = build("coop", task, n_ctx=6, ctx_init="a photo of a", csc=False).context
     tokens = task.backbone.tokenize(["a photo of a"])[0, 1:5]
     assert torch.equal(context[2:], task.backbone.model.token_embedding(tokens))
 
@@ -202,13 +202,13 @@ def test_words_stand_at_the_end_of_the_context(task):
 )
 def test_context_may_start_from_the_datasets_template(template, start, task):
     other = replace(task, template=template)
-    words, spelled = (build("coop", other, tokens=4, words=words).context for words in ("template", start))
+    words, spelled = (build("coop", other, n_ctx=4, ctx_init=words).context for words in ("template", start))
     assert torch.equal(words, spelled)
 
 
 def test_context_of_the_template_is_the_template(task):
     """CoOp that starts from the template's words has the zero-shot embeddings."""
-    method = build("coop", task, tokens=4, words="a photo of a")
+    method = build("coop", task, n_ctx=4, ctx_init="a photo of a")
     torch.testing.assert_close(method.text_features(), task.handcrafted)
 
 
@@ -220,7 +220,7 @@ def test_text_methods_take_the_image_features_of_the_teacher(task, batches):
 
 
 def test_kgcoop_pulls_nothing_at_the_template(task, batches):
-    terms = build("kgcoop", task, tokens=4).losses(batches.batch(0, 0))[1]
+    terms = build("kgcoop", task, n_ctx=4).losses(batches.batch(0, 0))[1]
     assert terms["distill_text"].item() == pytest.approx(0, abs=1e-6)
 
 
@@ -251,7 +251,7 @@ def test_context_takes_all_tokens_of_its_words(task):
     """Differs from CoOp's code, which takes as many tokens as there are words and leaves the rest as text behind."""
     words = "a photomicrograph of a"
     count = int(task.backbone.tokenize([words]).argmax()) - 1
-    context = build("coop", task, tokens=None, words=words, class_specific=False).context
+    context = build("coop", task, n_ctx=None, ctx_init=words, csc=False).context
     assert len(context) == count > len(words.split())
 
 
@@ -263,7 +263,9 @@ def test_name_that_ends_in_punctuation_keeps_its_tokens(place, task):
     name, the context and the full stop follow each other, as the words are written.
     """
     name = "kite (bird of prey)"
-    method = build("coop", replace(task, classes=[name, *task.classes[1:]]), tokens=4, words=None, class_place=place)
+    method = build(
+        "coop", replace(task, classes=[name, *task.classes[1:]]), n_ctx=4, ctx_init=None, class_token_position=place
+    )
     words = task.backbone.tokenizer([text_with_context(name, 4, place)])[0]
     own, full = task.backbone.tokenize([name])[0], task.backbone.tokenize([f"{name}."])[0]
     alone, whole = (row[1 : int(row.argmax())].tolist() for row in (own, full))
@@ -401,7 +403,7 @@ def test_tip_adapter_f_tunes_its_keys_alone(task, batches):
 
 def test_linear_probe_is_scikit_learns(task, batches):
     """With one C left to choose from, at the ends of an empty search."""
-    method = build("linear_probe", task, coarse=[1.0], halvings=1)
+    method = build("linear_probe", task, search_list=[1.0], binary_search_steps=1)
     method.on_fit_start(batches, batches)
     features = batches.frozen.numpy()
     ends = [LogisticRegression(C=c, max_iter=200).fit(features, batches.labels.numpy()) for c in (0.1, 10.0)]
@@ -432,9 +434,9 @@ def test_dpl_teaches_alpha_while_it_searches(task, batches):
 def test_dpl_teaches_alpha_on_val_images_as_evaluation_sees_them(task, batches):
     """Batches of its own size, in centre crops: the gradient of α is that of such a batch."""
     val = replace(batches, seed=7)
-    method = build("dpl", task, alpha_batch=5)
+    method = build("dpl", task, alpha_batch_size=5)
     method.on_fit_start(batches, val)
-    expected, seen = val.centred(0, 5), []
+    expected, seen = val.eval_batch(0, 5), []
     losses = TwoTower.losses
 
     def remember(self, batch):

@@ -12,10 +12,10 @@ import pytest
 from tests.project import checkout, environment
 from tests.runtime.test_signals import running
 
-FIRST = "import torch\nfrom adapt import stage\ndef main() -> None: print('first')\nstage.run(main)\n"
+FIRST = "import torch\nfrom adapt.pipeline import stage\ndef main() -> None: print('first')\nstage.run(main)\n"
 PROBE = """
 import os, sys, time
-from adapt import stage
+from adapt.pipeline import stage
 from adapt.errors import UserError
 
 def main(do: str) -> None:

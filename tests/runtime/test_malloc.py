@@ -23,8 +23,8 @@ def test_memory_given_back_is_kept_for_the_next_tensors():
     """Pages that the system clears for the tensors of the tenth round of a loop."""
     (cleared,) = run("""
         import resource, torch
-        from adapt import allocator
-        allocator.keep()
+        from adapt.runtime import malloc
+        malloc.keep_freed_pages()
         for _ in range(10):
             before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
             tensors = [torch.zeros(1 << 24) for _ in range(4)]
@@ -39,12 +39,13 @@ def test_memory_does_not_grow_with_the_number_of_chunks():
     before, few, *_, many = run("""
         import random, re, open_clip, torch
         from pathlib import Path
-        from adapt import allocator, encoders
+        from adapt.clip import encoders
+        from adapt.runtime import malloc
         torch.set_num_threads(1)
         vision = {"layers": 1, "width": 64, "head_width": 64, "patch_size": 16, "image_size": 32}
         words = {"layers": 3, "width": 512, "heads": 8, "context_length": 77, "vocab_size": 1000}
         model = open_clip.CLIP(512, vision, words).eval().requires_grad_(False)
-        allocator.keep()
+        malloc.keep_freed_pages()
         rng = random.Random(0)
 
         def say():  # not getrusage, which begins with what the parent has held
@@ -54,7 +55,7 @@ def test_memory_does_not_grow_with_the_number_of_chunks():
         for chunks in (4, 16, 16):  # the second 16 meets the gaps that the first one left
             lengths = [rng.randint(2, 12) for _ in range(100 * chunks)]
             text = encoders.TextInput(torch.randn(5, 512), torch.randn(sum(lengths), 512), lengths)
-            prompts = encoders.Stream([torch.randn(4, 512, requires_grad=True) for _ in range(3)])
+            prompts = encoders.Injection([torch.randn(4, 512, requires_grad=True) for _ in range(3)])
             encoders.encode_text(model, text, prompts, chunk=100).sum().backward()
             say()
     """)

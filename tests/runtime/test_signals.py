@@ -39,8 +39,8 @@ def test_it_comes_whole_from_another_process():
 
 def test_ignored_signal_stays_ignored():
     code = (
-        "import os, signal; from adapt import interrupts; signal.signal(signal.SIGINT, signal.SIG_IGN); "
-        "interrupts.install(); os.kill(os.getpid(), signal.SIGINT); print('alive')"
+        "import os, signal; from adapt.runtime import signals; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+        "signals.install(); os.kill(os.getpid(), signal.SIGINT); print('alive')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "alive\n"
@@ -48,8 +48,8 @@ def test_ignored_signal_stays_ignored():
 
 def test_it_stops_when_its_parent_is_killed():
     child = (
-        "import os, time; from adapt import interrupts; interrupts.install(); "
-        "interrupts.follow(interrupts.child_of(os.getppid())); print(os.getpid(), flush=True); time.sleep(60)"
+        "import os, time; from adapt.runtime import signals; signals.install(); "
+        "signals.stop_with(signals.parent_is(os.getppid())); print(os.getpid(), flush=True); time.sleep(60)"
     )
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)

@@ -18,8 +18,9 @@ STAGE = """
 import os, time
 from pathlib import Path
 import torch
-from adapt import parallel, stage
-from adapt.runtime.checkpoint import Checkpoint, collect
+from adapt.pipeline import stage
+from adapt.runtime import workers
+from adapt.runtime.checkpoint import Checkpoint, map_resumable
 
 def work(seed):
     Path(f"pid_{seed}").write_text(str(os.getpid()))

@@ -9,9 +9,10 @@ from ruamel.yaml import YAML
 from scipy.stats import spearmanr
 
 from adapt import pruning
-from adapt.config import DistillConfig, PromptsConfig, PruneConfig, SGDConfig
+from adapt.config import Config, DistillConfig, PromptsConfig, PruneConfig, SGDConfig
 from adapt.errors import UserError
 from adapt.methods.adapt import Adapt
+from adapt.pipeline import method_configs
 from adapt.pipeline.params import compose
 from adapt.training import token_effects
 from adapt.training.trainer import train

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from adapt.config import DistillConfig, PromptsConfig, PruneConfig, SGDConfig
+from adapt.data.loader import FewShotLoader
 from adapt.errors import UserError
 from adapt.methods.adapt import Adapt
 from adapt.methods.uniform import Uniform
@@ -21,17 +22,17 @@ OPTIMISER = SGDConfig(
 )
 
 
-class Repeat:
+class Repeat(FewShotLoader):
     """The same batch every step, one an epoch."""
 
     def __init__(self, batch):
-        self.batch = batch
+        object.__setattr__(self, "only", batch)
 
     def __len__(self) -> int:
         return 1
 
     def __call__(self, epoch: int, first: int = 0):
-        return [self.batch]
+        return iter([self.only])
 
 
 def run(method, batches, **changes):
@@ -158,7 +159,7 @@ def test_loss_that_is_not_finite_says_at_which_step_and_what_to_do(task, batches
         run(make(task), batches, lr=1e30, warmup_epochs=0)
     assert str(error.value) == (
         "the loss is nan in epoch 0, at step 2 with learning rate 1e+30; there is no checkpoint before it; lower the "
-        "learning rate of this method in the params"
+        "learning rate of this method, optimizer.lr"
     )
 
 
@@ -186,6 +187,6 @@ def test_asked_to_stop_it_finishes_the_step_saves_and_goes_on_from_there(task, b
     with pytest.raises(Interrupted) as stop:
         run(stopped, batches, store=store)
     assert stop.value.code == 143
-    assert store.load()["record"]["steps"] == 5
+    assert store.load()["log"]["steps"] == 5
     signals._asked.clear()
     assert run(resumed, batches, store=checkpoint(1e9)).history == record.history
