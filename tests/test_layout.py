@@ -4,6 +4,7 @@ DVC does not look into scripts: an undeclared module or params section silently 
 """
 
 import ast
+import graphlib
 import shlex
 import subprocess
 from pathlib import Path
@@ -15,8 +16,25 @@ from ruamel.yaml import YAML
 from adapt.config import RuntimeConfig
 from adapt.pipeline import source_hashes
 from adapt.pipeline.params import Params, compose
+from adapt.pipeline.stage import ITEMS
 
 ROOT = Path(__file__).parents[1]
+
+
+LAYERS: tuple[tuple[set[str], ...], ...] = (
+    # from the ground up: a module imports what stands below it or in its own set; sets side by side are independent
+    ({"adapt.errors"},),
+    ({"adapt.runtime"},),
+    ({"adapt.clip"}, {"adapt.data"}),
+    ({"adapt.config"},),
+    # the method, which the package is named after
+    ({"adapt.prompts", "adapt.saliency", "adapt.pruning", "adapt.distillation", "adapt.task"}, {"adapt.download"}),
+    ({"adapt.methods"},),
+    ({"adapt.training"},),
+    ({"adapt.pipeline"}, {"adapt.pretraining"}),
+    ({"adapt.report"}, {"adapt.__main__"}),
+    ({"stages"},),
+)
 
 
 class Rule(NamedTuple):
@@ -28,11 +46,9 @@ class Rule(NamedTuple):
 
 
 TORCH = ("torch", "torchvision", "open_clip")
-ON_TENSORS = ("adapt.data.augment", "adapt.data.loader")
+ON_TENSORS = ("adapt.data.augment", "adapt.data.loader", "adapt.data.class_names")
 RULES = (
     Rule("adapt", ("stages", "tests", "benchmarks")),
-    Rule("adapt.training.trainer", ("open_clip", "adapt.clip.backbone", "adapt.clip.encoders")),
-    Rule("adapt.methods", ("adapt.training.trainer",)),
     # what needs no torch starts in a second
     Rule("stages.sample", TORCH),
     Rule("stages.pack", TORCH),
@@ -43,7 +59,11 @@ RULES = (
     Rule("adapt.__main__", TORCH),
     Rule("adapt.data", ("adapt.download",)),  # a new address for a download must not train everything again
 )
-FREE = {"processes", "workers", "checkpoint_seconds"}  # of `runtime`: they change when a result comes, not which
+FREE = {
+    "parallel_seeds",
+    "num_workers",
+    "checkpoint_seconds",
+}  # they change when a result comes, not which
 SPEAK = {
     ROOT / "adapt/pipeline/stage.py",
     ROOT / "adapt/runtime/fork_server.py",
@@ -67,7 +87,7 @@ STAGES: dict[str, dict[str, Any]] = read_yaml("dvc.yaml")["stages"]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.of)
-def test_imports_point_one_way(rule: Rule):
+def test_what_is_kept_apart_is_not_reached(rule: Rule):
     modules = [source_hashes.module_of(path.relative_to(ROOT)) for path in sources("adapt", "stages")]
     bound = [m for m in modules if within(m, rule.of) and not any(within(m, free) for free in rule.except_)]
     assert bound, f"no module is called {rule.of}"
@@ -80,16 +100,82 @@ def test_imports_point_one_way(rule: Rule):
     assert not breaches
 
 
+def named_imports(path: Path) -> set[str]:
+    """The local modules that a file imports anywhere, in functions and for types as well."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules = {name for name in inner if source_hashes.file_of(name)}
+            found |= modules | ({node.module} if modules != inner else set())
+    return {name for name in found if source_hashes.file_of(name)}
+
+
+def place(module: str) -> tuple[int, int]:
+    """The layer of a module and its set there."""
+    for height, layer in enumerate(LAYERS):
+        for number, names in enumerate(layer):
+            if any(within(module, name) for name in names):
+                return height, number
+    raise AssertionError(f"{module} is in no layer")
+
+
+GRAPH = {source_hashes.module_of(path.relative_to(ROOT)): named_imports(path) for path in sources("adapt", "stages")}
+
+
+@pytest.mark.parametrize("module", sorted(GRAPH.keys() - {"adapt", "adapt.__init__"}))
+def test_imports_point_down_the_house(module: str):
+    height, number = place(module)
+    for imported in GRAPH[module] - {"adapt"}:
+        below = place(imported)
+        assert below[0] < height or below == (height, number), f"{module} imports {imported}"
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    tuple(graphlib.TopologicalSorter(GRAPH).static_order())  # raises CycleError
+
+
+def test_the_method_stands_at_the_root():
+    root = {path.stem for path in (ROOT / "adapt").glob("*.py")} - {"__init__", "__main__"}
+    assert root == {"config", "distillation", "errors", "prompts", "pruning", "saliency", "task"}
+
+
+@pytest.mark.parametrize("word", ["params.yaml", "dvc", "data/", "runs/", "DVC_ROOT"])
+def test_only_the_pipeline_knows_folders_params_and_dvc(word: str):
+    free = ("clip", "methods", "training", "data", "runtime", "config.py", "task.py")
+    files = [path for path in sources("adapt") if path.relative_to(ROOT / "adapt").parts[0] in free]
+    constants = {path: strings(path) for path in files}
+    assert not [f"{path.name}: {text}" for path, texts in constants.items() for text in texts if word in text]
+
+
+def strings(path: Path) -> list[str]:
+    """The string constants of a file that are no docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    docs = {
+        id(node.body[0].value) for node in ast.walk(tree) if isinstance(node, documented) and ast.get_docstring(node)
+    }  # type: ignore
+    found = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return [node.value for node in found if id(node) not in docs]
+
+
 def definition(stage: str) -> dict[str, Any]:
     """The stage, or what its `foreach` repeats."""
     return STAGES[stage].get("do", STAGES[stage])
+
+
+def is_section(name: str, kind: str) -> bool:
+    """Whether an argument of a stage is a section of the params rather than an item, such as a method's name."""
+    return name in Params.model_fields and not (name in ITEMS and kind == "str")
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_stage_declares_its_params(stage: str):
     entries = definition(stage).get("params", [])
     assert all(isinstance(entry, str) for entry in entries), "params come from params.yaml"
-    sections = source_hashes.arguments(stage) & set(Params.model_fields)
+    sections = {name for name, kind in source_hashes.arguments(stage).items() if is_section(name, kind)}
     assert {entry.split(".")[0] for entry in entries} - {"runtime"} == sections - {"runtime"}
     runtime = {entry.removeprefix("runtime.") for entry in entries if within(entry, "runtime")}
     on_tensors = "torch" in source_hashes.transitive_imports(f"stages.{stage}") and "runtime" in sections
@@ -100,12 +186,13 @@ def test_stage_declares_its_params(stage: str):
 def test_stage_is_called_with_the_rest_of_its_arguments(stage: str):
     python, flag, module, *given = shlex.split(definition(stage)["cmd"])
     assert (python, flag, module) == ("python", "-m", f"stages.{stage}")
-    assert {word.split("=")[0] for word in given} == source_hashes.arguments(stage) - set(Params.model_fields)
+    items = {name for name, kind in source_hashes.arguments(stage).items() if not is_section(name, kind)}
+    assert {word.split("=")[0] for word in given} == items
 
 
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "code"])
 def test_stage_depends_on_its_code(stage: str):
-    method = "/${item.method}" if "method" in source_hashes.arguments(stage) else ""
+    method = "/${item.method}" if source_hashes.arguments(stage).get("method") == "str" else ""
     assert f"data/code/{stage}{method}.json" in definition(stage)["deps"]
     assert not [dep for dep in definition(stage)["deps"] if dep.split("/")[0] in ("adapt", "stages")]
 

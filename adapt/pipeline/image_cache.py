@@ -29,7 +29,7 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Images:
-    """Some images of a cache, in order; a slice of them is a tensor [b, 3, size, size]."""
+    """Some images of a cache, in order; a slice of them is an array [b, 3, size, size]."""
 
     pixels: Pixels
     rows: list[int]
@@ -37,10 +37,8 @@ class Images:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, part: slice) -> Any:
-        import torch  # decoding does without, and starts in a second
-
-        return torch.from_numpy(np.asarray(self.pixels[self.rows[part]]))
+    def __getitem__(self, part: slice) -> Pixels:
+        return np.asarray(self.pixels[self.rows[part]])
 
 
 class ImageCache(NamedTuple):

@@ -14,6 +14,8 @@ from pathlib import Path
 
 ROOT = Path("data/code")
 METHODS = "adapt.methods"
+LEFT_OUT = "adapt.runtime."  # decides when and where work is done, never which number comes out of it
+KEPT = "adapt.runtime.formats"  # but for how numbers are written and read
 
 
 @cache
@@ -80,7 +82,8 @@ def arguments(stage: str) -> dict[str, str]:
 
 def hashes_of(*modules: str) -> dict[str, str]:
     """A hash by path of all files that modules reach: their sources, and what lies beside in their packages."""
-    files = {file for module in transitive_imports(*modules) if (file := file_of(module))}
+    counted = (name for name in transitive_imports(*modules) if not name.startswith(LEFT_OUT) or name == KEPT)
+    files = {file for module in counted if (file := file_of(module))}
     beside = {path for file in files if file.name == "__init__.py" for path in package_data(file.parent)}
     return {path.as_posix(): digest(path) for path in sorted(files | beside)}
 

@@ -62,20 +62,20 @@ def ranks(table: pd.DataFrame) -> pd.Series:
     return whole.rank(ascending=False).mean(axis=1).reindex(means.index)
 
 
-def gap(table: pd.DataFrame, rival: str, dataset: str = AVERAGE) -> tuple[float, float]:
-    """By how much `adapt` leads the rival, and the standard error of that over seeds (NaN for one), as fractions.
+def gap(table: pd.DataFrame, baseline: str, dataset: str = AVERAGE) -> tuple[float, float]:
+    """By how much `adapt` leads the baseline, and the standard error of that over seeds (NaN for one), as fractions.
 
     The difference is taken seed by seed: both methods saw the same images under a seed. NaN where a run is missing.
     """
     rows = with_average(table).query("dataset == @dataset").pivot(index="seed", columns="method", values="accuracy")
-    difference = rows[ADAPT] - rows[rival]
+    difference = rows[ADAPT] - rows[baseline]
     error = difference.std(skipna=False) / np.sqrt(len(difference))
     return float(difference.mean(skipna=False)), float(error)
 
 
-def best_rival(table: pd.DataFrame, dataset: str = AVERAGE) -> str | None:
-    """The method other than `adapt` that is best on a dataset; None where no rival has all its runs."""
-    means = summary(table).query("dataset == @dataset and method != @OURS").set_index("method")["accuracy"].dropna()
+def best_baseline(table: pd.DataFrame, dataset: str = AVERAGE) -> str | None:
+    """The method other than `adapt` that is best on a dataset; None where no baseline has all its runs."""
+    means = summary(table).query("dataset == @dataset and method != @ADAPT").set_index("method")["accuracy"].dropna()
     return str(means.idxmax()) if len(means) else None
 
 

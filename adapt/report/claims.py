@@ -67,26 +67,28 @@ def verdict(low: float, high: float, threshold: float = 0) -> str:
 
 
 def average(evidence: Evidence, _: Mapping[str, float]) -> Finding:
-    """`adapt` minus the best rival on the average."""
-    rival = aggregate.best_rival(evidence.table)
-    if ADAPT not in evidence.runs.methods or rival is None:
-        return Finding("adapt and a rival with all runs are needed", UNTESTED)
-    value, low, high = _gain(evidence.table, rival)
-    return Finding(f"over {rival}, the best other method: {interval(value, low, high)}", verdict(low, high))
+    """`adapt` minus the best baseline on the average."""
+    baseline = aggregate.best_baseline(evidence.table)
+    if ADAPT not in evidence.runs.methods or baseline is None:
+        return Finding("adapt and a baseline with all runs are needed", UNTESTED)
+    value, low, high = _gain(evidence.table, baseline)
+    return Finding(f"over {baseline}, the best other method: {interval(value, low, high)}", verdict(low, high))
 
 
 def best_gain(evidence: Evidence, numbers: Mapping[str, float]) -> Finding:
-    """The largest gain on one dataset over the best rival there."""
+    """The largest gain on one dataset over the best baseline there."""
     found = []
     for dataset in evidence.runs.datasets if ADAPT in evidence.runs.methods else []:
-        rival = aggregate.best_rival(evidence.table, dataset)
-        value, error = aggregate.gap(evidence.table, rival, dataset) if rival else (np.nan, np.nan)
+        baseline = aggregate.best_baseline(evidence.table, dataset)
+        value, error = aggregate.gap(evidence.table, baseline, dataset) if baseline else (np.nan, np.nan)
         if not np.isnan(value):
-            found.append((value, error, dataset, rival))
+            found.append((value, error, dataset, baseline))
     if not found:
-        return Finding("no dataset with all runs of adapt and a rival", UNTESTED)
-    value, error, dataset, rival = max(found, key=lambda entry: entry[0])
-    text = f"the largest is {100 * value:+.2f}{plus_minus(error)} points (± standard error), on {dataset} over {rival}"
+        return Finding("no dataset with all runs of adapt and a baseline", UNTESTED)
+    value, error, dataset, baseline = max(found, key=lambda entry: entry[0])
+    text = (
+        f"the largest is {100 * value:+.2f}{plus_minus(error)} points (± standard error), on {dataset} over {baseline}"
+    )
     if not evidence.paper:
         return Finding(f"{text}; the size is claimed of the paper's datasets", UNTESTED)
     spread = 0 if np.isnan(error) else 2 * error
@@ -95,7 +97,7 @@ def best_gain(evidence: Evidence, numbers: Mapping[str, float]) -> Finding:
 
 def heterogeneous(evidence: Evidence, _: Mapping[str, float]) -> Finding:
     """Whether lengths differ between the layers of a branch by more than one token, which an even spread may need."""
-    table = evidence.runs.lengths.query("method == @OURS")
+    table = evidence.runs.lengths.query("method == @ADAPT")
     if ADAPT not in evidence.runs.pruned:
         return Finding("no run of adapt removed tokens", UNTESTED)
     spread = table.groupby(["dataset", "seed", "branch"])["length"].agg(lambda part: part.max() - part.min())
@@ -105,34 +107,34 @@ def heterogeneous(evidence: Evidence, _: Mapping[str, float]) -> Finding:
 
 
 def significance(evidence: Evidence, _: Mapping[str, float]) -> Finding:
-    """Holm-corrected p of the signed-rank test against PromptSRC; against the best rival where that was not run."""
+    """Holm-corrected p of the signed-rank test against PromptSRC; against the best baseline where that was not run."""
     if ADAPT not in evidence.runs.methods:
         return Finding("adapt was not run", UNTESTED)
-    rival = "promptsrc" if "promptsrc" in evidence.runs.methods else aggregate.best_rival(evidence.table)
+    baseline = "promptsrc" if "promptsrc" in evidence.runs.methods else aggregate.best_baseline(evidence.table)
     found = _compared(evidence.table)
-    if rival is None or np.isnan(found[rival]["gain"]):
-        return Finding("runs of adapt or its rival are missing", UNTESTED)
-    p, effect, pairs = (found[rival][name] for name in ("p_holm", "effect", "nonzero"))
-    text = f"against {rival}: p {p_value(p).text} (Holm, {len(found)} rivals), effect {effect:+.2f}"
+    if baseline is None or np.isnan(found[baseline]["gain"]):
+        return Finding("runs of adapt or its baseline are missing", UNTESTED)
+    p, effect, pairs = (found[baseline][name] for name in ("p_holm", "effect", "nonzero"))
+    text = f"against {baseline}: p {p_value(p).text} (Holm, {len(found)} baselines), effect {effect:+.2f}"
     text += f", {pluralize(pairs, 'pair')} that differ"
     if len(found) * statistics.smallest_p(pairs) >= statistics.LEVEL and p >= statistics.LEVEL:
         return Finding(f"{text}: too few for any p below {statistics.LEVEL}", UNTESTED)
-    if rival != "promptsrc":
+    if baseline != "promptsrc":
         return Finding(f"{text}; promptsrc was not run", UNTESTED)
     return Finding(text, (HOLDS if effect > 0 else FAILS) if p < statistics.LEVEL else UNDECIDED)
 
 
 def few_shots(evidence: Evidence, _: Mapping[str, float]) -> Finding:
-    """`adapt` minus the best rival at the fewest shots."""
+    """`adapt` minus the best baseline at the fewest shots."""
     if "shots" not in evidence.studies:
         return _absent(evidence, "shots")
     rows = evidence.studies["shots"].runs
     few = rows[rows["shots"] == rows["shots"].min()]
-    rival = aggregate.best_rival(few)
-    if rival is None or ADAPT not in set(few["method"]):
-        return Finding("runs of adapt or its rivals are missing", UNTESTED)
-    value, low, high = _gain(few, rival)
-    text = f"shots={rows['shots'].min()}, over {rival}, the best other method: {interval(value, low, high)}"
+    baseline = aggregate.best_baseline(few)
+    if baseline is None or ADAPT not in set(few["method"]):
+        return Finding("runs of adapt or its baselines are missing", UNTESTED)
+    value, low, high = _gain(few, baseline)
+    text = f"shots={rows['shots'].min()}, over {baseline}, the best other method: {interval(value, low, high)}"
     if missed := missed_budgets(few[few["method"] == ADAPT], "shots"):
         return Finding(f"{text}; not as claimed, since {missed[0]}", UNTESTED)
     return Finding(text, verdict(-high, -low))
@@ -194,11 +196,11 @@ def interval(value: float, low: float, high: float) -> str:
 
 def _compared(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     found: list[Any] = statistics.compare(table, ADAPT).to_dict("records")
-    return {row["rival"]: row for row in found}
+    return {row["baseline"]: row for row in found}
 
 
-def _gain(table: pd.DataFrame, rival: str) -> tuple[float, float, float]:
-    row = _compared(table)[rival]
+def _gain(table: pd.DataFrame, baseline: str) -> tuple[float, float, float]:
+    row = _compared(table)[baseline]
     return row["gain"], row["low"], row["high"]
 
 

@@ -36,14 +36,14 @@ def accuracy(runs: Runs) -> Figure:
 
 
 def gain(runs: Runs) -> Figure:
-    """Bars: by how much `adapt` leads the best rival of each dataset."""
+    """Bars: by how much `adapt` leads the best baseline of each dataset."""
     table = plot_data.gain(runs)
-    with style.new_figure(runs, "Gain over the best rival", 8.5, 2 + 0.36 * max(2, len(table))) as figure:
-        if not len(table) or not table["rival"].any():
-            style.say_empty(figure, "nothing to compare: adapt or its rivals have no whole set of runs")
+    with style.new_figure(runs, "Gain over the best baseline", 8.5, 2 + 0.36 * max(2, len(table))) as figure:
+        if not len(table) or not table["baseline"].any():
+            style.say_empty(figure, "nothing to compare: adapt or its baselines have no whole set of runs")
             return figure
         axes = figure.subplots()
-        labels = [f"{row.dataset} (over {row.rival or 'none'})" for row in table.itertuples()]
+        labels = [f"{row.dataset} (over {row.baseline or 'none'})" for row in table.itertuples()]
         plots.signed_bars(axes, labels, table["gain"], table["low"], table["high"])
         axes.get_yticklabels()[-1].set_fontweight("bold")
         axes.axhline(len(table) - 1.5, color="#bbbbbb", lw=1)
@@ -110,14 +110,14 @@ def loss(runs: Runs) -> Figure:
 
 
 def by_class(runs: Runs) -> Figure:
-    """For one dataset: the confusion matrix of `adapt`, and each class's gain over the best rival there."""
+    """For one dataset: the confusion matrix of `adapt`, and each class's gain over the best baseline there."""
     found = per_class.read(runs)
     size = len(found.names) if found else 0
     with style.new_figure(
         runs, f"Class by class: {found.dataset}" if found else "", WIDE, np.clip(2 + 0.4 * size, 4, 12)
     ) as figure:
         if not found:
-            style.say_empty(figure, "nothing to compare: adapt or its rivals have no whole set of runs")
+            style.say_empty(figure, "nothing to compare: adapt or its baselines have no whole set of runs")
             return figure
         left, right = figure.subplots(1, 2, width_ratios=[1.3, 1])
         left.set_title(f"Confusion of {aggregate.ADAPT}: share of a class's images")
@@ -125,7 +125,7 @@ def by_class(runs: Runs) -> Figure:
         plots.heat(left, shares, 1, ".2f", 7 if size <= CELLS_UP_TO else 0)
         left.set(xlabel="predicted class", ylabel="true class")
         left.tick_params(axis="x", rotation=90 if size > 12 or max(map(len, found.names)) > 6 else 0)
-        right.set_title(f"Gain of {aggregate.ADAPT} over {found.rival}")
+        right.set_title(f"Gain of {aggregate.ADAPT} over {found.baseline}")
         plots.signed_bars(right, found.names, *[pd.Series(found.gain)] * 3)
         right.set_xlabel("points of the class's accuracy")
     return figure
@@ -162,7 +162,7 @@ FIGURES = {
         "Accuracy", "Top-1, mean over seeds; the line spans one standard deviation to each side.", accuracy
     ),
     "gain": Spec(
-        "Gain over the best rival",
+        "Gain over the best baseline",
         "adapt minus the other method that is best on that dataset. That one is chosen by the same test accuracy, "
         "which is in its favour. Mean over seeds; the line spans one standard error to each side, paired by seed.",
         gain,
@@ -174,7 +174,7 @@ FIGURES = {
     "loss": Spec("Training loss", "Mean over an epoch's steps and over seeds; the band spans the seeds.", loss),
     "classes": Spec(
         "Class by class",
-        "For the dataset of the fewest classes, predictions of all seeds together; the rival is the best one there.",
+        "For the dataset of the fewest classes, predictions of all seeds together; the baseline is the best one there.",
         by_class,
     ),
     "overview": Spec("Overview", "Accuracy, learned lengths and tokens left, for the README.", overview),

@@ -1,4 +1,4 @@
-"""One dataset class by class: which classes are mistaken for which, and which gain over the best rival."""
+"""One dataset class by class: which classes are mistaken for which, and which gain over the best baseline."""
 
 import json
 from pathlib import Path
@@ -17,38 +17,38 @@ NAMES = Path("data/fewshot")
 
 
 class PerClassResult(NamedTuple):
-    """`confusion[i, j]`: the share of class i's images that were taken for class j; `gain` by class over the rival."""
+    """`confusion[i, j]`: the share of class i's images taken for class j; `gain` by class over the baseline."""
 
     dataset: str
-    rival: str
+    baseline: str
     names: list[str]
     confusion: np.ndarray
     gain: np.ndarray
 
 
 def read(runs: Runs, names: Path = NAMES) -> PerClassResult | None:
-    """Of the datasets where `adapt` and its best rival have all runs that of the fewest classes; None without any.
+    """Of the datasets where `adapt` and its best baseline have all runs that of the fewest classes; None without any.
 
     The choice does not look at the results, and few classes can be read in a figure.
     """
     table = aggregate.accuracy(runs)
     found = []
     for dataset in runs.datasets:
-        whole = not table.query("dataset == @dataset and method == @OURS")["accuracy"].isna().any()
-        rival = aggregate.best_rival(table, dataset)
-        if ADAPT in runs.methods and rival and whole:
+        whole = not table.query("dataset == @dataset and method == @ADAPT")["accuracy"].isna().any()
+        baseline = aggregate.best_baseline(table, dataset)
+        if ADAPT in runs.methods and baseline and whole:
             try:
-                counts = {method: count(runs, dataset, method) for method in (ADAPT, rival)}
+                counts = {method: count(runs, dataset, method) for method in (ADAPT, baseline)}
             except UserError:  # runs without predictions: accuracies are there, classes are not
                 continue
             size = max(len(matrix) for matrix in counts.values())
-            found.append((size, dataset, rival, counts))
+            found.append((size, dataset, baseline, counts))
     if not found:
         return None
-    size, dataset, rival, counts = min(found, key=lambda entry: entry[0])
+    size, dataset, baseline, counts = min(found, key=lambda entry: entry[0])
     shares = {method: _shares(matrix, size) for method, matrix in counts.items()}
-    gain = np.diag(shares[ADAPT]) - np.diag(shares[rival])
-    return PerClassResult(dataset, rival, _names(names / dataset / "dataset.json", size), shares[ADAPT], gain)
+    gain = np.diag(shares[ADAPT]) - np.diag(shares[baseline])
+    return PerClassResult(dataset, baseline, _names(names / dataset / "dataset.json", size), shares[ADAPT], gain)
 
 
 def count(runs: Runs, dataset: str, method: str) -> np.ndarray:
@@ -77,11 +77,11 @@ def confusion(found: PerClassResult | None) -> pd.DataFrame:
 
 
 def gain(found: PerClassResult | None) -> pd.DataFrame:
-    """`dataset, class, rival, gain`: of each class's accuracy over the best rival's, a fraction."""
-    columns = pd.Index(["dataset", "class", "rival", "gain"])
+    """`dataset, class, baseline, gain`: of each class's accuracy over the best baseline's, a fraction."""
+    columns = pd.Index(["dataset", "class", "baseline", "gain"])
     if found is None:
         return pd.DataFrame(columns=columns)
-    rows = [(found.dataset, name, found.rival, value) for name, value in zip(found.names, found.gain, strict=True)]
+    rows = [(found.dataset, name, found.baseline, value) for name, value in zip(found.names, found.gain, strict=True)]
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -17,17 +17,17 @@ def accuracy(runs: Runs) -> pd.DataFrame:
 
 
 def gain(runs: Runs) -> pd.DataFrame:
-    """`dataset, rival, gain, low, high`: of `adapt` over the rival that is best there, `average` last, as a fraction.
+    """`dataset, baseline, gain, low, high`: of `adapt` over the best baseline there, `average` last, as a fraction.
 
-    low, high: one standard error over seeds to each side, paired by seed. NaN where runs are missing, rival then empty.
+    low, high: one standard error over seeds to each side, paired by seed. NaN where runs are missing; then no baseline.
     """
     table, rows = aggregate.accuracy(runs), []
     for dataset in [*runs.datasets, aggregate.AVERAGE] if aggregate.ADAPT in runs.methods else []:
-        rival = aggregate.best_rival(table, dataset)
-        value, error = aggregate.gap(table, rival, dataset) if rival else (np.nan, np.nan)
+        baseline = aggregate.best_baseline(table, dataset)
+        value, error = aggregate.gap(table, baseline, dataset) if baseline else (np.nan, np.nan)
         error = 0 if np.isnan(error) else error
-        rows.append((dataset, rival or "", value, value - error, value + error))
-    return pd.DataFrame(rows, columns=pd.Index(["dataset", "rival", "gain", "low", "high"]))
+        rows.append((dataset, baseline or "", value, value - error, value + error))
+    return pd.DataFrame(rows, columns=pd.Index(["dataset", "baseline", "gain", "low", "high"]))
 
 
 def lengths(runs: Runs) -> pd.DataFrame:

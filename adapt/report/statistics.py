@@ -1,4 +1,4 @@
-"""Is the gain more than chance? Signed-rank tests against each rival, and bootstrap intervals of the average gain.
+"""Is the gain more than chance? Signed-rank tests against each baseline, and bootstrap intervals of the average gain.
 
 The pairs of a test are datasets × seeds: under one seed both methods saw the same images. Pairs of one dataset share
 its test images and its classes, so they are not independent and p is, if anything, too small. The interval is therefore
@@ -68,25 +68,25 @@ def interval(values: Sequence[float], seed: int = 0) -> tuple[float, float]:
 
 
 def compare(table: pd.DataFrame, ours: str) -> pd.DataFrame:
-    """One row per rival of `ours`, in the table's order of methods.
+    """One row per baseline of `ours`, in the table's order of methods.
 
     table: `dataset, method, seed, accuracy`, a row per run; accuracy NaN where a run is missing
-    Returns: `rival, pairs, nonzero, gain, low, high, effect, p, p_holm`. Pairs are the runs that both methods have;
+    Returns: `baseline, pairs, nonzero, gain, low, high, effect, p, p_holm`. Pairs are the runs that both methods have;
     gain is the mean over datasets of each dataset's mean over seeds, NaN (and so its interval) unless all pairs are
-    there; p_holm is corrected over the rivals.
+    there; p_holm is corrected over the baselines.
     """
     wide = table.pivot(index=["dataset", "seed"], columns="method", values="accuracy")
     rows = []
-    for rival in table["method"].drop_duplicates():
-        if rival == ours:
+    for baseline in table["method"].drop_duplicates():
+        if baseline == ours:
             continue
-        differences = wide[ours] - wide[rival]
+        differences = wide[ours] - wide[baseline]
         paired = differences.dropna()
         p, effect, nonzero = signed_rank(paired.tolist())
-        row = {"rival": rival, "pairs": len(paired), "nonzero": nonzero}
+        row = {"baseline": baseline, "pairs": len(paired), "nonzero": nonzero}
         gain, low, high = average(differences)
         rows.append(row | {"gain": gain, "low": low, "high": high, "effect": effect, "p": p})
-    found = pd.DataFrame(rows, columns=pd.Index(["rival", "pairs", "nonzero", "gain", "low", "high", "effect", "p"]))
+    found = pd.DataFrame(rows, columns=pd.Index(["baseline", "pairs", "nonzero", "gain", "low", "high", "effect", "p"]))
     return found.assign(p_holm=holm(found["p"].tolist()))
 
 

@@ -78,7 +78,7 @@ def pruning(gathered: StudyResult) -> Figure:
 
 def pruned_and_whole(gathered: StudyResult) -> pd.DataFrame:
     """The two rows of the budget study's curve: `adapt` at the params' own budget, and at the whole start."""
-    ours = studies.curve(gathered).query("method == @OURS").set_index("x")
+    ours = studies.curve(gathered).query("method == @ADAPT").set_index("x")
     found = ours.reindex([gathered.own, max(gathered.runs[gathered.axis])]).reset_index(names="tokens_asked")
     names = [f"{name}, {tokens} tokens" for name, tokens in zip((PRUNED, WHOLE), found["tokens_asked"], strict=True)]
     return found.assign(x=names, series=ADAPT)

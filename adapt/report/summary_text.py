@@ -13,9 +13,9 @@ def accuracy(runs: Runs) -> list[str]:
         return [f"`{ADAPT}` is not compared here: `methods` names {', '.join(runs.methods)}."]
     table = aggregate.accuracy(runs)
     lines = [
-        f"On the average `{ADAPT}` is {verdict(*aggregate.gap(table, rival), rival)}."
-        for rival in runs.methods
-        if rival != ADAPT
+        f"On the average `{ADAPT}` is {verdict(*aggregate.gap(table, baseline), baseline)}."
+        for baseline in runs.methods
+        if baseline != ADAPT
     ]
     if ZERO_SHOT in runs.methods:
         gaps = {dataset: aggregate.gap(table, ZERO_SHOT, dataset) for dataset in runs.datasets}
@@ -30,16 +30,16 @@ def accuracy(runs: Runs) -> list[str]:
     return lines
 
 
-def verdict(difference: float, error: float, rival: str) -> str:
+def verdict(difference: float, error: float, baseline: str) -> str:
     """By how much `adapt` is ahead, as the end of a sentence."""
     if np.isnan(difference):
-        return f"not compared with `{rival}`: runs are missing"
+        return f"not compared with `{baseline}`: runs are missing"
     shown = f"{abs(100 * difference):.2f}"
     if shown == "0.00":
-        return f"level with `{rival}`"
+        return f"level with `{baseline}`"
     where = "ahead of" if difference > 0 else "**behind**"
     doubt = " (within two standard errors)" if abs(difference) < 2 * error else ""
-    return f"{where} `{rival}` by {shown}{plus_minus(error)}{doubt}"
+    return f"{where} `{baseline}` by {shown}{plus_minus(error)}{doubt}"
 
 
 def plus_minus(error: float) -> str:

@@ -68,11 +68,11 @@ def cost(runs: Runs) -> Table:
 
 
 def significance(runs: Runs) -> Table:
-    """Wilcoxon's signed-rank test of `adapt` against each rival, and the interval of the average gain."""
+    """Wilcoxon's signed-rank test of `adapt` against each baseline, and the interval of the average gain."""
     found = statistics.compare(aggregate.accuracy(runs), ADAPT)
     rows = [
         [
-            Cell(row["rival"]), Cell(f"{row['pairs']} ({row['nonzero']})"), rounded(100 * row["gain"], "+.2f"),
+            Cell(row["baseline"]), Cell(f"{row['pairs']} ({row['nonzero']})"), rounded(100 * row["gain"], "+.2f"),
             Cell("" if np.isnan(row["low"]) else f"{100 * row['low']:+.2f} to {100 * row['high']:+.2f}"),
             rounded(row["effect"], "+.2f"), p_value(row["p"]), p_value(row["p_holm"]),
         ]
@@ -80,11 +80,11 @@ def significance(runs: Runs) -> Table:
     ]  # fmt: skip
     caption = (
         "Two-sided signed-rank test over datasets × seeds, pairs that differ in brackets; effect is the matched-pairs "
-        "rank-biserial correlation; Holm's correction is over the rivals. Gain in points: mean over datasets of the "
+        "rank-biserial correlation; Holm's correction is over the baselines. Gain in points: mean over datasets of the "
         f"means over seeds, with its 95 % bootstrap interval (BCa, {statistics.RESAMPLES} resamples of the "
         f"{len(runs.datasets)} datasets). Pairs of one dataset share its test images, so p is rather too small."
     )
-    head = ["rival", "pairs", "gain", "95 % interval", "effect", "p", "p (Holm)"]
+    head = ["baseline", "pairs", "gain", "95 % interval", "effect", "p", "p (Holm)"]
     return Table("Significance", head, rows, runs.provenance_line, runs.warnings, caption, power(found))
 
 
@@ -92,7 +92,7 @@ def power(found: pd.DataFrame) -> list[str]:
     """A sentence on each way in which the tests are too small to show anything."""
     lines = []
     for pairs, part in found.groupby("nonzero"):
-        least, names = statistics.smallest_p(int(str(pairs))), ", ".join(f"`{name}`" for name in part["rival"])
+        least, names = statistics.smallest_p(int(str(pairs))), ", ".join(f"`{name}`" for name in part["baseline"])
         if least >= statistics.LEVEL:
             lines.append(f"Too few pairs against {names}: with {pairs} that differ, p cannot be below {least:.3g}.")
         elif least * len(found) >= statistics.LEVEL:

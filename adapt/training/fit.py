@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from jaxtyping import UInt8
+from numpy.typing import NDArray
 from torch import Tensor
 
 from adapt import methods
@@ -44,13 +45,13 @@ class TensorMismatch(Exception):
 
 
 class Images(Protocol):
-    """Decoded images of which a slice is taken at a time: a tensor, or what maps a file into memory."""
+    """Decoded images of which a slice is taken at a time: a tensor, an array, or what maps a file into memory."""
 
     def __len__(self) -> int:
         """Their number n."""
         ...
 
-    def __getitem__(self, part: slice, /) -> UInt8[Tensor, "b 3 y x"]:
+    def __getitem__(self, part: slice, /) -> UInt8[Tensor, "b 3 y x"] | UInt8[NDArray, "b 3 y x"]:
         """Some of them, at the backbone's resolution."""
         ...
 
@@ -153,7 +154,7 @@ def predict(method: Method, images: Images, *, batch_size: int, store: Checkpoin
     backbone, classify, fitting = method.task.backbone, method.classifier(), AdaptiveBatch(batch_size)
 
     def choose(part: slice) -> Tensor:
-        return classify(backbone.normalise(images[part])).argmax(dim=1).cpu()
+        return classify(backbone.normalise(torch.as_tensor(images[part]))).argmax(dim=1).cpu()
 
     def classes(number: int) -> Tensor:
         return torch.cat(fitting.each(choose, range(len(images))[number * batch_size : (number + 1) * batch_size]))

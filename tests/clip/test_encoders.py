@@ -5,10 +5,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from adapt.clip import packing
+from adapt.clip import packing, reference
 from adapt.clip.attention import Mixture
 from adapt.clip.encoders import Injection, TextInput, embed, encode_image, encode_text, split_prefix
-from tests import plain
 from tests.conftest import CLASSES
 
 LABELS = torch.tensor([0, 3, 4])
@@ -152,7 +151,7 @@ def test_golden_carried_text_context(in_rows, golden_clip, golden_images, tokens
 def test_text_equals_plain_version(in_rows, lengths, golden_clip, tokens, text, relative_error):
     mine, theirs = random_prompts("text", lengths), random_prompts("text", lengths)
     short = encode_text(golden_clip, text, Injection(mine))
-    long = plain.encode_text(golden_clip, embed(golden_clip, tokens), tokens.argmax(dim=1), theirs)
+    long = reference.encode_text(golden_clip, embed(golden_clip, tokens), tokens.argmax(dim=1), theirs)
     weights = torch.randn(short.shape, generator=torch.Generator().manual_seed(1))
     (short * weights).sum().backward()
     (long * weights).sum().backward()
@@ -167,7 +166,7 @@ def test_image_equals_plain_version(lengths, golden_clip, golden_images, relativ
     mine, theirs = random_prompts("image", lengths), random_prompts("image", lengths)
     short, long = (
         encode_image(golden_clip, golden_images, Injection(mine)),
-        plain.encode_image(golden_clip, golden_images, theirs),
+        reference.encode_image(golden_clip, golden_images, theirs),
     )
     weights = torch.randn(short.shape, generator=torch.Generator().manual_seed(1))
     (short * weights).sum().backward()
@@ -219,7 +218,7 @@ def mixed_by_hand(block, x, contexts, weights, causal):
     for context in contexts:
         y = torch.cat([context.expand(len(x), -1, -1), x], dim=1)
         hidden = torch.ones(y.shape[1], y.shape[1], dtype=torch.bool).triu(1) if causal else None
-        parts.append(plain.attention(block, y, hidden)[:, len(context) :])
+        parts.append(reference.attention(block, y, hidden)[:, len(context) :])
     x = x + sum(w * part for w, part in zip(weights, parts, strict=True))
     return x + block.mlp(block.ln_2(x))
 

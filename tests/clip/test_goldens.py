@@ -1,4 +1,4 @@
-"""Every rival, as a class of this library, gives the numbers of its authors' published code."""
+"""Every baseline, as a class of this library, gives the numbers of its authors' published code."""
 
 import copy
 from dataclasses import replace

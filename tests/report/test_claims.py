@@ -75,7 +75,7 @@ def test_one_dataset_decides_nothing_on_the_average(tmp_path: Path):
 def test_significance_is_that_of_the_corrected_test(tmp_path: Path, ours: float, expected: str):
     measured, verdict = claims.significance(evidence(tmp_path, ours), {})
     assert verdict == expected
-    assert "against promptsrc: p 0.0001 (Holm, 2 rivals)" in measured
+    assert "against promptsrc: p 0.0001 (Holm, 2 baselines)" in measured
 
 
 def test_significance_needs_promptsrc_and_enough_pairs(tmp_path: Path):

@@ -202,8 +202,8 @@ def test_differences_in_markdown_are_those_of_the_csv(written: Path):
         r"- On the average `adapt` is (?:ahead of|\*\*behind\*\*) `(\w+)` by (\d+\.\d+) ± (\d+\.\d+)", text
     )
     assert [name for name, *_ in found] == ["zero_shot", "maple", "uniform"]
-    for rival, difference, error in found:
-        gaps = [100 * (average("adapt", seed) - average(rival, seed)) for seed in "123"]
+    for baseline, difference, error in found:
+        gaps = [100 * (average("adapt", seed) - average(baseline, seed)) for seed in "123"]
         assert float(difference) == pytest.approx(abs(statistics.mean(gaps)), abs=0.006)
         assert float(error) == pytest.approx(statistics.stdev(gaps) / 3**0.5, abs=0.006)
     assert "On the average `adapt` is not compared with `coop`: runs are missing." in text
@@ -228,9 +228,9 @@ def test_significance_in_markdown_is_that_of_the_csv(written: Path):
         rows_of(written / "significance.csv"),
         table_of((written / "significance.md").read_text(encoding="utf-8")),
     )
-    assert [row["rival"] for row in rows] == [method for method in METHODS if method != "adapt"]
+    assert [row["baseline"] for row in rows] == [method for method in METHODS if method != "adapt"]
     for row in rows:
-        pairs, gain, interval, effect, p, corrected = shown[row["rival"]]
+        pairs, gain, interval, effect, p, corrected = shown[row["baseline"]]
         assert pairs == f"{row['pairs']} ({row['nonzero']})"
         assert [effect, p, corrected] == [
             f"{float(row['effect']):+.2f}",
@@ -241,7 +241,7 @@ def test_significance_in_markdown_is_that_of_the_csv(written: Path):
             assert gain == f"{100 * float(row['gain']):+.2f}"
             assert interval == f"{100 * float(row['low']):+.2f} to {100 * float(row['high']):+.2f}"
         else:
-            assert (row["rival"], gain, interval) == ("coop", "", "")
+            assert (row["baseline"], gain, interval) == ("coop", "", "")
 
 
 def test_study_in_markdown_is_that_of_the_csv(written: Path):
@@ -272,7 +272,7 @@ def test_latex_shows_the_same_numbers_as_markdown(written: Path, name: str):
         ]
         for cells in lines
     }
-    shown.pop("method", None), shown.pop("rival", None)
+    shown.pop("method", None), shown.pop("baseline", None)
     assert plain == {key.replace("_", "\\_"): [cell.strip("*") for cell in cells] for key, cells in shown.items()}
     assert text.count("\\begin") == text.count("\\end") == 2
     assert "not the paper" in text
@@ -391,7 +391,7 @@ def test_gain_is_over_the_rival_that_is_best_there(found: load.Runs):
     means = rows.groupby(["dataset", "method"])["accuracy"].mean()
     for dataset in ASKED["datasets"]:
         row = table.set_index("dataset").loc[dataset]
-        assert row["rival"] == means[dataset].drop("adapt").idxmax()
+        assert row["baseline"] == means[dataset].drop("adapt").idxmax()
         assert row["gain"] == pytest.approx(means[dataset]["adapt"] - means[dataset].drop("adapt").max())
 
 
@@ -406,7 +406,7 @@ def test_classes_are_counted_over_all_seeds(tmp_path: Path):
     (tmp_path / "names/digits/dataset.json").write_text(json.dumps({"classes": ["zero", "one"]}), encoding="utf-8")
     by_class = per_class.read(load.read(tmp_path / "runs", **asked), tmp_path / "names")
     assert by_class is not None
-    assert (by_class.dataset, by_class.rival, by_class.names) == ("digits", "uniform", ["zero", "one"])
+    assert (by_class.dataset, by_class.baseline, by_class.names) == ("digits", "uniform", ["zero", "one"])
     assert by_class.confusion.tolist() == [[0.75, 0.25], [0.5, 0.5]]
     assert by_class.gain.tolist() == [-0.25, 0.5]
 

@@ -126,8 +126,10 @@ def test_one_value_has_no_interval():
 
 
 def test_gain_is_the_mean_over_datasets_of_the_means_over_seeds():
-    found = statistics.compare(runs_of({"rival": [[0.5, 0.6], [0.2, 0.2]], "ours": [[0.6, 0.8], [0.1, 0.3]]}), "ours")
-    assert found["rival"].tolist() == ["rival"]
+    found = statistics.compare(
+        runs_of({"baseline": [[0.5, 0.6], [0.2, 0.2]], "ours": [[0.6, 0.8], [0.1, 0.3]]}), "ours"
+    )
+    assert found["baseline"].tolist() == ["baseline"]
     assert found["gain"][0] == pytest.approx((0.15 + 0) / 2)
     assert (found["pairs"][0], found["nonzero"][0]) == (4, 4)
     assert (found["low"][0], found["high"][0]) == pytest.approx((0, 0.15))
@@ -143,7 +145,7 @@ def test_rivals_are_corrected_together():
 
 def test_a_missing_run_empties_the_gain_and_is_left_out_of_the_pairs():
     found = statistics.compare(
-        runs_of({"rival": [[0.5, np.nan], [0.2, 0.2]], "ours": [[0.6, 0.8], [0.1, 0.3]]}), "ours"
+        runs_of({"baseline": [[0.5, np.nan], [0.2, 0.2]], "ours": [[0.6, 0.8], [0.1, 0.3]]}), "ours"
     )
     assert found["pairs"][0] == 3
     assert found[["gain", "low", "high"]].isna().all(axis=None)

@@ -8,7 +8,10 @@ import pytest
 from adapt.errors import UserError
 from adapt.runtime import locks
 
-HOLD = "import sys, time; from adapt.runtime import locks; from pathlib import Path; lock = locks.acquire(Path(sys.argv[1])); "
+HOLD = (
+    "import sys, time; from pathlib import Path; from adapt.runtime import locks; "
+    "lock = locks.acquire(Path(sys.argv[1])); "
+)
 
 
 @pytest.fixture

@@ -114,6 +114,6 @@ def test_seed_that_is_killed_ends_the_stage_with_a_sentence(start):
     _, said = process.communicate(timeout=40)
     assert process.returncode == 1 and not any(map(running, pids))
     assert said == (
-        "error: a process was killed, perhaps for lack of memory; set runtime.parallel_seeds lower if so, and run again: "
-        "what was saved is kept\n"
+        "error: a process was killed, perhaps for lack of memory; set runtime.parallel_seeds lower if so, and "
+        "run again: what was saved is kept\n"
     )
