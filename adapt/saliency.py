@@ -77,7 +77,7 @@ class Saliency:
 
     def __init__(self, prompts: Prompts, criterion: str, seed: int):
         self.prompts = prompts
-        self.criterion_of = CRITERIA[criterion]
+        self.criterion = CRITERIA[criterion]
         self.seed = seed
         self.open_gates: dict[str, Tensor] = {}
         self.reset()
@@ -89,7 +89,7 @@ class Saliency:
 
     def gates(self, branch: str) -> Float[Tensor, " n"] | None:
         """The additive key biases, all 0, through which the next step's gate gradients come."""
-        if self.criterion_of is not gate:
+        if self.criterion is not gate:
             return None
         self.open_gates[branch] = torch.zeros_like(self.totals[branch]).requires_grad_()
         return self.open_gates[branch]
@@ -116,7 +116,7 @@ class Saliency:
             # the draw depends on seed and step alone, so that a resumed run repeats it
             draw = (self.seed * 1_000_003 + step) * 2 + BRANCHES.index(branch)
             generator = torch.Generator().manual_seed(draw)
-            self.totals[branch] += self.criterion_of(
+            self.totals[branch] += self.criterion(
                 CriterionInputs(self.prompts.tokens[branch].detach(), *gradient, generator)
             )
 

@@ -153,7 +153,7 @@ def test_gate_predicts_the_true_effect_of_removal(batches, record_property):
     assert correlations["gate"] >= 0.99
 
 
-def test_every_criterion_of_the_params_is_there():
+def test_every_criterion_the_params_is_there():
     from typing import get_args
 
     from adapt.config import Criterion

@@ -61,7 +61,8 @@ def resolve(
     """
     known = schema(method)
     config = {name: section.model_dump() for name, section in sections.items() if name in known.model_fields}
-    entry = by_preset(entries.get(method, {}), preset, f"params.yaml: method.{method}")
+    where = f"params.yaml: method.{method}"
+    entry = {key: by_preset(value, preset, f"{where}.{key}") for key, value in entries.get(method, {}).items()}
     overrides = check_overrides(method, entry.pop("overrides", []))
     config = merge(config, entry)
     for override in overrides:  # those that do not hold here are checked as well

@@ -91,17 +91,17 @@ def test_params_broken_anywhere(content):
 
 
 @fuzz
-@given(st.sampled_from(sorted(json.loads(values())["knobs"])), st.dictionaries(st.text(max_size=6), ANY, max_size=2))
-def test_knobs_of_any_names(method, changes):
-    survives("knobs", (method, changes))
+@given(st.sampled_from(sorted(json.loads(values())["method"])), st.dictionaries(st.text(max_size=6), ANY, max_size=2))
+def test_method_configs_of_any_names(method, changes):
+    survives("method", (method, changes))
 
 
 @fuzz
 @given(st.data())
-def test_knobs_of_any_values(data):
-    knobs = json.loads(values())["knobs"]
-    method = data.draw(st.sampled_from(sorted(name for name in knobs if knobs[name])))
-    survives("knobs", (method, {data.draw(st.sampled_from([*knobs[method], "cases"])): data.draw(ANY)}))
+def test_method_configs_of_any_values(data):
+    entries = json.loads(values())["method"]
+    method = data.draw(st.sampled_from(sorted(name for name in entries if entries[name])))
+    survives("method", (method, {data.draw(st.sampled_from([*entries[method], "overrides"])): data.draw(ANY)}))
 
 
 ITEM = st.tuples(

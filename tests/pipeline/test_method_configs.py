@@ -145,6 +145,6 @@ def test_value_that_the_user_sets_holds_in_every_preset(settle):
     assert settle("coop", {"optimizer": {"epochs": 3}}).optimizer.epochs == 3
 
 
-def test_value_that_a_preset_lacks_is_refused(settle):
+def test_value_that_a_preset_lacks_is_refused():
     with pytest.raises(UserError, match=r"^params.yaml: method.coop.n_ctx: it has no value for preset pocket, got"):
-        settle("coop", {"n_ctx": {"paper": 4}, "ctx_init": "a"})
+        method_configs.by_preset({"paper": 4}, "pocket", "params.yaml: method.coop.n_ctx")

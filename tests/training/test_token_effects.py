@@ -20,7 +20,7 @@ from adapt.training.trainer import train
 STEPS = 6  # two an epoch
 
 
-def knobs(criterion: str = "snip", **changed) -> dict:
+def sections(criterion: str = "snip", **changed) -> dict:
     prune = {"criterion": criterion, "data": "train", "warmup": 1, "every": 2, "count": 2, "target": 4} | changed
     return {
         "prompts": PromptsConfig(initial_length=2, init_std=0.02),
@@ -30,7 +30,7 @@ def knobs(criterion: str = "snip", **changed) -> dict:
 
 
 def config(optimiser: SGDConfig, **changed) -> Config:
-    return method_configs.schema("adapt").model_validate({**knobs(**changed), "optimizer": optimiser})
+    return method_configs.schema("adapt").model_validate({**sections(**changed), "optimizer": optimiser})
 
 
 @pytest.fixture
@@ -41,19 +41,19 @@ def optimiser() -> SGDConfig:
 @pytest.mark.parametrize("criterion", ["gate", "snip", "gradient", "magnitude", "random"])
 def test_scores_are_those_that_the_method_prunes_by(criterion, task, batches, optimiser):
     measured = token_effects.measure(task, {"train": batches, "val": batches}, config(optimiser), shots=16)
-    record = train(Adapt(task, **knobs(criterion)), batches, optimiser, steps=STEPS)
+    record = train(Adapt(task, **sections(criterion)), batches, optimiser, steps=STEPS)
     first = [row["score"] for row in record.trace if row["step"] == record.trace[0]["step"]]
     lowest = measured.scores[criterion].sort().values
     assert first == pytest.approx(lowest[: len(first)].tolist(), rel=1e-3) and len(first) >= 2
 
 
 def test_effect_is_the_loss_without_the_token(task, batches):
-    method, whole = token_effects.AllCriteria(task, **knobs()), Adapt(task, **knobs())
+    method, whole = token_effects.AllCriteria(task, **sections()), Adapt(task, **sections())
     found, tokens = token_effects.leave_one_out(method, batches), whole.prompts.count()
     assert len(found) == tokens
     batch = replace(batches, batch_size=11).batch(0, 0)
     for place in (0, tokens - 1):
-        shorter = Adapt(task, **knobs())
+        shorter = Adapt(task, **sections())
         sgd = torch.optim.SGD(shorter.parameters(), lr=0.1)
         list(pruning.remove(shorter.prompts, sgd, torch.tensor([place]), torch.zeros(tokens)))
         truth = shorter.losses(batch)[0] - whole.losses(batch)[0]
