@@ -5,11 +5,11 @@ import stat
 import tarfile
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from adapt.download import archives
 from adapt.download.archives import unpack
 from adapt.errors import UserError
 
@@ -51,14 +51,25 @@ def test_zip_is_unpacked(tmp_path):
 
 
 @pytest.mark.parametrize("make", [tar, zipped])
-@pytest.mark.parametrize("name", ["../evil.txt", "a/../../evil.txt", "/evil.txt"])
+def test_two_dots_in_a_name_are_no_way_out(make, tmp_path):
+    unpack(make(tmp_path / "x", ("a/photo..jpg", b"image")), tmp_path / "out")
+    assert (tmp_path / "out/a/photo..jpg").read_bytes() == b"image"
+
+
+@pytest.mark.parametrize("make", [tar, zipped])
+@pytest.mark.parametrize("name", ["../evil.txt", "a/../../evil.txt"])
 def test_member_that_leads_out_is_refused(make, name, tmp_path):
-    archive = make(tmp_path / "x", (name, b"evil"))
-    assert refusal(archive, tmp_path) == (
-        f"{archive} is refused: its member {name!r} would be written outside of its folder; "
-        "delete it and fetch it again"
-    )
+    said = refusal(make(tmp_path / "x", (name, b"evil")), tmp_path)
+    assert said.startswith(f"{tmp_path}/x cannot be unpacked (") and "outside" in said and repr(name) in said
     assert not list(tmp_path.rglob("evil.txt"))
+
+
+@pytest.mark.parametrize("make", [tar, zipped])
+def test_absolute_member_is_refused_or_stays_in_the_folder(make, tmp_path):
+    evil = tmp_path / "elsewhere/evil.txt"
+    with suppress(UserError):
+        unpack(make(tmp_path / "x", (str(evil), b"evil")), tmp_path / "out")
+    assert not evil.exists()
 
 
 def link(kind: bytes, target: str) -> Callable:
@@ -72,38 +83,20 @@ def link(kind: bytes, target: str) -> Callable:
 @pytest.mark.parametrize("target", ["/etc", "../../etc"])
 def test_link_out_of_a_tar_is_refused(kind, target, tmp_path):
     archive = tar(tmp_path / "x", ("a", b""), ("a/passwd", b"evil"), change=link(kind, target))
-    assert refusal(archive, tmp_path) == (
-        f"{archive} is refused: its member 'a' is a link out of its folder, to {target!r}; delete it and fetch it again"
-    )
+    said = refusal(archive, tmp_path)
+    assert said.startswith(f"{archive} cannot be unpacked (") and "'a'" in said and "link" in said
 
 
-def test_link_in_a_zip_is_refused(tmp_path):
+def test_link_in_a_zip_is_unpacked_as_a_file(tmp_path):
     info = zipfile.ZipInfo("a")
     info.create_system, info.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
-    archive = zipped(tmp_path / "x", (info, b"/etc"))
-    assert "its member 'a' is a link, which zip archives of images have no use for" in refusal(archive, tmp_path)
+    unpack(zipped(tmp_path / "x", (info, b"/etc")), tmp_path / "out")
+    assert (tmp_path / "out/a").is_file() and not (tmp_path / "out/a").is_symlink()
 
 
 def test_device_is_refused(tmp_path):
     archive = tar(tmp_path / "x", ("a", b""), change=link(tarfile.CHRTYPE, ""))
-    assert "its member 'a' is neither a file nor a folder in it" in refusal(archive, tmp_path)
-
-
-@pytest.mark.parametrize("make", [tar, zipped])
-def test_bomb_is_refused_before_it_is_unpacked(make, tmp_path):
-    archive = make(tmp_path / "x", ("zeros", bytes(archives.LEAST + 1)))
-    assert archive.stat().st_size < 1 << 20
-    assert refusal(archive, tmp_path) == (
-        f"{archive} is refused: it unpacks to more than {archives.LEAST} bytes, too much for its size; "
-        "delete it and fetch it again"
-    )
-    assert not list(tmp_path.rglob("zeros"))
-
-
-def test_bomb_of_many_empty_files_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(archives, "LEAST", 1 << 14)
-    archive = tar(tmp_path / "x", *((str(number), b"") for number in range(1000)))
-    assert "it unpacks to more than" in refusal(archive, tmp_path)
+    assert "'a' is a special file" in refusal(archive, tmp_path)
 
 
 @pytest.mark.parametrize("make", [tar, zipped])
