@@ -198,7 +198,10 @@ class EvaluateConfig(Config):
 
 
 class RuntimeConfig(Config):
-    """Where and how it runs; on one kind of machine no result depends on it, but that bfloat16 rounds."""
+    """Execution settings (device, precision, parallelism).
+
+    They do not change results on a given machine, except for rounding under bfloat16.
+    """
 
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["float32", "bfloat16"]

@@ -19,12 +19,12 @@ class Prompts(nn.Module):
     def __init__(
         self,
         tokens: Mapping[str, Float[Tensor, "n d"]],
-        token_ids: Mapping[str, Int[Tensor, "n 2"]],
+        slots: Mapping[str, Int[Tensor, "n 2"]],
         layers: Mapping[str, int],
     ):
         super().__init__()
         self.tokens = nn.ParameterDict([(branch, nn.Parameter(tokens[branch])) for branch in BRANCHES])
-        self.slots = {branch: token_ids[branch].cpu() for branch in BRANCHES}
+        self.slots = {branch: slots[branch].cpu() for branch in BRANCHES}
         self.layers = dict(layers)
 
     @classmethod
@@ -33,12 +33,12 @@ class Prompts(nn.Module):
     ) -> "Prompts":
         """Tokens drawn from N(0, std²) (convention); `lengths[branch][layer]` tokens at each layer."""
         generator = torch.Generator().manual_seed(seed)
-        token_ids, tokens = {}, {}
+        slots, tokens = {}, {}
         for branch in BRANCHES:
             pairs = [(layer, token) for layer, length in enumerate(lengths[branch]) for token in range(length)]
-            token_ids[branch] = torch.tensor(pairs, dtype=torch.long).reshape(-1, 2)
+            slots[branch] = torch.tensor(pairs, dtype=torch.long).reshape(-1, 2)
             tokens[branch] = torch.randn(len(pairs), widths[branch], generator=generator) * std
-        return cls(tokens, token_ids, layers={branch: len(lengths[branch]) for branch in BRANCHES})
+        return cls(tokens, slots, layers={branch: len(lengths[branch]) for branch in BRANCHES})
 
     def lengths(self, branch: str) -> list[int]:
         """Tokens at each layer."""

@@ -72,9 +72,9 @@ def remove(
     for branch in BRANCHES:
         slots = prompts.slots[branch]
         mine = indices[(indices >= start) & (indices < start + len(slots))]
-        for place in mine.tolist():
-            layer, token = slots[place - start].tolist()
-            removed.append(PrunedToken(branch, layer, token, float(scores[place])))
+        for index in mine.tolist():
+            layer, token = slots[index - start].tolist()
+            removed.append(PrunedToken(branch, layer, token, float(scores[index])))
         keep = torch.ones(len(slots), dtype=torch.bool)
         keep[mine - start] = False
         start += len(slots)

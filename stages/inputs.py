@@ -11,14 +11,17 @@ from adapt.runtime import files, formats
 
 def main(datasets: list[str], data: DataConfig, backbone: BackboneConfig) -> None:
     """Write data/inputs/."""
-    memory = inputs.Memory()
+    memory = inputs.HashCache()
     with files.atomic_dir(inputs.ROOT) as root:
-        formats.write_json(root / "backbone.json", inputs.of_backbone(backbone.name, backbone.pretrained, memory))
+        formats.write_json(
+            root / "backbone.json", inputs.fingerprint_backbone(backbone.name, backbone.pretrained, memory)
+        )
         for dataset in datasets:
             formats.write_json(
-                root / inputs.file(dataset).relative_to(inputs.ROOT), inputs.of_dataset(dataset, data.folder, memory)
+                root / inputs.file(dataset).relative_to(inputs.ROOT),
+                inputs.fingerprint_dataset(dataset, data.folder, memory),
             )
-            formats.write_json(root / "listings" / f"{dataset}.json", inputs.of_listing(dataset, data.folder))
+            formats.write_json(root / "listings" / f"{dataset}.json", inputs.fingerprint_listing(dataset, data.folder))
     memory.save()
     stage.log(f"inputs: looked at the weights and {len(datasets)} datasets")
 

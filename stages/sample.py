@@ -22,7 +22,7 @@ def main(dataset: str, shots: int, seeds: list[int], data: DataConfig) -> None:
     taught = {item.label for item in subsets[seeds[0]].val}
     if lacking := [repr(name) for label, name in enumerate(found.classes) if label not in taught]:
         stage.log(f"sample {dataset}: no val images of {some(lacking)}: what is chosen on val is chosen without them")
-    if reused := subsets[seeds[0]].reused:
+    if reused := subsets[seeds[0]].reused_classes:
         stage.log(
             f"sample {dataset}: no training images but the shots in {some([repr(name) for name in reused])}: the "
             "shots are the val images too, so that whatever is chosen on them is chosen on training images"

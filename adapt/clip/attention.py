@@ -1,7 +1,7 @@
 """One block of an open_clip tower with its queries, keys and values in hand.
 
 Axis letters as in adapt/clip/encoders.py: b batch, c classes, s sequence, t prompt tokens, d width, h heads, e width
-of a head, m alternatives.
+of a head, m candidates.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ Adapter = Callable[[Tensor], Tensor]  # from ln_1's output [..., s, d] to what i
 
 
 class Mixture(NamedTuple):
-    """Alternatives for one layer's key/value context; the attention's outputs are mixed (DPL's relaxation)."""
+    """Candidates for one layer's key/value prompt; the attention's outputs are mixed (DPL's relaxation)."""
 
     candidates: list[Tensor]  # [t, d] each
     weights: Float[Tensor, " m"]
@@ -76,7 +76,7 @@ def project_qkv(block: Block, x: Float[Tensor, "... s d"], adapter: Adapter | No
 
 
 def project_prompt(block: Block, context: Float[Tensor, "... t d"], adapter: Adapter | None) -> tuple[Tensor, Tensor]:
-    """Keys and values [..., h, t, e] of a context that the next layer replaces."""
+    """Keys and values [..., h, t, e] of a prompt that the next layer replaces."""
     d, y = context.shape[-1], block.ln_1(context)
     kv = F.linear(y, block.attn.in_proj_weight[d:], block.attn.in_proj_bias[d:])
     if adapter is not None:
@@ -92,27 +92,27 @@ def block_forward(
     keys: Sequence[KeyValue],
     weights: Float[Tensor, " m"] | None = None,
 ) -> Float[Tensor, "... s d"]:
-    """One residual block over the tokens `x` with queries `q`; `keys` and `weights` as in `read`."""
+    """One residual block over the tokens `x` with queries `q`; `keys` and `weights` as in `attention`."""
     return residual_mlp(block, x, attention(q, keys, weights))
 
 
 def attention(
     q: Float[Tensor, "... h s e"], keys: Sequence[KeyValue], weights: Float[Tensor, " m"] | None = None
 ) -> Float[Tensor, "... s d"]:
-    """What queries get: of one entry of `keys`, or of alternatives mixed with `weights`; heads side by side."""
+    """The attention of queries over one of `keys`, or over candidates mixed with `weights`; heads side by side."""
     outputs = [F.scaled_dot_product_attention(q, k, v, attn_mask=bias) for k, v, bias in keys]
     mixed = outputs[0] if weights is None else torch.tensordot(weights, torch.stack(outputs).to(weights), dims=1)
     return mixed.transpose(-3, -2).flatten(-2)
 
 
-def residual_mlp(block: Block, x: Float[Tensor, "... d"], found: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
-    """The rest of a residual block; `found`: what its attention has read."""
-    x = x + block.ls_1(block.attn.out_proj(found))
+def residual_mlp(block: Block, x: Float[Tensor, "... d"], attended: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
+    """The rest of a residual block: both sums and the MLP; `attended`: what its attention gave."""
+    x = x + block.ls_1(block.attn.out_proj(attended))
     return x + block.ls_2(block.mlp(block.ln_2(x)))
 
 
 def candidates_of(context: LayerPrompt) -> tuple[list[Tensor], Tensor | None]:
-    """The contexts of a layer, one where nothing is mixed, and their weights."""
+    """The candidate prompts of a layer, one where nothing is mixed, and their weights."""
     return ([context], None) if isinstance(context, Tensor) else context
 
 

@@ -1,10 +1,9 @@
 """Both towers of an unmodified open_clip CLIP, run block by block, with prompts as arguments.
 
-A *context stream* carries the prompts. At layer ℓ the context is either set anew (`prompts[ℓ]` is a tensor, possibly
-of length 0) or carried on from the layer before (`prompts[ℓ]` is None). A context that the next layer carries on is
-computed as ordinary tokens; one that the next layer replaces is only ever keys and values, so its queries and its MLP
-are not computed: `attn(q = ln_1(x), kv = ln_1([x ; P]))`. ADAPT sets every layer anew (deep key/value prompts, as in
-the same authors' released code).
+At each layer the prompt is either replaced by a new one (`prompts[ℓ]` is a tensor, possibly of length 0) or propagated
+from the previous layer (`prompts[ℓ]` is None). A prompt that the next layer discards only needs keys and values, so we
+skip its queries, output projection and MLP: `attn(q = ln_1(x), kv = ln_1([x ; P]))`. ADAPT replaces the prompt at every
+layer (deep key/value prompts, as in the same authors' released code). `reference.py` is the plain form.
 
 An adapter adds to the queries, keys and values of a layer (low-rank adapters: `y ↦ y·Aᵀ·Bᵀ`).
 
@@ -44,8 +43,8 @@ Clip = Any  # open_clip.CLIP: to a type checker every attribute of a module is "
 class Injection(NamedTuple):
     """What a method puts into a tower: for each, one entry a layer, or None for nothing anywhere."""
 
-    prompts: Sequence[LayerPrompt | None] | None = None  # a context set anew, [t, d] or a Mixture; None: carried on
-    key_biases: Sequence[Tensor | None] | None = None  # [t], added to the attention logits of a key/value context
+    prompts: Sequence[LayerPrompt | None] | None = None  # a new prompt, [t, d] or a Mixture; None: propagated
+    key_biases: Sequence[Tensor | None] | None = None  # [t], added to the attention logits of a key/value prompt
     adapters: Sequence[Adapter | None] | None = None  # what is added to queries, keys and values
 
 
@@ -53,50 +52,49 @@ NO_INJECTION = Injection()  # the frozen model as it is
 
 
 class Layer(NamedTuple):
-    """A block, and what a stream says of it."""
+    """A block, and what is injected there."""
 
     block: Block
     new_prompt: LayerPrompt | None
     bias: Tensor | None
     adapter: Adapter | None
-    propagate: bool  # the next layer carries this one's context on, so that its own outputs are needed
+    propagate: bool  # the next layer takes over this one's prompt, so that its own outputs are needed
     last: bool
 
 
 def layers_of(transformer: Clip, injection: Injection) -> list[Layer]:
     """The blocks of a tower with their entries.
 
-    Raises: ValueError for another number of entries, or a bias where the context has queries of its own.
+    Raises: ValueError for another number of entries, or a bias where the prompt has queries of its own.
     """
     count = len(transformer.resblocks)
     none = [None] * count
     prompts, biases, adapters = injection.prompts or none, injection.key_biases or none, injection.adapters or none
     if {len(prompts), len(biases), len(adapters)} != {count}:
         raise ValueError(
-            f"a stream of {len(prompts)} prompts, {len(biases)} biases and {len(adapters)} adapters "
+            f"an injection of {len(prompts)} prompts, {len(biases)} biases and {len(adapters)} adapters "
             f"does not fit {count} blocks"
         )
-    carried = [prompt is None for prompt in prompts[1:]] + [False]
-    for i, (bias, kept) in enumerate(zip(biases, carried, strict=True)):
+    propagate = [prompt is None for prompt in prompts[1:]] + [False]
+    for i, (bias, kept) in enumerate(zip(biases, propagate, strict=True)):
         if bias is not None and (kept or prompts[i] is None):
-            raise ValueError(f"block {i} has a bias, but its context is not set there anew or is carried on")
+            raise ValueError(f"block {i} has a bias, but its prompt is not new there or is propagated")
     return [
-        Layer(block, prompts[i], biases[i], adapters[i], carried[i], last=i == count - 1)
+        Layer(block, prompts[i], biases[i], adapters[i], propagate[i], last=i == count - 1)
         for i, block in enumerate(transformer.resblocks)
     ]
 
 
 class TextInput(NamedTuple):
-    """The embedded tokens of all classes, cut in the part that they share and the part that is each class's own.
+    """The embedded texts of all classes, cut into the prefix that they share and a suffix for each class.
 
-    Causal attention makes the first part the same for every class, so it is encoded once for all classes that are
-    encoded together (design: shared prefix).
-    The own parts, each ending with the end-of-text token, stand one after the other, without padding.
+    Causal attention makes the prefix the same for every class, so it is encoded once for all classes that are encoded
+    together. The suffixes, each ending with the end-of-text token, stand one after the other, without padding.
     """
 
     prefix: Float[Tensor, "s0 d"]
     suffixes: Float[Tensor, "n d"]
-    lengths: list[int]  # of the own parts, one a class
+    lengths: list[int]  # of the suffixes, one a class
 
 
 def embed(model: Clip, tokens: Int[Tensor, "... s"], start: int = 0) -> Float[Tensor, "... s d"]:
@@ -107,8 +105,8 @@ def embed(model: Clip, tokens: Int[Tensor, "... s"], start: int = 0) -> Float[Te
 def split_prefix(model: Clip, tokens: Int[Tensor, "c s"], n_ctx: int = 0) -> TextInput:
     """Embed tokenised prompts, cut after each one's end-of-text token and at the end of their longest common prefix.
 
-    The end-of-text token has the highest number, as everywhere in CLIP; it always stays in the classes' own part.
-    context: so many tokens after SOS are left out; a context takes their place and their positions.
+    The end-of-text token has the highest number, as everywhere in CLIP; it always stays in the suffix.
+    n_ctx: so many tokens after SOS are left out; a context takes their place and their positions.
     """
     x = embed(model, tokens[:, : int(tokens.argmax(dim=1).max()) + 1])
     x, tokens = (torch.cat([part[:, :1], part[:, 1 + n_ctx :]], dim=1) for part in (x, tokens))
@@ -118,10 +116,10 @@ def split_prefix(model: Clip, tokens: Int[Tensor, "c s"], n_ctx: int = 0) -> Tex
 
 
 def to_text_input(x: Float[Tensor, "c s d"], last: Int[Tensor, " c"], n_prefix: int) -> TextInput:
-    """Embedded prompts as the encoder takes them: the first `shared` tokens are the same for all classes."""
-    own = torch.arange(x.shape[1], device=x.device) <= last[:, None]
-    own[:, :n_prefix] = False
-    return TextInput(x[0, :n_prefix], x[own], (last + 1 - n_prefix).tolist())
+    """Embedded texts as the encoder takes them: the first `n_prefix` tokens are the same for all classes."""
+    in_suffix = torch.arange(x.shape[1], device=x.device) <= last[:, None]
+    in_suffix[:, :n_prefix] = False
+    return TextInput(x[0, :n_prefix], x[in_suffix], (last + 1 - n_prefix).tolist())
 
 
 # --- image -----------------------------------------------------------------------------------------------------------
@@ -130,7 +128,7 @@ def to_text_input(x: Float[Tensor, "c s d"], last: Int[Tensor, " c"], n_prefix: 
 def encode_image(
     model: Clip, images: Float[Tensor, "b 3 y x"], injection: Injection = NO_INJECTION
 ) -> Float[Tensor, "b f"]:
-    """Image features (not normalised). A context stands after the patches; one of its own per image is [b, t, d]."""
+    """Image features (not normalised). A prompt stands after the patches; one of its own per image is [b, t, d]."""
     visual = model.visual
     x = visual._embeds(images)
     prompt: LayerPrompt = x[:, :0]
@@ -146,7 +144,7 @@ def encode_image(
 
 
 def image_block(layer: Layer, x: Float[Tensor, "b s d"], prompt: LayerPrompt) -> Float[Tensor, "b q d"]:
-    """A block over images with a context that is only keys and values; of the last block only the class token."""
+    """A block over images with a prompt that is only keys and values; of the last block only the class token."""
     q, k, v = project_qkv(layer.block, x, layer.adapter)
     s = x.shape[1]
     if layer.last:
@@ -172,33 +170,32 @@ def encode_text(
 ) -> Float[Tensor, "c f"]:
     """Text features (not normalised), one a class.
 
-    place: before which token of the shared part the context stands in causal order. 0: every token sees it, also SOS
+    insert_at: before which token of the prefix the prompt stands in causal order. 0: every token sees it, also SOS
         (ADAPT: key/value prompts have no position, so only visibility counts). 1: it stands after SOS (IVLP, MaPLe).
     chunk: classes per chunk; chunks are recomputed in the backward pass, so that memory does not grow with classes.
-        Each encodes the shared part for itself, a few tokens beside the chunk's own.
+        Each encodes the prefix for itself, a few tokens beside the chunk's suffixes.
     """
     run = partial(encode_classes, model, layers_of(model.transformer, injection), text.prefix, insert_at)
     if chunk is None or chunk >= len(text.lengths):
         return run(text.suffixes, text.lengths)
 
-    def run_part(own: Float[Tensor, "n d"], lengths: list[int]) -> Float[Tensor, "c f"]:
-        if own.device.type == "cpu":
+    def run_part(suffixes: Float[Tensor, "n d"], lengths: list[int]) -> Float[Tensor, "c f"]:
+        if suffixes.device.type == "cpu":
             malloc.trim_heap()
-        return run(own, lengths)
+        return run(suffixes, lengths)
 
     parts = [text.lengths[start : start + chunk] for start in range(0, len(text.lengths), chunk)]
-    owns = text.suffixes.split([sum(lengths) for lengths in parts])
-    pairs = zip(owns, parts, strict=True)
-    return torch.cat([checkpoint(run_part, own, lengths, use_reentrant=False) for own, lengths in pairs])
+    pairs = zip(text.suffixes.split([sum(lengths) for lengths in parts]), parts, strict=True)
+    return torch.cat([checkpoint(run_part, suffixes, lengths, use_reentrant=False) for suffixes, lengths in pairs])
 
 
 def encode_classes(
     model: Clip, layers: list[Layer], prefix: Float[Tensor, "s0 d"], insert_at: int,
     suffixes: Float[Tensor, "n d"], lengths: list[int],
 ) -> Float[Tensor, "c f"]:  # fmt: skip
-    """Features of classes with so many own tokens each.
+    """Features of classes whose suffixes have these lengths.
 
-    Shared and own tokens are rows of one matrix, so that a block's weights are read once.
+    Prefix and suffixes are rows of one matrix, so that a block's weights are read once.
     """
     packing, s = Packing(lengths, like=suffixes), len(prefix)
     x = torch.cat([prefix, suffixes[packing.tokens]])
@@ -219,28 +216,28 @@ def encode_classes(
 def text_block(
     layer: Layer, x: Float[Tensor, "n d"], s: int, packing: Packing, prompt: LayerPrompt, insert_at: int
 ) -> Float[Tensor, "_ d"]:
-    """A block over `s` tokens that all classes share and the rows' own, with a context that is only keys and values.
+    """A block over a prefix of `s` tokens and the packed suffixes, with a prompt that is only keys and values.
 
     Of the last block only where each class ends, [c, d].
     """
     q, k, v = project_qkv(layer.block, x, layer.adapter)
     n = len(x) - s
     prefix_q, q = q.split([s, n], dim=1)
-    (*shared_k, k), (*shared_v, v) = (part.split([insert_at, s - insert_at, n], dim=1) for part in (k, v))
+    (*around_k, k), (*around_v, v) = (part.split([insert_at, s - insert_at, n], dim=1) for part in (k, v))
     options, weights = candidates_of(prompt)
     prefix_kv, masked_prefix_kv = [], []
     for option in options:
         t = len(option)
         ck, cv = project_prompt(layer.block, option, layer.adapter)
         joined_k, joined_v = (
-            torch.cat([before, new, after], dim=-2) for (before, after), new in ((shared_k, ck), (shared_v, cv))
+            torch.cat([before, new, after], dim=-2) for (before, after), new in ((around_k, ck), (around_v, cv))
         )
         gate = None if layer.bias is None else F.pad(layer.bias, (insert_at, s - insert_at))  # [s+t]
         mask = causal_bias(s + t, x)
-        mask = torch.cat([mask[:insert_at], mask[insert_at + t :]])  # the context asks nothing
+        mask = torch.cat([mask[:insert_at], mask[insert_at + t :]])  # the prompt has no queries
         prefix_kv.append(KeyValue(joined_k, joined_v, gate))
         masked_prefix_kv.append(KeyValue(joined_k, joined_v, mask if gate is None else mask + gate))
-    own = packing.attention(KeyValue(k, v), q, PrefixKV(prefix_kv, weights))
+    suffix = packing.attention(KeyValue(k, v), q, PrefixKV(prefix_kv, weights))
     if layer.last:
-        return residual_mlp(layer.block, x[s + packing.ends], own[packing.ends])
-    return residual_mlp(layer.block, x, torch.cat([attention(prefix_q, masked_prefix_kv, weights), own]))
+        return residual_mlp(layer.block, x[s + packing.ends], suffix[packing.ends])
+    return residual_mlp(layer.block, x, torch.cat([attention(prefix_q, masked_prefix_kv, weights), suffix]))

@@ -1,4 +1,4 @@
-"""What is done where the device has too little memory: the work is cut smaller, and a message says so."""
+"""Out-of-memory handling: retry with a smaller batch and log a warning."""
 
 import logging
 from collections.abc import Callable
@@ -64,7 +64,7 @@ def retry_with_smaller_text_batch(work: Callable[[Backbone], T], backbone: Backb
 
 
 def log_and_empty_cache(message: str) -> None:
-    """Say what happens now, and give back the memory that torch keeps for later."""
+    """Log a warning, and give back the memory that torch keeps for later."""
     log.warning(message)
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""Sequence packing: the own tokens of several classes stand in one row, which attention takes as a whole.
+"""Sequence packing: the suffixes of several classes stand in one row, which attention takes as a whole.
 
 A mask keeps the classes of a row apart. Axis letters as in adapt/clip/encoders.py: c classes, s sequence, h heads, e
 width of a head; r rows, w tokens of a row, n = r·w.
@@ -21,18 +21,18 @@ MAX_CANDIDATES = 16  # numbers of rows, about, of which the best is taken
 
 
 class PrefixKV(NamedTuple):
-    """What a layer's own tokens attend to beside themselves; alternatives with weights where a context is mixed."""
+    """What a layer's suffixes attend to beside themselves; candidates with weights where a prompt is mixed."""
 
-    keys: list[KeyValue]  # [h, s, e]; the bias, [s] or None, is the context's
+    keys: list[KeyValue]  # [h, s, e]; the bias, [s] or None, is the prompt's
     weights: Tensor | None = None
 
 
 class Layout(NamedTuple):
     """Where the tokens of classes stand."""
 
-    tokens: Int[Tensor, " n"]  # in the classes' own parts, one class after the other
+    tokens: Int[Tensor, " n"]  # in the suffixes, one class after the other
     ends: Int[Tensor, " c"]  # where in the rows each class ends
-    mask: Bool[Tensor, "r w w"]  # by each token: its class up to itself
+    mask: Bool[Tensor, "r w w"]  # True where a token sees another: its class up to itself
 
 
 class Packing:
@@ -44,7 +44,7 @@ class Packing:
         self.causal = additive_mask(seen, like)
 
     def attention(self, own: KeyValue, q: Float[Tensor, "h n e"], memory: PrefixKV) -> Float[Tensor, "n d"]:
-        """What every token reads of all that is shared and of its class."""
+        """The attention of every token over the prefix and over its class."""
         own_k, own_v, q = (part.unflatten(1, self.shape).transpose(0, 1) for part in (own.k, own.v, q))
         keys = [
             KeyValue(self.join(shared.k, own_k), self.join(shared.v, own_v), self.bias(shared))
@@ -63,9 +63,9 @@ class Packing:
 
 
 @lru_cache(maxsize=1024)  # chunks of classes come round every step, so there must be room for all
-def build_layout(lengths: tuple[int, ...], device: torch.device, width: int) -> Layout:
+def build_layout(lengths: tuple[int, ...], device: torch.device, row_length: int) -> Layout:
     """The layout of classes with so many tokens each; the shorter rows are padded with copies of the first token."""
-    rows = assign_rows(lengths, width)
+    rows = assign_rows(lengths, row_length)
     places = torch.arange(sum(lengths)).split(lengths)
     tokens = pad_sequence([torch.cat([places[c] for c in row]) for row in rows], batch_first=True)
     sizes = torch.tensor(lengths)
@@ -79,17 +79,17 @@ def build_layout(lengths: tuple[int, ...], device: torch.device, width: int) -> 
     return Layout(tokens.flatten().to(device), ends.to(device), seen.to(device))
 
 
-def assign_rows(lengths: Sequence[int], width: int) -> list[list[int]]:
-    """Classes in rows of about `width` tokens, in so many as leave the least padding.
+def assign_rows(lengths: Sequence[int], row_length: int) -> list[list[int]]:
+    """Assign classes to rows of about `row_length` tokens, minimising padding.
 
-    At the least as many as all tokens fill to the brim, at the most as many as hold every class within the width.
+    We try row counts between the lower bound (all tokens / row length) and the number that first-fit-decreasing needs.
     """
     longest_first = sorted(range(len(lengths)), key=lambda c: -lengths[c])
-    width = max(width, lengths[longest_first[0]])
-    least, most, room = max(1, sum(lengths) // width), 0, 0
+    row_length = max(row_length, lengths[longest_first[0]])
+    least, most, room = max(1, sum(lengths) // row_length), 0, 0
     for c in longest_first:
         if lengths[c] > room:
-            most, room = most + 1, width
+            most, room = most + 1, row_length
         room -= lengths[c]
     counts = range(most, least - 1, -max(1, (most - least) // MAX_CANDIDATES))
     return min(
@@ -98,7 +98,7 @@ def assign_rows(lengths: Sequence[int], width: int) -> list[list[int]]:
 
 
 def balance_rows(lengths: Sequence[int], longest_first: Sequence[int], count: int) -> list[list[int]]:
-    """Classes in so many rows, each next longest class in the emptiest row."""
+    """Assign classes to `count` rows, each next longest class to the emptiest row."""
     rows: list[list[int]] = [[] for _ in range(count)]
     emptiest_first = [(0, i) for i in range(count)]
     for c in longest_first:

@@ -26,7 +26,7 @@ class FewShot(NamedTuple):
     train: list[Sample]
     val: list[Sample]
     incomplete_classes: list[tuple[str, int]]
-    reused: list[str]
+    reused_classes: list[str]
 
 
 def sample(train: Sequence[Sample], val: Sequence[Sample], shots: int, seed: int) -> FewShot:

@@ -26,7 +26,7 @@ CAPTION = (
 
 
 @dataclass(frozen=True)
-class Foretold:
+class RemovalStudy:
     """A row per `dataset, seed, criterion` with the correlations `effect` and `size`, and how they were made."""
 
     rows: pd.DataFrame
@@ -49,7 +49,7 @@ class Foretold:
         return f"{CAPTION} Made by `{COMMAND}`, {self.record['seconds'] / 60:.0f} minutes."
 
 
-def read(runs: Runs, folder: Path = study.FOLDER) -> Foretold | str:
+def read(runs: Runs, folder: Path = study.FOLDER) -> RemovalStudy | str:
     """What is there and was made as the report's runs are; else why it is not shown."""
     table, again = folder / f"{NAME}.csv", f"`make study-{NAME}`"
     if not table.exists():
@@ -60,7 +60,7 @@ def read(runs: Runs, folder: Path = study.FOLDER) -> Foretold | str:
     others += [f"{key}s" for key in ("dataset", "seed") if set(rows[key]) != set(getattr(runs, f"{key}s"))]
     if others:
         return f"{table} was made with other {', '.join(others)}: {again}"
-    return Foretold(rows, record, [runs.warnings[0]] if runs.preset != "paper" else [])
+    return RemovalStudy(rows, record, [runs.warnings[0]] if runs.preset != "paper" else [])
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
@@ -71,7 +71,7 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def show(foretold: Foretold) -> Table:
+def show(foretold: RemovalStudy) -> Table:
     """A row per criterion."""
     means = summary(foretold.rows)
     rows = [
@@ -83,7 +83,7 @@ def show(foretold: Foretold) -> Table:
     return shown.with_best({1: True, 2: True})
 
 
-def draw(foretold: Foretold) -> Figure:
+def draw(foretold: RemovalStudy) -> Figure:
     """Both correlations as dots with their deviation, a row per criterion, a panel each."""
     means = summary(foretold.rows)
     places = np.arange(len(means))

@@ -7,18 +7,18 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of <malloc.h>
 
 
 def keep_freed_pages() -> None:
-    """Keep what tensors give back: glibc returns large blocks to the system, which clears every page again.
+    """Keep freed pages in the process: glibc returns large blocks to the OS, which clears every page again.
 
-    For allocations after the call.
+    It holds for allocations after the call.
     """
     call("mallopt", M_MMAP_MAX, 0)
     call("mallopt", M_TRIM_THRESHOLD, -1)
 
 
 def trim_heap() -> None:
-    """Return to the system what is free.
+    """Return freed heap memory to the OS (`malloc_trim`).
 
-    Between pieces of work of different sizes: the gaps that one leaves do not fit the next, so that memory would grow.
+    Call it between chunks of different sizes: heap fragmentation would otherwise make the process grow.
     """
     call("malloc_trim", 0)
 

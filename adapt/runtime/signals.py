@@ -1,6 +1,7 @@
-"""Being asked to stop: by SIGINT, by SIGTERM, or because the process that all was done for is gone.
+"""Graceful shutdown on SIGINT, SIGTERM or death of the parent process.
 
-The answer comes at once, as an exception, but not within `held`, where it waits for the end of a step.
+A request raises `Interrupted` immediately; inside `deferred()` it is only recorded, and raised at the end of the
+current training step.
 """
 
 import os
@@ -32,7 +33,7 @@ def install() -> None:
 
 
 def request_stop(number: int, frame: FrameType | None = None) -> None:
-    """Note the wish; raises Interrupted unless it is `held`."""
+    """Record a request; raises Interrupted outside of `deferred`."""
     _asked.append(number)
     if not _holders:
         check_stop()
@@ -44,14 +45,14 @@ def stop_requested() -> bool:
 
 
 def check_stop() -> None:
-    """Raise Interrupted, if asked to."""
+    """Raise Interrupted if a stop was requested."""
     if _asked:
         raise Interrupted(_asked[0])
 
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Within, signals are noted only: look at `asked`, save what there is, then `stop`."""
+    """Only record signals within: call `stop_requested`, save what there is, then `check_stop`."""
     _holders.append(None)
     try:
         yield
@@ -61,7 +62,7 @@ def deferred() -> Iterator[None]:
 
 
 def stop_with(awaited: Callable[[], bool]) -> None:
-    """From now on, stop when nobody waits for this process's results any more."""
+    """From now on, stop when nobody waits for this process's results any more, as `awaited` tells."""
 
     def watch() -> None:
         while awaited():

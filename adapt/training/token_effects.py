@@ -44,18 +44,18 @@ class AllCriteria(Adapt):
     def __init__(self, task: FewShotTask, *, prompts: PromptsConfig, prune: PruneConfig, distill: DistillConfig):
         gated = prune.model_copy(update={"criterion": "gate"})  # all that a criterion may look at
         super().__init__(task, prompts=prompts, prune=gated, distill=distill)
-        self.watching = {name: Saliency(self.prompts, name, task.seed) for name in CRITERIA}
-        self.shut: dict[str, Tensor] | None = None  # gates by branch, in place of the open ones
+        self.by_criterion = {name: Saliency(self.prompts, name, task.seed) for name in CRITERIA}
+        self.closed_gates: dict[str, Tensor] | None = None  # gates by branch, in place of the open ones
 
     def gates(self, branch: str) -> Tensor | None:
         """Open gates, as their gradient tells of removal, or those that are set."""
-        return super().gates(branch) if self.shut is None else self.shut[branch]
+        return super().gates(branch) if self.closed_gates is None else self.closed_gates[branch]
 
     def on_after_backward(self, step: int) -> None:
         """Add this step's scores under every criterion."""
         if self.pruning_goes_on():
             gradients = self.gradients(step)
-            for saliency in self.watching.values():
+            for saliency in self.by_criterion.values():
                 saliency.accumulate(step, gradients)
 
     def prune(self, count: int, optimiser: torch.optim.Optimizer) -> list[PrunedToken]:
@@ -78,7 +78,7 @@ def measure(task: FewShotTask, loaders: Mapping[str, FewShotLoader], config: Con
     try:
         train(method, loaders["train"], optimizer, steps=num_steps(optimizer, len(loaders["train"]), shots))
     except FirstPruning:
-        scores = {name: saliency.scores() for name, saliency in method.watching.items()}
+        scores = {name: saliency.scores() for name, saliency in method.by_criterion.items()}
         return TokenEffects(scores, leave_one_out(method, loaders["train"]))
     raise UserError("prune: adapt removes no token under these settings, so there is nothing to measure")
 
@@ -102,14 +102,14 @@ def leave_one_out(method: AllCriteria, train: FewShotLoader) -> Float[Tensor, " 
     batches = replace(train, batch_size=min(BATCH, len(train.images)))
 
     def loss(batch: Batch, branch: str | None = None, place: int = 0) -> Tensor:
-        method.shut = {name: torch.zeros(count, device=train.device) for name, count in counts.items()}
+        method.closed_gates = {name: torch.zeros(count, device=train.device) for name, count in counts.items()}
         if branch is not None:
-            method.shut[branch][place] = float("-inf")  # a key that nothing attends to is not there
+            method.closed_gates[branch][place] = float("-inf")  # a key that nothing attends to is not there
         return method.losses(batch)[0]
 
     rises = torch.zeros(sum(counts.values()), device=train.device)
     for batch in batches(0):
         without = [loss(batch, branch, place) for branch, count in counts.items() for place in range(count)]
         rises += torch.stack(without) - loss(batch)
-    method.shut = None
+    method.closed_gates = None
     return rises.cpu() / len(batches)

@@ -61,13 +61,13 @@ def test_without_a_val_split_val_is_drawn_from_what_train_leaves():
     train = items({"a": 9, "b": 20})
     drawn = sample(train, [], 8, 1)
     assert drawn.train == sample(train, items({"a": 4, "b": 4}, "val"), 8, 1).train, "the shots are the same"
-    assert [item.name for item in drawn.val] == ["a"] + ["b"] * 4 and drawn.reused == []
+    assert [item.name for item in drawn.val] == ["a"] + ["b"] * 4 and drawn.reused_classes == []
     assert not set(drawn.train) & set(drawn.val)
 
 
 def test_class_without_images_to_spare_validates_on_its_shots_and_is_named():
     drawn = sample(items({"a": 2, "b": 20}), [], 8, 1)
-    assert drawn.reused == ["a"]
+    assert drawn.reused_classes == ["a"]
     assert {item for item in drawn.val if item.name == "a"} == {item for item in drawn.train if item.name == "a"}
 
 

@@ -27,7 +27,7 @@ def memory(tmp_path, monkeypatch):
     """A function that opens the memory anew, as the next run would."""
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "root"))
     monkeypatch.setattr(inputs, "SETTLED", -1.0)  # files of this moment count as old
-    return inputs.Memory
+    return inputs.HashCache
 
 
 def test_hash_follows_the_content(tmp_path, memory):
@@ -73,7 +73,7 @@ def test_file_of_this_moment_is_not_remembered(tmp_path, memory, monkeypatch):
 
 
 def test_tag_stands_for_itself(memory):
-    assert inputs.of_backbone("ViT-B-32", "openai", memory())["weights"] == "tag openai"
+    assert inputs.fingerprint_backbone("ViT-B-32", "openai", memory())["weights"] == "tag openai"
 
 
 @pytest.mark.parametrize(
@@ -81,22 +81,22 @@ def test_tag_stands_for_itself(memory):
 )
 def test_images_of_imagenet_are_never_read(name, tmp_path, memory):
     miniature.make(name, tmp_path, classes=5)
-    assert inputs.of_dataset(name, tmp_path, memory())["files"] == 0
+    assert inputs.fingerprint_dataset(name, tmp_path, memory())["files"] == 0
 
 
 def test_split_of_a_downloaded_dataset_counts_and_its_images_do_not(tmp_path, memory):
     miniature.make("dtd", tmp_path, classes=5)
-    first = inputs.of_dataset("dtd", tmp_path, memory())
+    first = inputs.fingerprint_dataset("dtd", tmp_path, memory())
     assert first["files"] == 1
     put(tmp_path / "dtd/split_zhou_DescribableTextures.json", b"{}")
-    assert inputs.of_dataset("dtd", tmp_path, memory()) != first
+    assert inputs.fingerprint_dataset("dtd", tmp_path, memory()) != first
 
 
 @pytest.mark.parametrize("name", ["digits", "mnist", "phosphor", "remix", "fontawesome"])
 def test_pockets_datasets_are_files_of_packages(name, memory):
     assert (
         all(path.is_file() for _, path in catalog.files(name, ROOT))
-        and inputs.of_dataset(name, ROOT, memory())["files"]
+        and inputs.fingerprint_dataset(name, ROOT, memory())["files"]
     )
 
 

@@ -53,7 +53,7 @@ def test_home_folder_is_meant_by_a_tilde(tmp_path, monkeypatch):
     (tmp_path / "w.safetensors").write_bytes((ROOT / "models/pocket.safetensors").read_bytes())
     monkeypatch.chdir(ROOT)
     assert paths.weights("~/w.safetensors") == str(tmp_path / "w.safetensors")
-    assert not inputs.of_backbone("pocket", "~/w.safetensors", inputs.Memory())["weights"].startswith("tag")
+    assert not inputs.fingerprint_backbone("pocket", "~/w.safetensors", inputs.HashCache())["weights"].startswith("tag")
 
 
 def test_nobodys_home_folder_is_refused():

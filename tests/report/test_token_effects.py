@@ -9,7 +9,7 @@ import pytest
 
 from adapt.report import token_effects
 from adapt.report.load import Runs
-from adapt.report.token_effects import Foretold
+from adapt.report.token_effects import RemovalStudy
 from tests.fake_runs import read
 
 CRITERIA = ["gate", "snip", "random"]
@@ -50,9 +50,9 @@ def write(folder: Path, some: Runs, **changed) -> pd.DataFrame:
     return table
 
 
-def found(some: Runs, folder: Path) -> Foretold:
+def found(some: Runs, folder: Path) -> RemovalStudy:
     there = token_effects.read(some, folder)
-    assert isinstance(there, Foretold)
+    assert isinstance(there, RemovalStudy)
     return there
 
 
