@@ -11,18 +11,16 @@ from adapt.runtime import files, formats
 
 def main(datasets: list[str], data: DataConfig, backbone: BackboneConfig) -> None:
     """Write data/inputs/."""
-    memory = inputs.HashCache()
+    cache = inputs.HashCache()
     with files.atomic_dir(inputs.ROOT) as root:
-        formats.write_json(
-            root / "backbone.json", inputs.fingerprint_backbone(backbone.name, backbone.pretrained, memory)
-        )
+        weights = inputs.fingerprint_backbone(backbone.name, backbone.pretrained, cache)
+        formats.write_json(root / "backbone.json", weights)
         for dataset in datasets:
-            formats.write_json(
-                root / inputs.file(dataset).relative_to(inputs.ROOT),
-                inputs.fingerprint_dataset(dataset, data.folder, memory),
-            )
-            formats.write_json(root / "listings" / f"{dataset}.json", inputs.fingerprint_listing(dataset, data.folder))
-    memory.save()
+            images = inputs.fingerprint_dataset(dataset, data.folder, cache)
+            formats.write_json(root / inputs.file(dataset).relative_to(inputs.ROOT), images)
+            listing = inputs.fingerprint_listing(dataset, data.folder)
+            formats.write_json(root / "listings" / f"{dataset}.json", listing)
+    cache.save()
     stage.log(f"inputs: looked at the weights and {len(datasets)} datasets")
 
 

@@ -71,23 +71,23 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def show(foretold: RemovalStudy) -> Table:
+def show(removal: RemovalStudy) -> Table:
     """A row per criterion."""
-    means = summary(foretold.rows)
+    means = summary(removal.rows)
     rows = [
         [Cell(str(name)), *(_cell(means.loc[name, kind]["mean"], means.loc[name, kind]["std"]) for kind in KINDS)]
         for name in means.index
     ]
-    caption = f"{foretold.caption.replace('`', '')} The best of a column in bold."
-    shown = Table(TITLE, ["criterion", *KINDS.values()], rows, foretold.provenance_line, foretold.warnings, caption)
+    caption = f"{removal.caption.replace('`', '')} The best of a column in bold."
+    shown = Table(TITLE, ["criterion", *KINDS.values()], rows, removal.provenance_line, removal.warnings, caption)
     return shown.with_best({1: True, 2: True})
 
 
-def draw(foretold: RemovalStudy) -> Figure:
+def draw(removal: RemovalStudy) -> Figure:
     """Both correlations as dots with their deviation, a row per criterion, a panel each."""
-    means = summary(foretold.rows)
+    means = summary(removal.rows)
     places = np.arange(len(means))
-    with style.new_figure(foretold, TITLE, 9, 1.9 + 0.5 * len(means)) as figure:
+    with style.new_figure(removal, TITLE, 9, 1.9 + 0.5 * len(means)) as figure:
         for axes, (kind, what) in zip(figure.subplots(1, 2, sharey=True), KINDS.items(), strict=True):
             mean, std = means[kind]["mean"], means[kind]["std"].fillna(0)
             axes.hlines(places, mean - std, mean + std, color=style.STRONG, lw=1.4)

@@ -5,7 +5,7 @@ import resource
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import UInt8
@@ -44,6 +44,7 @@ class TensorMismatch(Exception):
     """Tensors that are not those of this method under this config."""
 
 
+@runtime_checkable
 class Images(Protocol):
     """Decoded images of which a slice is taken at a time: a tensor, an array, or what maps a file into memory."""
 
