@@ -20,7 +20,7 @@ help:  ## show this list
 	@echo "make study-X   the grid X of conf/studies.yaml as DVC experiments, gathered and drawn; X: $(STUDIES)"
 	@echo "make study-removal   saliency criteria against the true effect of removing tokens"
 
-setup:  ## create .venv from requirements.lock; nothing to do if that is done
+setup:  ## create .venv from requirements.lock, if it is not there yet
 	@command -v git >/dev/null || { echo "git is needed, for DVC too: install it and run make again." >&2; exit 1; }
 	@[ -e .git ] || git rev-parse --git-dir >/dev/null 2>&1 || { echo "This folder is no git repository (unpacked from a ZIP?), and DVC needs one:" \
 	  "run 'git init && git add . && git commit -m start', or clone it, then run make again." >&2; exit 1; }
@@ -37,7 +37,7 @@ setup:  ## create .venv from requirements.lock; nothing to do if that is done
 	  grep -rlI "$$old/bin/python" $(BIN) | xargs -r sed -i "1,2s|$$old/bin/python|$(CURDIR)/.venv/bin/python|"; \
 	fi
 
-lock: setup  ## install requirements.in and pin the outcome in requirements.lock
+lock: setup  ## install requirements.in and pin the result in requirements.lock
 	$(BIN)/python -m pip install -r requirements.in
 	@{ echo "# Made by 'make lock' from requirements.in on x86_64 Linux; do not edit."; \
 	  sed -nE 's/^(torch(vision)?==[^#]*[^# ]) *(#.*)?$$/\1/p' requirements.in; \
@@ -54,7 +54,7 @@ check: setup  ## ruff (lint, format) and pyright (types)
 test: setup  ## the test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(workers)
 
-repro: setup  ## the pipeline, from params.yaml to reports/; first mends what a killed DVC has left
+repro: setup  ## the pipeline, from params.yaml to reports/; first repairs what a killed DVC left behind
 	$(BIN)/python -m stages.mend
 	$(BIN)/python -m dvc repro
 
@@ -83,7 +83,7 @@ params: setup  ## write params.yaml from conf/, e.g. make preset=paper params
 data: setup  ## which data sets are here; to get some: make data fetch="dtd eurosat"
 	@$(if $(fetch),$(BIN)/python -m adapt data fetch $(fetch),$(BIN)/python -m adapt data list)
 
-pretrain: setup  ## train the pocket CLIP again if anything that it is made of has changed (about an hour)
+pretrain: setup  ## train the pocket CLIP again if its code or params have changed (about an hour)
 	$(BIN)/python -m dvc unfreeze pretrain
 	@$(BIN)/python -m dvc repro pretrain; status=$$?; $(BIN)/python -m dvc freeze pretrain && exit $$status
 
