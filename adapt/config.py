@@ -163,7 +163,7 @@ class SGDConfig(Config):
 
 
 class AdamWConfig(Config):
-    """AdamW, with a rate a step: a cosine from `lr` to `final_lr`. It runs for `epochs` or `steps_per_shot`.
+    """AdamW, with a rate a step: a cosine from `lr` to `final_lr`. It runs for `epochs` or `n_iters_per_shot`.
 
     The last batch of an epoch is kept however small it is, as by CLIP-LoRA's and Tip-Adapter's loaders.
     """
@@ -182,8 +182,8 @@ class AdamWConfig(Config):
     def one_length(self) -> "AdamWConfig":
         """Refuse two lengths, or none."""
         if (self.epochs is None) == (self.n_iters_per_shot is None):
-            got = f"epochs {self.epochs} and steps_per_shot {self.n_iters_per_shot}"
-            raise ValueError(f"give one of epochs and steps_per_shot and set the other to null, got {got}")
+            got = f"epochs {self.epochs} and n_iters_per_shot {self.n_iters_per_shot}"
+            raise ValueError(f"give one of epochs and n_iters_per_shot and set the other to null, got {got}")
         return self
 
 

@@ -63,7 +63,7 @@ class Prompts(nn.Module):
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], layers: Mapping[str, int]) -> "Prompts":
-        """The inverse of `tensors`."""
+        """The inverse of `to_tensors`."""
         parts = [{branch: tensors[f"{branch}.{part}"] for branch in BRANCHES} for part in ("tokens", "slots")]
         return cls(*parts, layers=layers)
 

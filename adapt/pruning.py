@@ -1,4 +1,4 @@
-"""When tokens are pruned, which ones, and how they leave prompts and optimiser.
+"""When tokens are pruned, which ones, and how they leave prompts and optimizer.
 
 Reported: no pruning in the first epochs, then every few steps the lowest-scored tokens go, under one budget over both
 branches and all layers, until the target is reached.
@@ -26,13 +26,13 @@ class Schedule:
     target: int
 
     def num_to_prune(self, step: int, epoch: int, remaining: int) -> int:
-        """How many tokens to remove after step number `step` (from 1, over all epochs) when `left` are there."""
+        """How many tokens to remove after step number `step` (from 1, over all epochs) when `remaining` are there."""
         if epoch < self.warmup or step % self.every:
             return 0
         return max(0, min(self.count, remaining - self.target))
 
     def reaching(self, remaining: int, *, per_epoch: int, steps: int) -> "Schedule":
-        """The schedule that has brought `left` tokens down to the target by the last of so many steps (ours).
+        """The schedule that has brought `remaining` tokens down to the target by the last of so many steps (ours).
 
         Where it comes to that by itself, it is as it was. Else each pruning takes more tokens; only where no pruning
         would come after the warm-up at all, the interval is shortened to one that brings one. It stays as it is where
@@ -56,16 +56,16 @@ class PrunedToken(NamedTuple):
 
 
 def lowest(scores: Float[Tensor, " n"], count: int) -> Int[Tensor, " k"]:
-    """The places of the `count` lowest scores, ties by place."""
+    """The indices of the `count` lowest scores, ties by index."""
     return scores.argsort(stable=True)[:count]
 
 
 def remove(
-    prompts: Prompts, optimiser: torch.optim.Optimizer, indices: Int[Tensor, " k"], scores: Float[Tensor, " n"]
+    prompts: Prompts, optimizer: torch.optim.Optimizer, indices: Int[Tensor, " k"], scores: Float[Tensor, " n"]
 ) -> Iterator[PrunedToken]:
-    """Take tokens out of the prompts and out of the optimiser's state; yields what went, lowest score first.
+    """Take tokens out of the prompts and out of the optimizer's state; yields what went, lowest score first.
 
-    places: into all tokens, text before image, as `scores`.
+    indices: into all tokens, text before image, as `scores`.
     """
     start = 0
     removed = []
@@ -79,19 +79,19 @@ def remove(
         keep[mine - start] = False
         start += len(slots)
         prompts.slots[branch] = slots[keep]
-        prompts.tokens[branch] = keep_rows(optimiser, prompts.tokens[branch], keep)
+        prompts.tokens[branch] = keep_rows(optimizer, prompts.tokens[branch], keep)
     yield from sorted(removed, key=lambda removal: removal.score)
 
 
-def keep_rows(optimiser: torch.optim.Optimizer, old: nn.Parameter, keep: Tensor) -> nn.Parameter:
-    """A parameter with the kept rows of `old`, in its place in the optimiser, with the kept rows of its state."""
+def keep_rows(optimizer: torch.optim.Optimizer, old: nn.Parameter, keep: Tensor) -> nn.Parameter:
+    """A parameter with the kept rows of `old`, in its place in the optimizer, with the kept rows of its state."""
     keep = keep.to(old.device)
     new = nn.Parameter(old.detach()[keep])
-    for group in optimiser.param_groups:
+    for group in optimizer.param_groups:
         group["params"] = [new if param is old else param for param in group["params"]]
-    if old in optimiser.state:
-        state = optimiser.state.pop(old)
-        optimiser.state[new] = {
+    if old in optimizer.state:
+        state = optimizer.state.pop(old)
+        optimizer.state[new] = {
             key: value[keep] if isinstance(value, Tensor) and value.shape == old.shape else value
             for key, value in state.items()
         }

@@ -71,8 +71,8 @@ class Gradient(NamedTuple):
 class Saliency:
     """The running scores of all tokens under one criterion.
 
-    Use: pass `gates(branch)` to the encoders; after each backward pass `observe` the `gradients()`, or those of another
-    loss by `differentiate`; read `scores`, then `reset` when tokens have been removed.
+    Use: pass `gates(branch)` to the encoders; after each backward pass `accumulate` the `gradients()`, or those of
+    another loss by `gradients_of`; read `scores`, then `reset` when tokens have been removed.
     """
 
     def __init__(self, prompts: Prompts, criterion: str, seed: int):
@@ -105,7 +105,7 @@ class Saliency:
         return {branch: _gradient([leaf.grad for leaf in leaves]) for branch, leaves in self.leaves().items()}
 
     def gradients_of(self, loss: Float[Tensor, ""]) -> dict[str, Gradient]:
-        """The gradients of another loss; those that the optimiser will use stay."""
+        """The gradients of another loss; those that the optimizer will use stay."""
         leaves = self.leaves()
         flat = iter(torch.autograd.grad(loss, [leaf for group in leaves.values() for leaf in group]))
         return {branch: _gradient([next(flat) for _ in group]) for branch, group in leaves.items()}

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import open_clip
 import torch
-from ruamel.yaml import YAML
 from torch.nn import functional as F
 
 from adapt import methods
 from adapt.clip import backbone as clip
 from adapt.data.loader import FewShotLoader
 from adapt.pipeline import method_configs, params
-from adapt.runtime import formats
+from adapt.runtime import formats, yaml
 from adapt.task import FewShotTask
 
 CLASSES, SHOTS, FEATURES = 100, 16, 512
@@ -44,7 +43,7 @@ def few_shot(backbone: clip.Backbone) -> FewShotLoader:
 
 def main() -> None:
     torch.manual_seed(0)
-    paper = params.Params(**YAML(typ="safe").load(params.compose(["preset=paper"])))
+    paper = params.Params(**yaml.parse(params.compose(["preset=paper"])))
     model = open_clip.create_model(paper.backbone.name, pretrained=None)
     backbone = clip.freeze(paper.backbone.name, model, torch.device("cpu"))
     classes = [f"thing {number}" for number in range(CLASSES)]

@@ -1,4 +1,4 @@
-"""What the paper preset costs: disk, optimiser steps, and on this device a step's time, evaluation's rate and memory.
+"""What the paper preset costs: disk, optimizer steps, and on this device a step's time, evaluation's rate and memory.
 
     python -m benchmarks.paper                      # 10, 100 and 1000 classes; on a CPU the last takes minutes
     python -m benchmarks.paper 10,100 bfloat16      # other numbers of classes, another precision
@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from ruamel.yaml import YAML
 
 from adapt.clip import backbone, model_configs
 from adapt.data.specs import dataset_specs
 from adapt.download.sources import download_specs
 from adapt.download.status import GIB, download
 from adapt.pipeline import method_configs, params
+from adapt.runtime import yaml
 from adapt.training import flops, optimizers
 from adapt.training.fit import peak_memory
 from benchmarks import rig
@@ -45,11 +45,11 @@ class Cost(NamedTuple):
 
 def preset() -> params.Params:
     """The paper's params."""
-    return params.Params(**YAML(typ="safe").load(params.compose(["preset=paper"])))
+    return params.Params(**yaml.parse(params.compose(["preset=paper"])))
 
 
 def steps(paper: params.Params, method: str, dataset: str) -> int:
-    """Optimiser steps of one seed, in the last phase; none of a method that is not tuned by steps."""
+    """Optimizer steps of one seed, in the last phase; none of a method that is not tuned by steps."""
     section = getattr(method_configs.of_params(paper, method, dataset), "optimizer", None)
     if section is None:
         return 0

@@ -21,7 +21,6 @@ from shutil import which
 from typing import Any, TypeVar
 
 import torch
-from ruamel.yaml import YAML
 from torch.nn import functional as F
 
 from adapt import methods
@@ -31,7 +30,7 @@ from adapt.data.loader import Batch
 from adapt.data.readers import imagenet_names
 from adapt.pipeline import method_configs, params
 from adapt.pipeline.backbone import set_matmul_precision
-from adapt.runtime import formats, malloc
+from adapt.runtime import formats, malloc, yaml
 from adapt.task import FewShotTask
 
 T = TypeVar("T")
@@ -57,7 +56,7 @@ def make_task(count: int, device: torch.device = CPU, precision: clip.Precision 
 
 def make_method(name: str, task: FewShotTask) -> Any:
     """A method with the paper preset's settings."""
-    paper = params.Params(**YAML(typ="safe").load(params.compose(["preset=paper"])))
+    paper = params.Params(**yaml.parse(params.compose(["preset=paper"])))
     return methods.build(name, task, dict(method_configs.of_params(paper, name, "caltech101")))
 
 

@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ruamel.yaml import YAML
 from tqdm import tqdm
 
 from adapt.clip import backbone as clip
 from adapt.data import catalog
 from adapt.data.dataset import Dataset, Sample
 from adapt.pipeline import image_cache, method_configs, params, train
+from adapt.runtime import yaml
 from adapt.training import fit, metrics
 
 ROOT = Path("reports/search")
@@ -44,7 +44,7 @@ def combinations(grid: list[str]) -> list[dict[str, Any]]:
     axes = []
     for argument in grid:
         key, _, values = argument.partition("=")
-        axes.append([(key, YAML(typ="safe").load(value)) for value in values.split(",")])
+        axes.append([(key, yaml.parse(value)) for value in values.split(",")])
     return [dict(combination) for combination in itertools.product(*axes)]
 
 
@@ -75,7 +75,7 @@ def accuracy(job: Job) -> float:
 def main() -> None:
     global base, backbone, pixels, sources, splits
     torch.set_num_threads(1)
-    base = YAML(typ="safe").load(Path("params.yaml").read_text(encoding="utf-8"))
+    base = yaml.parse(Path("params.yaml").read_text(encoding="utf-8"))
     plain = params.Params(**base)
     backbone = clip.load(plain.backbone.name, plain.backbone.pretrained, "cpu")
     sources = {name: catalog.load(name, plain.data.folder) for name in plain.datasets}

@@ -63,13 +63,13 @@ def plain_step(few: Any, batch: Batch, more: int) -> tuple[float, Tensor]:
 
 def own_step(method: Any, batch: Batch) -> Callable[[], Tensor]:
     """A step as `fit` makes it, less its bookkeeping."""
-    optimiser = torch.optim.SGD(method.parameters(), lr=0.0, momentum=0.9)  # the same work, and both sides stay alike
+    optimizer = torch.optim.SGD(method.parameters(), lr=0.0, momentum=0.9)  # the same work, and both sides stay alike
 
     def step() -> Tensor:
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         loss = method.losses(batch)[0]
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         return loss.detach()
 
     return step

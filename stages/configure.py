@@ -27,7 +27,7 @@ def main(
     waiting = {name for name in method if method_configs.supports(name, backbone.name)}
     for name in sorted({*methods, *waiting}):  # also those that wait to be asked for
         resolve(name, datasets[0])
-    warnings: dict[tuple[str, str], list[str]] = {}
+    remarks: dict[tuple[str, str], list[str]] = {}
     with files.atomic_dir(method_configs.ROOT) as root:
         for dataset in datasets:
             (root / dataset).mkdir()
@@ -35,9 +35,12 @@ def main(
                 config = resolve(name, dataset)
                 formats.write_json(root / dataset / f"{name}.json", config.model_dump())
                 if warning := method_configs.config_warning(name, backbone.name, config):
-                    warnings.setdefault((name, warning), []).append(dataset)
-    for (name, warning), found in warnings.items():
-        stage.log(f"configure: {name} on {', '.join(found)}: {warning}")
+                    remarks.setdefault((name, warning), []).append(dataset)
+                here = {"presets": preset, "shots": shots, "datasets": dataset}
+                if keys := method_configs.overridden(method.get(name, {}), **here):
+                    remarks.setdefault((name, f"its overrides set {', '.join(keys)}"), []).append(dataset)
+    for (name, remark), found in remarks.items():
+        stage.log(f"configure: {name} on {', '.join(found)}: {remark}")
     method_configs.VALIDATED.write_text("params.yaml has been checked: see data/configs\n", encoding="utf-8")
     stage.log(f"configure: {', '.join(methods)} on {len(datasets)} datasets")
 

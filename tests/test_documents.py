@@ -48,7 +48,7 @@ def test_table_of_the_search_is_its_csv():
         assert f"| {uniform:.1f} | {adapt:.1f} | {gain:+.1f} ± {error:.1f} |" in document, row["settings"]
 
 
-def test_best_setting_of_each_rival_is_the_best_of_its_search():
+def test_best_setting_of_each_baseline_is_the_best_of_its_search():
     document = (ROOT / "docs/pocket.md").read_text(encoding="utf-8")
     for path in sorted((ROOT / "reports/search").glob("*.csv")):
         if path.stem == "uniform-adapt":

@@ -1,4 +1,4 @@
-"""Pruning: when, which, and what is left in prompts and optimiser."""
+"""Pruning: when, which, and what is left in prompts and optimizer."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ def prompts() -> Prompts:
 
 
 @pytest.fixture
-def optimiser(prompts) -> torch.optim.Optimizer:
+def optimizer(prompts) -> torch.optim.Optimizer:
     """After one step, so that momentum is there."""
     made = torch.optim.SGD(prompts.parameters(), lr=0.1, momentum=0.9)
     sum((tokens * tokens).sum() for tokens in prompts.parameters()).backward()
@@ -52,43 +52,43 @@ def test_ties_go_by_place():
     assert lowest(torch.ones(5), 2).tolist() == [0, 1]
 
 
-def test_removal_says_what_went_lowest_first(prompts, optimiser):
-    gone = list(remove(prompts, optimiser, lowest(SCORES, 3), SCORES))
+def test_removal_says_what_went_lowest_first(prompts, optimizer):
+    gone = list(remove(prompts, optimizer, lowest(SCORES, 3), SCORES))
     assert gone == [PrunedToken("text", 0, 1, 1.0), PrunedToken("image", 0, 0, 2.0), PrunedToken("text", 0, 0, 3.0)]
 
 
-def test_exactly_the_lowest_leave_the_tensors(prompts, optimiser):
+def test_exactly_the_lowest_leave_the_tensors(prompts, optimizer):
     text, image = (prompts.tokens[branch].detach().clone() for branch in ("text", "image"))
-    list(remove(prompts, optimiser, lowest(SCORES, 3), SCORES))
+    list(remove(prompts, optimizer, lowest(SCORES, 3), SCORES))
     assert torch.equal(prompts.tokens["text"], text[2:])
     assert torch.equal(prompts.tokens["image"], image[1:])
     assert prompts.lengths("text") == [0, 0, 1] and prompts.lengths("image") == [0, 2]
 
 
-def test_tokens_keep_their_names(prompts, optimiser):
-    list(remove(prompts, optimiser, torch.tensor([0]), SCORES))
+def test_tokens_keep_their_names(prompts, optimizer):
+    list(remove(prompts, optimizer, torch.tensor([0]), SCORES))
     assert prompts.slots["text"].tolist() == [[0, 1], [2, 0]]
 
 
-def test_optimiser_state_follows(prompts, optimiser):
-    momentum = optimiser.state[prompts.tokens["text"]]["momentum_buffer"].clone()
-    list(remove(prompts, optimiser, torch.tensor([0]), SCORES))
-    state = optimiser.state[prompts.tokens["text"]]
+def test_optimiser_state_follows(prompts, optimizer):
+    momentum = optimizer.state[prompts.tokens["text"]]["momentum_buffer"].clone()
+    list(remove(prompts, optimizer, torch.tensor([0]), SCORES))
+    state = optimizer.state[prompts.tokens["text"]]
     assert torch.equal(state["momentum_buffer"], momentum[1:])
-    assert len(optimiser.state) == 2
+    assert len(optimizer.state) == 2
 
 
-def test_optimiser_steps_the_kept_tokens(prompts, optimiser):
-    list(remove(prompts, optimiser, torch.tensor([0]), SCORES))
+def test_optimiser_steps_the_kept_tokens(prompts, optimizer):
+    list(remove(prompts, optimizer, torch.tensor([0]), SCORES))
     before = prompts.tokens["text"].detach().clone()
-    optimiser.zero_grad()
+    optimizer.zero_grad()
     prompts.tokens["text"].sum().backward()
-    optimiser.step()
+    optimizer.step()
     assert not torch.equal(prompts.tokens["text"], before)
 
 
-def test_all_tokens_can_go(prompts, optimiser):
-    list(remove(prompts, optimiser, lowest(SCORES, 6), SCORES))
+def test_all_tokens_can_go(prompts, optimizer):
+    list(remove(prompts, optimizer, lowest(SCORES, 6), SCORES))
     assert prompts.count() == 0
 
 
@@ -102,8 +102,8 @@ def test_pruning_takes_the_lowest_and_keeps_the_order(data):
     total = prompts.count()
     scores = torch.tensor(data.draw(st.permutations([float(score) for score in range(total)])))
     count = data.draw(st.integers(0, total))
-    optimiser = torch.optim.SGD(prompts.parameters(), lr=0.1)
-    gone = list(remove(prompts, optimiser, lowest(scores, count), scores))
+    optimizer = torch.optim.SGD(prompts.parameters(), lr=0.1)
+    gone = list(remove(prompts, optimizer, lowest(scores, count), scores))
     assert [removal.score for removal in gone] == [float(score) for score in range(count)]
     assert prompts.count() == total - count
     for branch in ("text", "image"):

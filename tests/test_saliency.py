@@ -68,7 +68,7 @@ def test_reset_forgets(task, batch):
 
 @pytest.mark.parametrize("criterion", ["snip", "gate"])
 def test_bilevel_scores_are_those_of_a_val_batch(criterion, task, batches, batch):
-    """And the gradient that the optimiser uses stays the training batch's."""
+    """And the gradient that the optimizer uses stays the training batch's."""
     by_val, by_train = make_adapt(task, criterion, data="val"), make_adapt(task, criterion)
     by_val.on_fit_start(batches, batches)
     other = batches.batch(0, 1)

@@ -84,7 +84,7 @@ class Backbone:
     def encode_image(
         self, images: Float[Tensor, "b 3 y x"], injection: Injection = NO_INJECTION
     ) -> Float[Tensor, "b f"]:
-        """Image features, not normalised: see `encoders.encode_image`. Without a stream any image tower will do."""
+        """Image features, not normalised: see `encoders.encode_image`. Without prompts any image tower will do."""
         with self.autocast():
             if injection is NO_INJECTION and not self.layers["image"]:
                 return self.model.encode_image(images).float()

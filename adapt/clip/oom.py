@@ -53,7 +53,7 @@ def retry_with_smaller_text_batch(work: Callable[[Backbone], T], backbone: Backb
         if now == 1:
             raise UserError(
                 "the device has too little memory even for one class and one image at a time, or for a training batch; "
-                "lower `batch` in the params (method.<method>.optimiser or optimiser), set runtime.precision to "
+                "lower `batch` in the params (method.<method>.optimizer or optimizer), set runtime.precision to "
                 "bfloat16, or free the device"
             )
         backbone = replace(backbone, text_batch_size=now // 2)

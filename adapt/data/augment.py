@@ -36,7 +36,7 @@ def augmented_view(
     generator = np.random.default_rng(key)
     height, width = image.shape[-2:]
     crop = random_crop_box(generator, height, width, crop_scale)
-    flipped = bool(generator.random() < 0.5)  # drawn also where not used: `flip` does not change the crops
+    flipped = bool(generator.random() < 0.5)  # drawn also where not used: `horizontal_flip` does not change the crops
     out = transforms.resized_crop(
         image, *crop, size=[size, size], interpolation=InterpolationMode.BICUBIC, antialias=True
     )

@@ -25,6 +25,7 @@ from adapt.data.readers import dataset
 from adapt.data.specs import Strict, Template
 from adapt.data.splits import Splits
 from adapt.errors import UserError, nearest
+from adapt.runtime import yaml
 
 FILE = "dataset.yaml"
 TABLE = "images.csv"
@@ -174,12 +175,9 @@ def files(dataset: Dataset, home: Path) -> list[tuple[str, Path]]:
 
 def describe(home: Path) -> Description:
     """The content of dataset.yaml."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     path = home / FILE
     try:
-        return Description(**YAML(typ="safe").load(path.read_text(encoding="utf-8")))
+        return Description(**yaml.parse(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(map(str, problem["loc"][:1]))
@@ -187,7 +185,7 @@ def describe(home: Path) -> Description:
             raise UserError(f"{path}: {key}: unknown key; {nearest(key, Description.model_fields)}") from None
         expected = EXPECTED.get(key, problem["msg"])
         raise UserError(f"{path}: {key}: {expected}; got {problem['input']!r}") from None
-    except (YAMLError, ValueError, TypeError) as error:
+    except (yaml.YAMLError, ValueError, TypeError) as error:
         raise UserError(f"{path} is not a YAML mapping with a template: {' '.join(str(error).split())}") from None
 
 

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from adapt.runtime import yaml
+
 FILE = Path(__file__).with_name("datasets.yaml")
 
 
@@ -81,6 +83,4 @@ class DatasetSpec(Strict):
 @cache
 def dataset_specs() -> dict[str, DatasetSpec]:
     """All entries by the dataset's name."""
-    from ruamel.yaml import YAML
-
-    return {name: DatasetSpec(**fields) for name, fields in YAML(typ="safe").load(FILE).items()}
+    return {name: DatasetSpec(**fields) for name, fields in yaml.parse(FILE.read_bytes()).items()}

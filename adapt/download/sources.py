@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from adapt.data.specs import Sha256, Strict
+from adapt.runtime import yaml
 
 FILE = Path(__file__).with_name("sources.yaml")
 
@@ -46,6 +47,4 @@ class DownloadSpec(Strict):
 @cache
 def download_specs() -> dict[str, DownloadSpec]:
     """All supplies by the dataset's name."""
-    from ruamel.yaml import YAML
-
-    return {name: DownloadSpec(**fields) for name, fields in YAML(typ="safe").load(FILE).items()}
+    return {name: DownloadSpec(**fields) for name, fields in yaml.parse(FILE.read_bytes()).items()}

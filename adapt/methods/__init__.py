@@ -38,7 +38,7 @@ def arguments(made: "type[Method]") -> dict[str, Any]:
 
 
 def build(name: str, task: "FewShotTask", settings: Mapping[str, Any]) -> "Method":
-    """A method for a task, with those of the settings that its constructor names (fit takes the optimiser)."""
+    """A method for a task, with those of the settings that its constructor names (fit takes the optimizer)."""
     made = find(name)
     wanted = arguments(made)
     return made(task, **{key: value for key, value in settings.items() if key in wanted})

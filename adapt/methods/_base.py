@@ -50,9 +50,9 @@ class Method(nn.Module):
         raise NotImplementedError
 
     def phase_epochs(self) -> list[int]:
-        """Epochs of each phase that comes before the last, which is as long as the optimiser's section says.
+        """Epochs of each phase that comes before the last, which is as long as the optimizer's section says.
 
-        Every phase has a learning rate schedule of its own and begins with a fresh optimiser.
+        Every phase has a learning rate schedule of its own and begins with a fresh optimizer.
         """
         return []
 
@@ -60,16 +60,16 @@ class Method(nn.Module):
         """Get ready for a phase, counted from 0."""
 
     def on_after_backward(self, step: int) -> None:
-        """Look at the gradients of step number `step`, before the optimiser uses them."""
+        """Look at the gradients of step number `step`, before the optimizer uses them."""
 
-    def on_after_step(self, step: int, epoch: int, optimiser: torch.optim.Optimizer) -> Iterable[PrunedToken]:
+    def on_after_step(self, step: int, epoch: int, optimizer: torch.optim.Optimizer) -> Iterable[PrunedToken]:
         """Change what is trained after a step; tells which tokens went."""
         return []
 
     def on_epoch_end(self, epoch: int) -> None:
         """Take note of the end of an epoch."""
 
-    def on_fit_end(self, optimiser: torch.optim.Optimizer) -> Iterable[PrunedToken]:
+    def on_fit_end(self, optimizer: torch.optim.Optimizer) -> Iterable[PrunedToken]:
         """What is done once after the last step; tells which tokens went."""
         return []
 
@@ -98,13 +98,13 @@ class Method(nn.Module):
         return {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """The inverse of `tensors`."""
+        """The inverse of `to_tensors`."""
         self.load_state_dict(dict(tensors))
 
     def training_state(self) -> dict[str, Tensor]:
-        """All that a resumed run needs, with `resume` as its inverse."""
+        """All that a resumed run needs, with `load_training_state` as its inverse."""
         return self.to_tensors()
 
     def load_training_state(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on from `progress`."""
+        """Go on from `training_state`."""
         self.load_tensors(tensors)

@@ -25,8 +25,8 @@ class LossTerm(NamedTuple):
 class TwoTower(Method):
     """Classes and images embedded by both towers, compared by their cosines.
 
-    A method says what it puts into each tower (`stream`), into the text (`text`), and what it adds to the loss
-    (`terms`).
+    A method says what it puts into each tower (`injection`), into the text (`text`), and what it adds to the loss
+    (`loss_terms`).
     """
 
     insert_at = 0  # where the text tower's context stands, see encode_text

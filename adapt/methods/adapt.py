@@ -68,16 +68,16 @@ class Adapt(KeyValuePrompts):
         epoch, number = divmod(step - 1, len(self.val))
         return self.saliency.gradients_of(self.losses(self.val.batch(epoch, number))[0])
 
-    def on_after_step(self, step: int, epoch: int, optimiser: torch.optim.Optimizer) -> Iterable[PrunedToken]:
+    def on_after_step(self, step: int, epoch: int, optimizer: torch.optim.Optimizer) -> Iterable[PrunedToken]:
         """Prune where the schedule says so."""
-        return self.prune(self.schedule.num_to_prune(step, epoch, self.prompts.count()), optimiser)
+        return self.prune(self.schedule.num_to_prune(step, epoch, self.prompts.count()), optimizer)
 
-    def prune(self, count: int, optimiser: torch.optim.Optimizer) -> list[PrunedToken]:
+    def prune(self, count: int, optimizer: torch.optim.Optimizer) -> list[PrunedToken]:
         """Remove the `count` tokens of the lowest scores."""
         if not count:
             return []
         scores = self.saliency.scores()
-        removed = list(pruning.remove(self.prompts, optimiser, pruning.lowest(scores, count), scores))
+        removed = list(pruning.remove(self.prompts, optimizer, pruning.lowest(scores, count), scores))
         self.saliency.reset()
         return removed
 

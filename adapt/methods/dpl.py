@@ -97,7 +97,7 @@ class Dpl(KeyValuePrompts):
         return {branch: alpha.argmax(dim=1).tolist() for branch, alpha in self.alphas.items()}
 
     def training_state(self) -> dict[str, Tensor]:
-        """The prompts or, while searching, the candidates, α and the state of its optimiser."""
+        """The prompts or, while searching, the candidates, α and the state of its optimizer."""
         if self.search is None:
             return self.to_tensors()
         state = {f"search.{branch}": tokens.detach().cpu() for branch, tokens in self.search.items()}

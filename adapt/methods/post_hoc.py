@@ -27,10 +27,10 @@ class PostHoc(Adapt):
             self.saliency.reset()
         super().on_after_backward(step)
 
-    def on_after_step(self, step: int, epoch: int, optimiser: torch.optim.Optimizer) -> Iterable[PrunedToken]:
+    def on_after_step(self, step: int, epoch: int, optimizer: torch.optim.Optimizer) -> Iterable[PrunedToken]:
         """Nothing goes while tuning."""
         return []
 
-    def on_fit_end(self, optimiser: torch.optim.Optimizer) -> Iterable[PrunedToken]:
+    def on_fit_end(self, optimizer: torch.optim.Optimizer) -> Iterable[PrunedToken]:
         """Prune down to the budget."""
-        return self.prune(max(0, self.prompts.count() - self.schedule.target), optimiser)
+        return self.prune(max(0, self.prompts.count() - self.schedule.target), optimizer)

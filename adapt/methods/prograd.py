@@ -33,7 +33,7 @@ class ProGrad(Coop):
         return self.task.frozen_text_features(self.templates)
 
     def losses(self, batch: Batch) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
-        """Cross-entropy alone; the general direction b is kept for `observe`."""
+        """Cross-entropy alone; the general direction b is kept for `on_after_backward`."""
         scale = self.task.backbone.logit_scale
         student = logits(Features(self.text_features(), batch.teacher), scale)
         teacher = logits(Features(self.frozen_text, batch.teacher), scale)

@@ -53,7 +53,7 @@ class PromptSrc(Ivlp):
             total += self.epochs[epoch] * prompt
 
     @torch.no_grad()
-    def on_fit_end(self, optimiser: torch.optim.Optimizer) -> Iterable[PrunedToken]:
+    def on_fit_end(self, optimizer: torch.optim.Optimizer) -> Iterable[PrunedToken]:
         """Put the mean in place of the last epoch's prompts."""
         for total, prompt in zip(self.total, self.parameters(), strict=True):
             prompt.copy_(total)

@@ -36,7 +36,7 @@ class TipAdapterF(TipAdapter):
         cross_entropy = F.cross_entropy(self.logits(batch.teacher, self.frozen_text), batch.labels)
         return cross_entropy, {"cross_entropy": cross_entropy}
 
-    def on_fit_end(self, optimiser: torch.optim.Optimizer) -> list[PrunedToken]:
+    def on_fit_end(self, optimizer: torch.optim.Optimizer) -> list[PrunedToken]:
         """Look for alpha and beta with the keys that were trained."""
         self.search()
         return []

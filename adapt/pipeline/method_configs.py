@@ -19,7 +19,7 @@ from adapt.runtime import formats
 
 ROOT = Path("data/configs")
 VALIDATED = Path("data/checked")  # always the same: whatever must not start before the check depends on it
-CONDITIONS = ("shots", "datasets")
+CONDITIONS = ("presets", "shots", "datasets")
 SECTIONS = ("prompts", "prune", "distill", "optimizer")  # of the params, which several methods share
 
 
@@ -61,13 +61,14 @@ def resolve(
     """
     known = schema(method)
     config = {name: section.model_dump() for name, section in sections.items() if name in known.model_fields}
+    here = {"presets": preset, "shots": shots, "datasets": dataset}
     where = f"params.yaml: method.{method}"
     entry = {key: by_preset(value, preset, f"{where}.{key}") for key, value in entries.get(method, {}).items()}
     overrides = check_overrides(method, entry.pop("overrides", []))
     config = merge(config, entry)
     for override in overrides:  # those that do not hold here are checked as well
         validate(method, backbone, known, merge(config, changes(override)))
-        if shots in override.get("shots", [shots]) and dataset in override.get("datasets", [dataset]):
+        if holds(override, **here):
             config = merge(config, changes(override))
     return validate(method, backbone, known, config)
 
@@ -115,7 +116,7 @@ def config_warning(method: str, backbone: str, config: Config) -> str | None:
 
 
 def check_overrides(method: str, overrides: Any) -> list[dict[str, Any]]:
-    """The overrides of a method: lists of shots or datasets, and what they change; raises UserError for others."""
+    """The overrides of a method: lists of presets, shots or datasets, and what they change; raises UserError else."""
     for number, override in enumerate(overrides if isinstance(overrides, list) else [overrides]):
         conditional = isinstance(override, dict) and any(name in override for name in CONDITIONS)
         if (
@@ -124,10 +125,27 @@ def check_overrides(method: str, overrides: Any) -> list[dict[str, Any]]:
             or (not changes(override))
         ):
             raise UserError(
-                f"params.yaml: method.{method}.overrides[{number}]: expected a list of shots or of datasets and the "
-                f"keys that it changes, got {override!r}"
+                f"params.yaml: method.{method}.overrides[{number}]: expected a list of presets, shots or datasets "
+                f"and the keys that it changes, got {override!r}"
             )
     return overrides
+
+
+def holds(override: Mapping[str, Any], **here: Any) -> bool:
+    """Whether an override is meant for this preset, these shots and this dataset."""
+    return all(value in override.get(name, [value]) for name, value in here.items())
+
+
+def overridden(entry: Mapping[str, Any], **here: Any) -> list[str]:
+    """The keys that a method's overrides set here, whatever else stands in their place."""
+    found = [changes(override) for override in entry.get("overrides", []) if holds(override, **here)]
+    return list(dict.fromkeys(key for change in found for key in keys(change)))
+
+
+def keys(values: Mapping[str, Any], above: str = "") -> list[str]:
+    """The keys of nested values, with dots."""
+    pairs = [(f"{above}{key}", value) for key, value in values.items()]
+    return [k for key, v in pairs for k in (keys(v, f"{key}.") if isinstance(v, Mapping) else [key])]
 
 
 def changes(override: Mapping[str, Any]) -> dict[str, Any]:

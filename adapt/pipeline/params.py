@@ -34,6 +34,7 @@ from adapt.config import (
 from adapt.data import catalog
 from adapt.errors import UserError, nearest
 from adapt.pipeline import paths
+from adapt.runtime import yaml
 
 MethodName = Annotated[str, one_of("method", methods.names)]
 
@@ -130,12 +131,9 @@ def load(path: Path) -> Params:
 
 def parse(text: str, path: Path) -> Params:
     """Check the text of a params file, which messages call `path`; raises UserError as `load`."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     try:
-        values = YAML(typ="safe").load(text)
-    except YAMLError as error:
+        values = yaml.parse(text)
+    except yaml.YAMLError as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path} has to be a mapping of sections; write it anew with `make params`")

@@ -18,11 +18,10 @@ from typing import Annotated, Any
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from ruamel.yaml import YAML
 
 from adapt.errors import UserError, nearest
 from adapt.pipeline import params
-from adapt.runtime import files, formats
+from adapt.runtime import files, formats, yaml
 
 DECLARED = Path("conf/studies.yaml")
 FOLDER = Path("reports/studies")
@@ -55,7 +54,7 @@ def load(path: Path = DECLARED) -> dict[str, Study]:
     Raises: UserError for an entry that is no study.
     """
     try:
-        return {name: Study(**entry) for name, entry in YAML(typ="safe").load(path.read_text(encoding="utf-8")).items()}
+        return {name: Study(**entry) for name, entry in yaml.parse(path.read_text(encoding="utf-8")).items()}
     except ValidationError as error:
         raise UserError(f"{path}: {params.explain(error.errors()[0])}") from None
 
@@ -82,7 +81,7 @@ def check(changed: Sequence[str]) -> params.Params:
 
     Raises: UserError if they are not valid, so that a study stops before its first experiment rather than at its last.
     """
-    values = YAML(typ="safe").load(params.compose(list(changed)))
+    values = yaml.parse(params.compose(list(changed)))
     try:
         return params.Params(**values)
     except ValidationError as error:

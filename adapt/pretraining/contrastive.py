@@ -118,27 +118,27 @@ def train(
     Returns:
         The log: a row for every `LOG_EVERY` steps, with the mean loss and the seconds since the row before.
     """
-    optimiser = torch.optim.AdamW(groups(model, weight_decay), betas=(0.9, 0.98), eps=1e-6, fused=True)
+    optimizer = torch.optim.AdamW(groups(model, weight_decay), betas=(0.9, 0.98), eps=1e-6, fused=True)
     state = checkpoint.load() or {"step": 0, "log": [], "losses": []}
     if state["step"]:
         model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
+        optimizer.load_state_dict(state["optimizer"])
     log, losses, since = state["log"], state["losses"], time.perf_counter()
 
     def save(step: int) -> None:
-        state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step}
+        state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
         checkpoint.save({**state, "log": log, "losses": losses})
 
     def advance(step: int) -> None:
         nonlocal losses, since
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = schedule.rate(step)
         torch.manual_seed(seed * 1_000_003 + step)
         loss = loss_of(model, *pictures.batch(np.random.default_rng((seed, step)), batch, model.visual.image_size[0]))
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
-        optimiser.step()
+        optimizer.step()
         model.logit_scale.data.clamp_(max=MOST_SCALE)
         losses.append(loss.item())
         if (step + 1) % LOG_EVERY == 0:

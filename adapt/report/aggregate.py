@@ -1,4 +1,4 @@
-"""The numbers of the tables, as frames; `shown` makes texts of them."""
+"""The numbers of the tables, as frames; adapt/report/tables.py makes texts of them."""
 
 from typing import Any
 

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from ruamel.yaml import YAML
 
 from adapt.errors import UserError
 from adapt.report import aggregate, studies
 from adapt.report.formatting import Cell, Table, rounded
 from adapt.report.load import Runs
 from adapt.report.studies import StudyResult
+from adapt.runtime import yaml
 
 FILE = Path("reports/published.yaml")
 SHOTS = 16  # of the published results
@@ -20,7 +20,7 @@ def read(path: Path = FILE) -> dict[str, Any]:
     """The file as it is."""
     if not path.exists():
         raise UserError(f"{path} is missing; get it back with `git checkout {path}`")
-    return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    return yaml.parse(path.read_text(encoding="utf-8"))
 
 
 def why_not(runs: Runs) -> str | None:

@@ -58,7 +58,7 @@ class AllCriteria(Adapt):
             for saliency in self.by_criterion.values():
                 saliency.accumulate(step, gradients)
 
-    def prune(self, count: int, optimiser: torch.optim.Optimizer) -> list[PrunedToken]:
+    def prune(self, count: int, optimizer: torch.optim.Optimizer) -> list[PrunedToken]:
         """Raises FirstPruning where there is something to remove."""
         if count:
             raise FirstPruning

@@ -511,9 +511,9 @@ def test_post_hoc_scores_the_last_epoch(task, batches):
     sums: list[torch.Tensor] = []
     prune = method.prune
 
-    def look(count, optimiser):
+    def look(count, optimizer):
         sums.append(method.saliency.scores().clone())
-        return prune(count, optimiser)
+        return prune(count, optimizer)
 
     method.prune = look
     seen: list[torch.Tensor] = []

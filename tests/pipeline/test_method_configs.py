@@ -148,3 +148,13 @@ def test_value_that_the_user_sets_holds_in_every_preset(settle):
 def test_value_that_a_preset_lacks_is_refused():
     with pytest.raises(UserError, match=r"^params.yaml: method.coop.n_ctx: it has no value for preset pocket, got"):
         method_configs.by_preset({"paper": 4}, "pocket", "params.yaml: method.coop.n_ctx")
+
+
+def test_overrides_that_hold_are_told_of(paper):
+    entry = {"overrides": [{"shots": [1], "optimizer": {"epochs": 3}, "n_ctx": 4}, {"datasets": ["dtd"], "n_ctx": 5}]}
+    told = [method_configs.overridden(entry, shots=shots, datasets="dtd", presets="paper") for shots in (1, 16)]
+    assert told == [["optimizer.epochs", "n_ctx"], ["n_ctx"]]
+
+
+def test_override_of_one_preset_leaves_the_others_values(settle):
+    assert settle("coop", {"optimizer": {"epochs": 20}}, shots=1).optimizer.epochs == 20

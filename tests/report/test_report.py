@@ -386,7 +386,7 @@ def test_lengths_are_of_methods_that_remove_tokens(found: load.Runs):
     assert table.groupby("dataset")["length"].sum().round(6).eq(12).all()
 
 
-def test_gain_is_over_the_rival_that_is_best_there(found: load.Runs):
+def test_gain_is_over_the_baseline_that_is_best_there(found: load.Runs):
     table, rows = plot_data.gain(found), aggregate.accuracy(found)
     means = rows.groupby(["dataset", "method"])["accuracy"].mean()
     for dataset in ASKED["datasets"]:

@@ -135,7 +135,7 @@ def test_gain_is_the_mean_over_datasets_of_the_means_over_seeds():
     assert (found["low"][0], found["high"][0]) == pytest.approx((0, 0.15))
 
 
-def test_rivals_are_corrected_together():
+def test_baselines_are_corrected_together():
     ours = [[0.1 * at + 0.01 * seed for seed in range(3)] for at in range(1, 4)]
     lower = [[value - 0.05 - 0.001 * at for at, value in enumerate(seeds)] for seeds in ours]
     found = statistics.compare(runs_of({"a": lower, "ours": ours, "b": ours, "c": lower}), "ours")

@@ -10,14 +10,16 @@ from adapt.runtime.yaml import YAMLError, parse
 
 @pytest.mark.parametrize(
     "text",
-    ["1e-3", "1.0e-05", "-.5", "10", "010", "0x1f", "0o17", "no", "yes", "on", "off", "true", "False", "null", "~", "", ".inf",
-     "-.inf", "1_000", "12:30", "08", "a photo of a {}.", "[1, 2.5, x]", "{a: {b: 1}}", "&x {a: 1}"],
+    ["1e-3", "1.0e-05", "-.5", "10", "010", "0x1f", "0o17", "no", "yes", "on", "off", "true", "False", "null", "~", "",
+     ".inf", "-.inf", "1_000", "12:30", "08", "a photo of a {}.", "[1, 2.5, x]", "{a: {b: 1}}", "&x {a: 1}"],
 )  # fmt: skip
 def test_scalars_are_those_that_dvc_reads(text):
     assert repr(parse(f"key: {text}")) == repr(YAML(typ="safe").load(f"key: {text}"))
 
 
-@given(st.dictionaries(st.text("abc_", min_size=1), st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False)))
+@given(
+    st.dictionaries(st.text("abc_", min_size=1), st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False))
+)
 def test_numbers_come_back(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("yaml") / "x.yaml"
     YAML().dump(content, path)

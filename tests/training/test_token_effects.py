@@ -29,19 +29,19 @@ def sections(criterion: str = "snip", **changed) -> dict:
     }
 
 
-def config(optimiser: SGDConfig, **changed) -> Config:
-    return method_configs.schema("adapt").model_validate({**sections(**changed), "optimizer": optimiser})
+def config(optimizer: SGDConfig, **changed) -> Config:
+    return method_configs.schema("adapt").model_validate({**sections(**changed), "optimizer": optimizer})
 
 
 @pytest.fixture
-def optimiser() -> SGDConfig:
+def optimizer() -> SGDConfig:
     return SGDConfig(**YAML(typ="safe").load(compose([]))["optimizer"])
 
 
 @pytest.mark.parametrize("criterion", ["gate", "snip", "gradient", "magnitude", "random"])
-def test_scores_are_those_that_the_method_prunes_by(criterion, task, batches, optimiser):
-    measured = token_effects.measure(task, {"train": batches, "val": batches}, config(optimiser), shots=16)
-    record = train(Adapt(task, **sections(criterion)), batches, optimiser, steps=STEPS)
+def test_scores_are_those_that_the_method_prunes_by(criterion, task, batches, optimizer):
+    measured = token_effects.measure(task, {"train": batches, "val": batches}, config(optimizer), shots=16)
+    record = train(Adapt(task, **sections(criterion)), batches, optimizer, steps=STEPS)
     first = [row["score"] for row in record.trace if row["step"] == record.trace[0]["step"]]
     lowest = measured.scores[criterion].sort().values
     assert first == pytest.approx(lowest[: len(first)].tolist(), rel=1e-3) and len(first) >= 2
@@ -69,6 +69,6 @@ def test_agreement_is_of_ranks():
     assert random["size"] == pytest.approx(np.corrcoef([1, 2, 3, 4], [4, 3, 2, 1])[0, 1])
 
 
-def test_without_pruning_nothing_is_measured(task, batches, optimiser):
+def test_without_pruning_nothing_is_measured(task, batches, optimizer):
     with pytest.raises(UserError, match="adapt removes no token under these settings"):
-        token_effects.measure(task, {"train": batches, "val": batches}, config(optimiser, target=100), shots=16)
+        token_effects.measure(task, {"train": batches, "val": batches}, config(optimizer, target=100), shots=16)

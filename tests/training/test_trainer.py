@@ -36,7 +36,7 @@ class Repeat(FewShotLoader):
 
 
 def run(method, batches, **changes):
-    """fit, with the number of steps that the optimiser's section says."""
+    """fit, with the number of steps that the optimizer's section says."""
     settings = OPTIMISER.model_copy(
         update={key: changes.pop(key) for key in set(changes) & set(SGDConfig.model_fields)}
     )
@@ -119,10 +119,10 @@ def test_loss_after_pruning_is_the_loss_with_those_keys_masked(task, batches):
     masked = method.losses(batch)[0]
     method.gates = gates
     n = len(biases["text"])
-    optimiser = torch.optim.SGD(method.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(method.parameters(), lr=0.1)
     from adapt.pruning import remove
 
-    list(remove(method.prompts, optimiser, torch.tensor([1, 5, n + 2]), torch.zeros(15)))
+    list(remove(method.prompts, optimizer, torch.tensor([1, 5, n + 2]), torch.zeros(15)))
     method.saliency.reset()
     torch.testing.assert_close(method.losses(batch)[0], masked)
 
