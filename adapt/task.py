@@ -9,9 +9,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from adapt.clip import class_names
 from adapt.clip.backbone import Backbone
 from adapt.clip.encoders import TextInput, split_prefix
+from adapt.clip.tokenize import tokenize
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class FewShotTask:
 
     def tokenize(self, write: Callable[[str], str]) -> Int[Tensor, "c s"]:
         """The tokens of one text a class; raises UserError for a text that is longer than the model reads."""
-        return class_names.tokenize(self.backbone, self.classes, write)
+        return tokenize(self.backbone, self.classes, write)
 
     def text_input(self, template: str) -> TextInput:
         """The classes in a template, tokenised."""

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from adapt.pipeline import image_cache
-from adapt.training.fit import predict
+from adapt.training.predict import predict
 from benchmarks import rig
 
 METHODS = ("zero_shot", "adapt")

@@ -27,7 +27,7 @@ from adapt.data import catalog
 from adapt.data.dataset import Dataset, Sample
 from adapt.pipeline import image_cache, method_configs, params, train
 from adapt.runtime import yaml
-from adapt.training import fit, metrics
+from adapt.training import fit, metrics, predict
 
 ROOT = Path("reports/search")
 Job = tuple[params.Params, str, str, int]
@@ -68,7 +68,7 @@ def accuracy(job: Job) -> float:
     loaders = train.read_loaders(backbone, sources[dataset], seed, optimizer, changed.augment)
     tensors = fit.fit(method, task, loaders, config, shots=changed.shots).tensors
     images = pixels[dataset].select(sample.path for sample in splits[dataset])
-    predicted, _ = fit.score(method, task, config, tensors, images, batch_size=256)
+    predicted, _ = predict.score(method, task, config, tensors, images, batch_size=256)
     return metrics.accuracy(predicted, [sample.label for sample in splits[dataset]])
 
 

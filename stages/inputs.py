@@ -4,21 +4,21 @@ It runs at every `dvc repro`, and nothing after it does unless something has cha
 """
 
 from adapt.config import BackboneConfig
-from adapt.pipeline import inputs, stage
+from adapt.pipeline import fingerprints, stage
 from adapt.pipeline.params import DataConfig
 from adapt.runtime import files, formats
 
 
 def main(datasets: list[str], data: DataConfig, backbone: BackboneConfig) -> None:
     """Write data/inputs/."""
-    cache = inputs.HashCache()
-    with files.atomic_dir(inputs.ROOT) as root:
-        weights = inputs.fingerprint_backbone(backbone.name, backbone.pretrained, cache)
+    cache = fingerprints.HashCache()
+    with files.atomic_dir(fingerprints.ROOT) as root:
+        weights = fingerprints.of_backbone(backbone.name, backbone.pretrained, cache)
         formats.write_json(root / "backbone.json", weights)
         for dataset in datasets:
-            images = inputs.fingerprint_dataset(dataset, data.folder, cache)
-            formats.write_json(root / inputs.file(dataset).relative_to(inputs.ROOT), images)
-            listing = inputs.fingerprint_listing(dataset, data.folder)
+            images = fingerprints.of_dataset(dataset, data.folder, cache)
+            formats.write_json(root / fingerprints.file(dataset).relative_to(fingerprints.ROOT), images)
+            listing = fingerprints.of_listing(dataset, data.folder)
             formats.write_json(root / "listings" / f"{dataset}.json", listing)
     cache.save()
     stage.log(f"inputs: looked at the weights and {len(datasets)} datasets")

@@ -5,15 +5,15 @@ import torch
 from adapt.config import AugmentConfig, BackboneConfig, RuntimeConfig, TeacherConfig
 from adapt.data import catalog
 from adapt.data.augment import to_tensor
-from adapt.data.class_names import check
 from adapt.data.dataset import center_crop
+from adapt.data.twins import check
 from adapt.pipeline import backbone as backbones
-from adapt.pipeline import fewshot, inputs, stage
-from adapt.pipeline import teacher as cache
+from adapt.pipeline import fewshot, fingerprints, stage
+from adapt.pipeline import teacher_cache as cache
 from adapt.pipeline.checkpoints import open_checkpoint
 from adapt.pipeline.params import DataConfig
 from adapt.runtime import files, formats
-from adapt.training.teacher import embed_images, embed_templates, embed_views, ensemble, zero_shot
+from adapt.training.teacher_features import embed_images, embed_templates, embed_views, ensemble, zero_shot
 
 
 def main(
@@ -34,7 +34,7 @@ def main(
         stage.log(f"teacher {dataset}: {line}")
     made_from = {"preset": preset, "backbone": frozen.name, "weights": frozen.weights, "dataset": dataset}
     made_from |= {"precision": frozen.precision}
-    settings = [augment.model_dump(), teacher.views, inputs.file(dataset)]
+    settings = [augment.model_dump(), teacher.views, fingerprints.file(dataset)]
     stores = {
         (seed, split): open_checkpoint(
             f"teacher/{dataset}-{split}-{seed}",

@@ -15,7 +15,14 @@ from adapt.config import AugmentConfig
 from adapt.data.loader import FewShotLoader
 from adapt.runtime.checkpoint import Checkpoint
 from adapt.task import FewShotTask
-from adapt.training.teacher import embed_classes, embed_images, embed_templates, embed_views, ensemble, zero_shot
+from adapt.training.teacher_features import (
+    embed_classes,
+    embed_images,
+    embed_templates,
+    embed_views,
+    ensemble,
+    zero_shot,
+)
 
 GOLDENS = Path(__file__).parent / "goldens"
 CLASSES = ["annual crop land", "forest", "brushland or shrubland", "river", "sea or lake"]

@@ -15,12 +15,12 @@ from ruamel.yaml import YAML
 from adapt.clip import backbone as clip
 from adapt.config import BackboneConfig
 from adapt.data import builtin, catalog, splits
-from adapt.data.class_names import check
 from adapt.data.sampling import sample
+from adapt.data.twins import check
 from adapt.pipeline import backbone as backbones
-from adapt.pipeline import evaluate, fewshot, method_configs, params, stage, teacher, train
+from adapt.pipeline import evaluate, fewshot, method_configs, params, stage, teacher_cache, train
 from adapt.runtime import formats
-from adapt.training.teacher import embed_classes
+from adapt.training.teacher_features import embed_classes
 from tests.miniature import put
 
 ROOT = Path(__file__).parents[1]
@@ -143,8 +143,8 @@ def backbone() -> clip.Backbone:
 
 def with_features(folder: Path, change: dict[str, str] | bytes | None) -> None:
     """The teacher's features of another origin, of these bytes, or gone."""
-    with_tensors(teacher.file("digits", None), change)
-    teacher.read("digits", None, backbone())
+    with_tensors(teacher_cache.file("digits", None), change)
+    teacher_cache.read("digits", None, backbone())
 
 
 def with_prompts(folder: Path, change: dict[str, Any] | bytes | None) -> None:
@@ -155,7 +155,7 @@ def with_prompts(folder: Path, change: dict[str, Any] | bytes | None) -> None:
     with_tensors(train.prompts("digits", "coop", 1), change)
     digits = builtin.load("digits")
     fewshot.write(digits, {1: sample(digits.train, digits.val, 1, 1)}, 1)
-    with_tensors(teacher.file("digits", None), {}, features=torch.ones(10, 3), zero_shot=torch.ones(10, 3))
+    with_tensors(teacher_cache.file("digits", None), {}, features=torch.ones(10, 3), zero_shot=torch.ones(10, 3))
     images: Any = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
     evaluate.score(backbone(), "digits", "coop", 1, images, batch_size=1, store=None)
 

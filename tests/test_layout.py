@@ -46,7 +46,7 @@ class Rule(NamedTuple):
 
 
 TORCH = ("torch", "torchvision", "open_clip")
-ON_TENSORS = ("adapt.data.augment", "adapt.data.loader", "adapt.data.class_names")
+ON_TENSORS = ("adapt.data.augment", "adapt.data.loader", "adapt.data.twins")
 RULES = (
     Rule("adapt", ("stages", "tests", "benchmarks")),
     # what needs no torch starts in a second

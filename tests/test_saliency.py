@@ -11,7 +11,7 @@ from adapt.methods.adapt import Adapt
 from adapt.prompts import Prompts
 from adapt.saliency import CRITERIA, Saliency
 from adapt.task import FewShotTask
-from adapt.training.teacher import embed_classes
+from adapt.training.teacher_features import embed_classes
 from tests.conftest import CLASSES, small_clip
 
 NO_DISTILLATION = DistillConfig(kind="none", text=0.0, image=0.0)

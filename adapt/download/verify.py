@@ -88,8 +88,8 @@ def same_words(dataset: Dataset) -> list[str]:
     """Which classes are one to CLIP or too long for it; its tokenizer takes a second to import."""
     import open_clip
 
-    from adapt.clip.class_names import tokenize
-    from adapt.data.class_names import check
+    from adapt.clip.tokenize import tokenize
+    from adapt.data.twins import check
 
     clip: Any = SimpleNamespace(name="CLIP", tokenize=open_clip.tokenize, tokenizer=open_clip.tokenize)
     try:

@@ -8,11 +8,11 @@ from typing import Any
 from adapt.clip.backbone import Backbone
 from adapt.data.dataset import Sample
 from adapt.errors import UserError
-from adapt.pipeline import inputs, method_configs, train
+from adapt.pipeline import fingerprints, method_configs, train
 from adapt.pipeline.checkpoints import open_checkpoint
 from adapt.runtime import files, formats
 from adapt.runtime.checkpoint import Checkpoint
-from adapt.training import fit
+from adapt.training import predict
 from adapt.training.metrics import accuracy, at_chance
 
 ROOT = Path("runs")
@@ -20,7 +20,13 @@ ROOT = Path("runs")
 
 def checkpoint(backbone: Backbone, dataset: str, method: str, seed: int, seconds: float, *also: Any) -> Checkpoint:
     """Where predictions are kept meanwhile; they depend on the prompts, the images, and what else is given."""
-    read = [backbone.weights, backbone.precision, inputs.file(dataset), train.prompts(dataset, method, seed), *also]
+    read = [
+        backbone.weights,
+        backbone.precision,
+        fingerprints.file(dataset),
+        train.prompts(dataset, method, seed),
+        *also,
+    ]
     return open_checkpoint(f"evaluate/{dataset}-{method}-{seed}", seconds, *read)
 
 
@@ -29,7 +35,7 @@ def score(
     dataset: str,
     method: str,
     seed: int,
-    images: fit.Images,
+    images: predict.Images,
     *,
     batch_size: int,
     store: Checkpoint | None,
@@ -43,8 +49,8 @@ def score(
     config = method_configs.restore(method, formats.read_made_from(path).get("config"))
     task = train.read_task(backbone, dataset, seed)
     try:
-        return fit.score(method, task, config, tensors, images, batch_size=batch_size, store=store)
-    except fit.TensorMismatch as error:
+        return predict.score(method, task, config, tensors, images, batch_size=batch_size, store=store)
+    except predict.TensorMismatch as error:
         raise UserError(
             f"{path} is not of this version of {method} ({error}); make it again with `{made_by}`"
         ) from None

@@ -11,7 +11,7 @@ from adapt.config import AdamWConfig, AugmentConfig, Config, SGDConfig
 from adapt.data.augment import to_tensor
 from adapt.data.dataset import Dataset
 from adapt.data.loader import FewShotLoader
-from adapt.pipeline import fewshot, teacher
+from adapt.pipeline import fewshot, teacher_cache
 from adapt.pipeline.checkpoints import open_checkpoint
 from adapt.runtime import formats
 from adapt.runtime.checkpoint import Checkpoint
@@ -49,14 +49,14 @@ def describe(
 def checkpoint(made_from: Mapping[str, Any], seed: int, seconds: float) -> Checkpoint:
     """Where a run's state is kept: it depends on config and inputs."""
     dataset, method = made_from["dataset"], made_from["method"]
-    inputs = [fewshot.file(dataset, seed), teacher.file(dataset, None), teacher.file(dataset, seed)]
+    inputs = [fewshot.file(dataset, seed), teacher_cache.file(dataset, None), teacher_cache.file(dataset, seed)]
     return open_checkpoint(f"train/{dataset}-{method}-{seed}", seconds, made_from, *inputs)
 
 
 def read_task(backbone: Backbone, dataset: str, seed: int) -> FewShotTask:
     """The sampled dataset, as methods see it."""
     described = fewshot.describe(dataset)
-    classes = {name: value.to(backbone.device) for name, value in teacher.read(dataset, None, backbone).items()}
+    classes = {name: value.to(backbone.device) for name, value in teacher_cache.read(dataset, None, backbone).items()}
     return FewShotTask(backbone, described.template, described.classes, classes["features"], seed, classes["zero_shot"])
 
 
@@ -67,7 +67,7 @@ def read_loaders(
 
     optimizer: says how many images are a batch; None for a method that takes them as a whole.
     """
-    features, loaders, offset = teacher.read(source.name, seed, backbone), {}, 0
+    features, loaders, offset = teacher_cache.read(source.name, seed, backbone), {}, 0
     for split in fewshot.SEEDED:
         samples = fewshot.read(source.name, seed, split)
         loaders[split] = FewShotLoader(

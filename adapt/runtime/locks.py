@@ -44,7 +44,7 @@ def release(path: Path, lock: TextIO) -> None:
 def exclusive(path: Path, what: str) -> Iterator[None]:
     """Hold the lock while the block runs.
 
-    Raises: UserError that names the process which has it, and did not end in PATIENCE seconds.
+    Raises: UserError that names the process which has it, and did not end in TIMEOUT seconds.
     """
     deadline = time.monotonic() + TIMEOUT
     while (lock := acquire(path)) is None and time.monotonic() < deadline:

@@ -1,24 +1,21 @@
-"""Fit a method to a few-shot task, and predict with it."""
+"""Fit a method to a few-shot task."""
 
-import math
 import resource
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import UInt8
-from numpy.typing import NDArray
 from torch import Tensor
 
 from adapt import methods
 from adapt.clip.backbone import Backbone
-from adapt.clip.oom import AdaptiveBatch, retry_with_smaller_text_batch
+from adapt.clip.oom import retry_with_smaller_text_batch
 from adapt.config import Config
 from adapt.data.loader import FewShotLoader
 from adapt.methods._base import Method
-from adapt.runtime.checkpoint import Checkpoint, map_resumable
+from adapt.runtime.checkpoint import Checkpoint
 from adapt.task import FewShotTask
 from adapt.training import flops, optimizers
 from adapt.training.trainer import TrainLog, train
@@ -38,23 +35,6 @@ class FitResult(NamedTuple):
     def tokens(self) -> int:
         """Tokens that it ended with."""
         return sum(row["length"] for row in self.lengths)
-
-
-class TensorMismatch(Exception):
-    """Tensors that are not those of this method under this config."""
-
-
-@runtime_checkable
-class Images(Protocol):
-    """Decoded images of which a slice is taken at a time: a tensor, an array, or what maps a file into memory."""
-
-    def __len__(self) -> int:
-        """Their number n."""
-        ...
-
-    def __getitem__(self, part: slice, /) -> UInt8[Tensor, "b 3 y x"] | UInt8[NDArray, "b 3 y x"]:
-        """Some of them, at the backbone's resolution."""
-        ...
 
 
 def fit(
@@ -112,52 +92,3 @@ def count_flops(method: Method, loader: FewShotLoader) -> int:
         if loss.requires_grad:
             loss.backward()
     return counter.get_total_flops()
-
-
-def restore(name: str, task: FewShotTask, config: Config, tensors: Mapping[str, Tensor]) -> Method:
-    """The fitted method that `FitResult.tensors` are of.
-
-    Raises: TensorMismatch for tensors of something else.
-    """
-    method = methods.build(name, task, dict(config))
-    try:
-        method.load_tensors(tensors)
-    except (RuntimeError, KeyError) as error:
-        raise TensorMismatch(" ".join(str(error).split())[:200]) from None
-    return method.eval()
-
-
-def score(
-    name: str,
-    task: FewShotTask,
-    config: Config,
-    tensors: Mapping[str, Tensor],
-    images: Images,
-    *,
-    batch_size: int,
-    store: Checkpoint | None = None,
-) -> tuple[list[int], int]:
-    """The predictions of a fitted method, and how many numbers it has learned; memory as in `fit`.
-
-    Raises: TensorMismatch as `restore`.
-    """
-
-    def run(backbone: Backbone) -> tuple[list[int], int]:
-        method = restore(name, replace(task, backbone=backbone), config, tensors)
-        return predict(method, images, batch_size=batch_size, store=store), method.num_trainable()
-
-    return retry_with_smaller_text_batch(run, task.backbone, len(task.classes))
-
-
-@torch.no_grad()
-def predict(method: Method, images: Images, *, batch_size: int, store: Checkpoint | None = None) -> list[int]:
-    """The most likely class of every image; those that are done are kept in the store."""
-    backbone, classify, fitting = method.task.backbone, method.classifier(), AdaptiveBatch(batch_size)
-
-    def choose(part: slice) -> Tensor:
-        return classify(backbone.normalise(torch.as_tensor(images[part]))).argmax(dim=1).cpu()
-
-    def classes(number: int) -> Tensor:
-        return torch.cat(fitting.each(choose, range(len(images))[number * batch_size : (number + 1) * batch_size]))
-
-    return torch.cat(map_resumable(store, math.ceil(len(images) / batch_size), classes)).tolist()

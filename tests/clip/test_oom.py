@@ -12,7 +12,7 @@ from adapt.clip import oom
 from adapt.errors import UserError
 from adapt.pipeline.backbone import enable_determinism, set_matmul_precision
 from adapt.runtime.checkpoint import Checkpoint
-from adapt.training import teacher
+from adapt.training import teacher_features
 from adapt.training.trainer import train
 from tests.methods.test_methods import build, settle
 
@@ -87,7 +87,7 @@ def test_one_class_that_does_not_fit_is_refused(backbone):
 
 def test_features_are_the_same_however_the_images_are_cut(backbone, monkeypatch, said):
     images = [torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8) for _ in range(9)]
-    whole = teacher.embed_images(backbone, images)
+    whole = teacher_features.embed_images(backbone, images)
     encode = type(backbone).encode_image
 
     def limited(self, pixels, *stream):
@@ -96,13 +96,13 @@ def test_features_are_the_same_however_the_images_are_cut(backbone, monkeypatch,
         return encode(self, pixels, *stream)
 
     monkeypatch.setattr(type(backbone), "encode_image", limited)
-    torch.testing.assert_close(teacher.embed_images(backbone, images), whole)
+    torch.testing.assert_close(teacher_features.embed_images(backbone, images), whole)
     assert len(said()) > 0
 
 
 def test_class_embeddings_are_the_same_however_the_classes_are_cut(task, monkeypatch, said):
     backbone, templates = task.backbone, ["a photo of a {}.", "the {}."]
-    whole = teacher.embed_classes(backbone, task.classes, templates)
+    whole = teacher_features.embed_classes(backbone, task.classes, templates)
     encode = type(backbone).encode_text
 
     def limited(self, *rest):
@@ -111,7 +111,7 @@ def test_class_embeddings_are_the_same_however_the_classes_are_cut(task, monkeyp
         return encode(self, *rest)
 
     monkeypatch.setattr(type(backbone), "encode_text", limited)
-    torch.testing.assert_close(teacher.embed_classes(backbone, task.classes, templates), whole)
+    torch.testing.assert_close(teacher_features.embed_classes(backbone, task.classes, templates), whole)
     assert "runtime.text_batch_size: 2" in said()[0]
 
 

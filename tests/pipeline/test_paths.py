@@ -6,7 +6,7 @@ import pytest
 
 from adapt.data import catalog
 from adapt.errors import UserError
-from adapt.pipeline import inputs, paths
+from adapt.pipeline import fingerprints, paths
 from adapt.pipeline.params import DataConfig
 from adapt.pipeline.paths import resolve
 from tests.miniature import put
@@ -53,7 +53,9 @@ def test_home_folder_is_meant_by_a_tilde(tmp_path, monkeypatch):
     (tmp_path / "w.safetensors").write_bytes((ROOT / "models/pocket.safetensors").read_bytes())
     monkeypatch.chdir(ROOT)
     assert paths.weights("~/w.safetensors") == str(tmp_path / "w.safetensors")
-    assert not inputs.fingerprint_backbone("pocket", "~/w.safetensors", inputs.HashCache())["weights"].startswith("tag")
+    assert not fingerprints.of_backbone("pocket", "~/w.safetensors", fingerprints.HashCache())["weights"].startswith(
+        "tag"
+    )
 
 
 def test_nobodys_home_folder_is_refused():

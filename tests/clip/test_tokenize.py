@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from adapt.clip import class_names
+from adapt.clip import tokenize
 from adapt.errors import UserError
 from tests.methods.test_methods import build
 
@@ -14,8 +14,7 @@ LONG = " ".join(["very"] * 90 + ["long"])  # 91 tokens
 def test_text_that_just_fits_is_taken(backbone):
     fits = " ".join(["very"] * 75)
     assert (
-        class_names.tokenize(backbone, [fits], "{}".format)[0, -1]
-        == class_names.tokenize(backbone, ["a"], "{}".format).max()
+        tokenize.tokenize(backbone, [fits], "{}".format)[0, -1] == tokenize.tokenize(backbone, ["a"], "{}".format).max()
     )
 
 
@@ -25,7 +24,7 @@ def test_longer_text_is_refused_by_class_tokens_and_limit(words, backbone):
     with pytest.raises(
         UserError, match=rf"class '{name}' has {words + 2} tokens .* and tiny reads 77; give it a shorter"
     ):
-        class_names.tokenize(backbone, ["a", name], "{}".format)
+        tokenize.tokenize(backbone, ["a", name], "{}".format)
 
 
 def test_method_that_adds_tokens_is_told_of_what_it_alone_cannot_read(task):

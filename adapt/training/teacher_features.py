@@ -9,10 +9,10 @@ from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES, SIMPLE_IMAGE
 from torch import Tensor
 from torch.nn import functional as F
 
-from adapt.clip import class_names
 from adapt.clip.backbone import Backbone
 from adapt.clip.encoders import split_prefix
 from adapt.clip.oom import AdaptiveBatch, retry_with_smaller_text_batch
+from adapt.clip.tokenize import tokenize
 from adapt.config import AugmentConfig
 from adapt.data.augment import augmented_batch
 from adapt.runtime.checkpoint import Checkpoint, map_resumable
@@ -28,7 +28,7 @@ def embed_templates(backbone: Backbone, classes: list[str], templates: str | lis
     Raises: UserError for a class whose text is longer than the model reads.
     """
     made = NAMED_TEMPLATES[templates] if isinstance(templates, str) else [text.format for text in templates]
-    prompts = [class_names.tokenize(backbone, classes, template) for template in made]
+    prompts = [tokenize(backbone, classes, template) for template in made]
 
     def encode(backbone: Backbone) -> Tensor:
         return torch.stack([backbone.encode_text(split_prefix(backbone.text, tokens)) for tokens in prompts])

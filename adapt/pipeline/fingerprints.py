@@ -62,25 +62,25 @@ class HashCache:
                 formats.write_json(self.path, self.seen)
 
 
-def fingerprint_backbone(name: str, pretrained: str, memory: HashCache) -> dict[str, str]:
+def of_backbone(name: str, pretrained: str, memory: HashCache) -> dict[str, str]:
     """An architecture and its weights: a file by its hash, an open_clip tag by its name."""
     file = Path(paths.weights(pretrained))
     weights = memory.sha256(file) if file.is_file() else f"tag {pretrained}"
     return {"architecture": memory.sha256(model_configs.config_paths()[name]), "weights": weights}
 
 
-def fingerprint_dataset(name: str, root: Path, memory: HashCache) -> dict[str, Any]:
+def of_dataset(name: str, root: Path, memory: HashCache) -> dict[str, Any]:
     """A dataset: the files that decide which images it has and, of one's own and the pocket's, the images too."""
-    return fingerprint_files(catalog.files(name, root), memory)
+    return of_files(catalog.files(name, root), memory)
 
 
-def fingerprint_listing(name: str, root: Path) -> dict[str, Any]:
+def of_listing(name: str, root: Path) -> dict[str, Any]:
     """All that lies in the folder of one's own dataset, by name: `sample` says what is not in the dataset."""
     names = catalog.listing(name, root)
     return {"files": len(names), "sha256": formats.fingerprint(names)}
 
 
-def fingerprint_files(files: Iterable[tuple[str, Path]], memory: HashCache) -> dict[str, Any]:
+def of_files(files: Iterable[tuple[str, Path]], memory: HashCache) -> dict[str, Any]:
     """How many files there are, and one hash over their names and hashes."""
     hashes = [(label, memory.sha256(path)) for label, path in sorted(files)]
     return {"files": len(hashes), "sha256": formats.fingerprint(hashes)}

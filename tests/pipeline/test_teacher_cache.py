@@ -9,9 +9,9 @@ import torch
 from adapt.clip.encoders import encode_text, split_prefix
 from adapt.errors import UserError
 from adapt.methods.zero_shot import ZeroShot
-from adapt.pipeline import teacher
+from adapt.pipeline import teacher_cache
 from adapt.runtime import formats
-from adapt.training.teacher import embed_classes, ensemble, zero_shot
+from adapt.training.teacher_features import embed_classes, ensemble, zero_shot
 from tests.conftest import CLASSES
 
 
@@ -51,7 +51,7 @@ def test_named_templates_are_open_clips(backbone):
 @pytest.fixture
 def cached(backbone, tmp_path, monkeypatch):
     """The features of a dataset's classes, made with given metadata."""
-    monkeypatch.setattr(teacher, "ROOT", tmp_path)
+    monkeypatch.setattr(teacher_cache, "ROOT", tmp_path)
 
     def write(**made_from):
         facts = {"backbone": backbone.name, "weights": backbone.weights} | made_from
@@ -62,19 +62,19 @@ def cached(backbone, tmp_path, monkeypatch):
 
 def test_cache_is_read_back(cached, backbone):
     cached()
-    assert torch.equal(teacher.read("digits", None, backbone)["features"], torch.ones(2, 3))
+    assert torch.equal(teacher_cache.read("digits", None, backbone)["features"], torch.ones(2, 3))
 
 
 @pytest.mark.parametrize(("key", "value"), [("backbone", "ViT-B-32"), ("weights", "0" * 64)])
 def test_cache_of_another_backbone_is_refused(key, value, cached, backbone):
     cached(**{key: value})
     with pytest.raises(UserError, match=rf"was made with {key} {value[:12]}.*`dvc repro -f teacher@digits`"):
-        teacher.read("digits", None, backbone)
+        teacher_cache.read("digits", None, backbone)
 
 
 def test_missing_cache_says_how_to_make_it(cached, backbone):
     with pytest.raises(UserError, match="is missing; make it with `dvc repro -f teacher@digits`"):
-        teacher.read("digits", 1, backbone)
+        teacher_cache.read("digits", 1, backbone)
 
 
 def test_truncated_cache_is_refused(cached, backbone, tmp_path):
@@ -82,7 +82,7 @@ def test_truncated_cache_is_refused(cached, backbone, tmp_path):
     path = tmp_path / "digits" / "classes.safetensors"
     path.write_bytes(path.read_bytes()[:-5])
     with pytest.raises(UserError, match="is not a whole safetensors file"):
-        teacher.read("digits", None, backbone)
+        teacher_cache.read("digits", None, backbone)
 
 
 def test_zero_shots_ensemble_normalises_each_template_first():

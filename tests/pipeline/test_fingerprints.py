@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from adapt.data import catalog
 from adapt.data.specs import FolderSplit, dataset_specs
-from adapt.pipeline import inputs
+from adapt.pipeline import fingerprints
 from tests import miniature
 from tests.miniature import put
 from tests.pipeline.test_pipeline import call, stages_run
@@ -26,8 +26,8 @@ ROOT = Path(__file__).parents[2]
 def memory(tmp_path, monkeypatch):
     """A function that opens the memory anew, as the next run would."""
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "root"))
-    monkeypatch.setattr(inputs, "SETTLED", -1.0)  # files of this moment count as old
-    return inputs.HashCache
+    monkeypatch.setattr(fingerprints, "SETTLED", -1.0)  # files of this moment count as old
+    return fingerprints.HashCache
 
 
 def test_hash_follows_the_content(tmp_path, memory):
@@ -46,7 +46,7 @@ def test_file_that_has_not_changed_is_not_read_again(tmp_path, memory, monkeypat
     first = memory()
     digest = first.sha256(path)
     first.save()
-    monkeypatch.setattr(inputs.hashlib, "file_digest", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(fingerprints.hashlib, "file_digest", lambda *_: pytest.fail("read again"))
     assert memory().sha256(path) == digest
 
 
@@ -64,7 +64,7 @@ def test_overwritten_file_is_read_though_size_and_time_are_as_before(tmp_path, m
 
 def test_file_of_this_moment_is_not_remembered(tmp_path, memory, monkeypatch):
     """It may change once more within the tick of the clock that its times are of."""
-    monkeypatch.setattr(inputs, "SETTLED", 2.0)
+    monkeypatch.setattr(fingerprints, "SETTLED", 2.0)
     path = tmp_path / "w.safetensors"
     path.write_bytes(b"one")
     first = memory()
@@ -73,7 +73,7 @@ def test_file_of_this_moment_is_not_remembered(tmp_path, memory, monkeypatch):
 
 
 def test_tag_stands_for_itself(memory):
-    assert inputs.fingerprint_backbone("ViT-B-32", "openai", memory())["weights"] == "tag openai"
+    assert fingerprints.of_backbone("ViT-B-32", "openai", memory())["weights"] == "tag openai"
 
 
 @pytest.mark.parametrize(
@@ -81,22 +81,22 @@ def test_tag_stands_for_itself(memory):
 )
 def test_images_of_imagenet_are_never_read(name, tmp_path, memory):
     miniature.make(name, tmp_path, classes=5)
-    assert inputs.fingerprint_dataset(name, tmp_path, memory())["files"] == 0
+    assert fingerprints.of_dataset(name, tmp_path, memory())["files"] == 0
 
 
 def test_split_of_a_downloaded_dataset_counts_and_its_images_do_not(tmp_path, memory):
     miniature.make("dtd", tmp_path, classes=5)
-    first = inputs.fingerprint_dataset("dtd", tmp_path, memory())
+    first = fingerprints.of_dataset("dtd", tmp_path, memory())
     assert first["files"] == 1
     put(tmp_path / "dtd/split_zhou_DescribableTextures.json", b"{}")
-    assert inputs.fingerprint_dataset("dtd", tmp_path, memory()) != first
+    assert fingerprints.of_dataset("dtd", tmp_path, memory()) != first
 
 
 @pytest.mark.parametrize("name", ["digits", "mnist", "phosphor", "remix", "fontawesome"])
 def test_pockets_datasets_are_files_of_packages(name, memory):
     assert (
         all(path.is_file() for _, path in catalog.files(name, ROOT))
-        and inputs.fingerprint_dataset(name, ROOT, memory())["files"]
+        and fingerprints.of_dataset(name, ROOT, memory())["files"]
     )
 
 

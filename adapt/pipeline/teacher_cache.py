@@ -19,7 +19,7 @@ def read(dataset: str, seed: int | None, backbone: Backbone) -> dict[str, Tensor
     """Cached features by name; refused when another backbone or other weights made them.
 
     Of the classes, normalised: `features` and `zero_shot` [c, f], by the functions `ensemble` and `zero_shot` of
-    adapt/training/teacher.py. Of a seed, for `train` and `val`, not normalised: `train.views` [n, v, f] and
+    adapt/training/teacher_features.py. Of a seed, for `train` and `val`, not normalised: `train.views` [n, v, f] and
     `train.frozen` [n, f], of the images as evaluation sees them.
     """
     expected = {"backbone": backbone.name, "weights": backbone.weights}
