@@ -25,7 +25,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 Model = Any  # open_clip.CLIP: to a type checker every attribute of a module is "Tensor | Module"
-Prompts = Sequence[Float[Tensor, "t d"] | None]  # one a layer; None: the layer before's is propagated
+Prompts = Sequence[Float[Tensor, "_ d"] | None]  # one a layer; None: the layer before's is propagated
 
 
 def attention(block: Model, x: Float[Tensor, "b s d"], hidden: Bool[Tensor, "s s"] | None) -> Float[Tensor, "b s d"]:
