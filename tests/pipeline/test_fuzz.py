@@ -151,8 +151,8 @@ def test_sample_of_any_content(name, content):
 
 @fuzz
 @given(ANY.map(json.dumps) | st.text(max_size=40))
-def test_settings_of_any_content(content):
-    survives("settings", content)
+def test_config_of_any_content(content):
+    survives("config", content)
 
 
 def picture(kind: str) -> bytes:

@@ -94,7 +94,7 @@ def test_prompts_name_what_made_them(project):
     assert (facts["preset"], facts["backbone"], facts["dataset"], facts["method"], facts["seed"]) == (
         "pocket", "pocket", "digits", "adapt", 2,
     )  # fmt: skip
-    assert facts["settings"]["prune"]["target"] == 10
+    assert facts["config"]["prune"]["target"] == 10
 
 
 def test_no_checkpoint_is_left(project):
@@ -159,11 +159,11 @@ def test_budget_that_cannot_be_reached_is_told_of_by_configure_train_and_report(
     assert warning in (project / "reports/tables/accuracy.md").read_text(encoding="utf-8").replace("Ended", "ended")
 
 
-def test_wrong_knob_is_refused_before_any_work(project):
+def test_misspelt_key_of_a_method_is_refused_before_any_work(project):
     path = project / "params.yaml"
     text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace("    tokens: null", "    tokns: null", 1), encoding="utf-8")
+    path.write_text(text.replace("\n    n_ctx:", "\n    n_ctxx:", 1), encoding="utf-8")
     said = fail(project, "dvc", "repro")
     path.write_text(text, encoding="utf-8")
-    assert "params.yaml: method.coop.n_ctxx: unknown key; did you mean 'tokens'?" in said
+    assert "params.yaml: method.coop.n_ctxx: unknown key; did you mean 'n_ctx'?" in said
     assert stages_run(said) == {"configure"} and "Traceback" not in said
