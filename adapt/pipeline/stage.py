@@ -71,7 +71,7 @@ def exit_on_error(work: Callable[[], None]) -> None:
         )
     except signals.Interrupted as stop:
         name = signal.Signals(stop.number).name
-        print(f"stopped by {name}: run the same command again, it goes on from here", file=sys.stderr)  # noqa: T201
+        print(f"stopped by {name}: run the same command again, it goes on from what is saved", file=sys.stderr)  # noqa: T201
         raise
 
 

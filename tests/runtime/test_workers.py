@@ -85,7 +85,7 @@ def test_stopped_alone_it_stops_its_seeds_which_save(processes, start, tmp_path)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=40)
     assert process.returncode == 143
-    assert said == "stopped by SIGTERM: run the same command again, it goes on from here\n"
+    assert said == "stopped by SIGTERM: run the same command again, it goes on from what is saved\n"
     assert not any(map(running, pids))
     assert kept(tmp_path) == [str(seed) for seed in range(1, processes + 1)]
 
@@ -96,7 +96,7 @@ def test_stopped_from_the_keyboard_all_save(start, tmp_path):
     _, said = process.communicate(timeout=40)
     assert (process.returncode, said) == (
         130,
-        "stopped by SIGINT: run the same command again, it goes on from here\n",
+        "stopped by SIGINT: run the same command again, it goes on from what is saved\n",
     )
     assert not any(map(running, pids)) and kept(tmp_path) == ["1", "2", "3"]
 
