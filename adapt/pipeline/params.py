@@ -137,10 +137,24 @@ def parse(text: str, path: Path) -> Params:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path} has to be a mapping of sections; write it anew with `make params`")
+    if lost := without_entry(values):
+        raise UserError(
+            f"{path}: method: no entry for {', '.join(lost)}; `method` holds the settings of every method: to choose "
+            "which of them run, set methods=[…] and leave method as it is"
+        )
     try:
         return Params.model_validate(values)
     except ValidationError as error:
         raise UserError("\n".join(f"{path}: {explain(problem)}" for problem in error.errors())) from None
+
+
+def without_entry(values: dict[Any, Any]) -> list[str]:
+    """The methods to run that `method` has no entry for, as after `-S method=coop`; what else is wrong is not told."""
+    chosen, entries = values.get("methods"), values.get("method")
+    if not isinstance(chosen, list) or not isinstance(entries, dict):
+        return []
+    sound = all(name in methods.names() and isinstance(entry, dict) for name, entry in entries.items())
+    return [name for name in chosen if name in methods.names() and name not in entries] if sound else []
 
 
 TAGS = {"sgd": SGDConfig, "adamw": AdamWConfig}
