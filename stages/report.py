@@ -19,10 +19,8 @@ from adapt.report import (
     statistics,
     studies,
     study_figures,
+    tables,
     token_effects,
-)
-from adapt.report import (
-    tables as shown,
 )
 from adapt.report.formatting import Table
 from adapt.runtime import files, formats
@@ -93,13 +91,13 @@ def main(
 def make_tables(found: load.Runs, facts: dict, gathered: dict[str, studies.StudyResult]) -> Numbers:
     """All tables that can be made of these runs and studies."""
     numbers: Numbers = {
-        "accuracy": (aggregate.accuracy(found), shown.accuracy(found)),
-        "cost": (aggregate.cost(found), shown.cost(found)),
+        "accuracy": (aggregate.accuracy(found), tables.accuracy(found)),
+        "cost": (aggregate.cost(found), tables.cost(found)),
     }
     if aggregate.ADAPT in found.methods and len(found.methods) > 1:
         numbers["significance"] = (
             statistics.compare(aggregate.accuracy(found), aggregate.ADAPT),
-            shown.significance(found),
+            tables.significance(found),
         )
     if not published.why_not(found):
         beside, by_shots = published.beside(facts, found), published.beside_by_shots(facts, gathered.get("shots"))

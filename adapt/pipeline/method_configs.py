@@ -122,7 +122,8 @@ def check_overrides(method: str, overrides: Any) -> list[dict[str, Any]]:
         if (
             not conditional
             or not all(isinstance(override.get(name, []), list) for name in CONDITIONS)
-            or (not changes(override))
+            or not set(map(str, override.get("presets", []))) <= set(PRESETS)  # a preset misspelt would never hold
+            or not changes(override)
         ):
             raise UserError(
                 f"params.yaml: method.{method}.overrides[{number}]: expected a list of presets, shots or datasets "
@@ -138,7 +139,8 @@ def holds(override: Mapping[str, Any], **here: Any) -> bool:
 
 def overridden(entry: Mapping[str, Any], **here: Any) -> list[str]:
     """The keys that a method's overrides set here, whatever else stands in their place."""
-    found = [changes(override) for override in entry.get("overrides", []) if holds(override, **here)]
+    overrides = by_preset(entry.get("overrides", []), here["presets"], "overrides")
+    found = [changes(override) for override in overrides if holds(override, **here)]
     return list(dict.fromkeys(key for change in found for key in keys(change)))
 
 

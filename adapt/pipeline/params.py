@@ -1,7 +1,7 @@
 """params.yaml as one frozen model, what is said of a wrong value, and how params.yaml is composed from conf/."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -75,13 +75,14 @@ def known_dataset(name: str, info: ValidationInfo) -> str:
     return name
 
 
-PRESETS = ("paper", "pocket")
+Preset = Literal["paper", "pocket"]
+PRESETS = get_args(Preset)
 
 
 class Params(Config):
     """The whole of params.yaml."""
 
-    preset: Literal["paper", "pocket"]
+    preset: Preset
     shots: PositiveInt
     seeds: Annotated[list[NonNegativeInt], Field(min_length=1), AfterValidator(distinct)]
     data: DataConfig
@@ -153,8 +154,9 @@ def without_entry(values: dict[Any, Any]) -> list[str]:
     chosen, entries = values.get("methods"), values.get("method")
     if not isinstance(chosen, list) or not isinstance(entries, dict):
         return []
-    sound = all(name in methods.names() and isinstance(entry, dict) for name, entry in entries.items())
-    return [name for name in chosen if name in methods.names() and name not in entries] if sound else []
+    known = methods.names()
+    sound = all(name in known and isinstance(entry, dict) for name, entry in entries.items())
+    return [name for name in chosen if name in known and name not in entries] if sound else []
 
 
 TAGS = {"sgd": SGDConfig, "adamw": AdamWConfig}

@@ -101,10 +101,8 @@ def test_settings_of_a_methods_file_run_for_a_step(name, preset, task, batches):
     method = methods.build(name, task, dict(config))
     method.on_fit_start(batches, batches)
     if method.trainable:
-        before = method.to_tensors()
-        train(method, batches, config.optimizer, steps=1)
+        assert train(method, batches, config.optimizer, steps=1).steps >= 1
         assert all(torch.isfinite(value).all() for value in method.to_tensors().values() if value.is_floating_point())
-        assert before.keys() == method.to_tensors().keys() or name == "dpl"
     assert predictions(method, batches).shape == (4, 5)
 
 

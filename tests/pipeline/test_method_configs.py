@@ -156,5 +156,15 @@ def test_overrides_that_hold_are_told_of(paper):
     assert told == [["optimizer.epochs", "n_ctx"], ["n_ctx"]]
 
 
+def test_override_by_preset_is_told_of_by_its_key():
+    entry = {"overrides": [{"shots": [1], "optimizer": {"epochs": {"paper": 3, "pocket": 4}}}]}
+    assert method_configs.overridden(entry, shots=1, datasets="dtd", presets="paper") == ["optimizer.epochs"]
+
+
+def test_override_of_a_preset_misspelt_is_refused(settle):
+    with pytest.raises(UserError, match=r"^params.yaml: method.coop.overrides\[0\]: expected a list of presets"):
+        settle("coop", {"overrides": [{"presets": ["papr"], "n_ctx": 4}]})
+
+
 def test_override_of_one_preset_leaves_the_others_values(settle):
     assert settle("coop", {"optimizer": {"epochs": 20}}, shots=1).optimizer.epochs == 20

@@ -25,9 +25,7 @@ from adapt.report import (
     studies,
     style,
     summary_text,
-)
-from adapt.report import (
-    tables as shown,
+    tables,
 )
 from stages import report
 from tests.fake_runs import ASKED, EPOCHS, START, edit_csv, edit_json, read, write_runs, write_study
@@ -293,9 +291,9 @@ def test_an_average_is_never_over_other_datasets(tmp_path: Path):
     asked = write_runs(tmp_path)
     shutil.rmtree(tmp_path / "digits" / "uniform")
     some = load.read(tmp_path, **asked)
-    assert table_of(shown.accuracy(some).render("md"))["uniform"] == [
+    assert table_of(tables.accuracy(some).render("md"))["uniform"] == [
         "",
-        *table_of(shown.accuracy(some).render("md"))["uniform"][1:2],
+        *table_of(tables.accuracy(some).render("md"))["uniform"][1:2],
         "",
         "",
     ]
@@ -304,24 +302,24 @@ def test_an_average_is_never_over_other_datasets(tmp_path: Path):
 
 
 def test_one_seed_has_no_deviation(tmp_path: Path):
-    text = shown.accuracy(read(tmp_path, seeds=[2])).render("md")
+    text = tables.accuracy(read(tmp_path, seeds=[2])).render("md")
     assert all("± –" in cell for cell in table_of(text)["adapt"][:3])
     assert "nan" not in text
 
 
 def test_pocket_never_passes_for_the_paper(found: load.Runs, tmp_path: Path):
-    assert "**Pocket preset: not the paper's numbers.**" in shown.accuracy(found).render("md")
-    assert "not the paper's" not in shown.accuracy(read(tmp_path, preset="paper")).render("md")
+    assert "**Pocket preset: not the paper's numbers.**" in tables.accuracy(found).render("md")
+    assert "not the paper's" not in tables.accuracy(read(tmp_path, preset="paper")).render("md")
 
 
 def test_another_split_than_test_is_said_loudly(tmp_path: Path):
-    text = shown.accuracy(read(tmp_path, split="val")).render("md")
+    text = tables.accuracy(read(tmp_path, split="val")).render("md")
     assert "**Measured on the val split (evaluate.split): not test accuracy.**" in text
 
 
 def test_header_says_with_what_it_was_made(found: load.Runs):
     header = "Pocket preset, backbone pocket, weights 0123456789, 16 shots, seeds 1, 2, 3, test split."
-    assert header in shown.accuracy(found).render("md")
+    assert header in tables.accuracy(found).render("md")
 
 
 def test_reading_gives_the_paired_difference_and_its_error(tmp_path: Path):
@@ -345,9 +343,9 @@ def test_reading_admits_a_defeat_and_a_doubt(tmp_path: Path):
 
 
 def test_too_few_pairs_are_said_in_words(tmp_path: Path):
-    one = shown.significance(read(tmp_path / "one", datasets=["digits"], seeds=[1, 2]))
+    one = tables.significance(read(tmp_path / "one", datasets=["digits"], seeds=[1, 2]))
     assert one.reading == ["Too few pairs against `zero_shot`, `uniform`: with 2 that differ, p cannot be below 0.5."]
-    many = shown.significance(read(tmp_path / "many", methods=["a", "b", "c", "adapt"], seeds=[1, 2, 3]))
+    many = tables.significance(read(tmp_path / "many", methods=["a", "b", "c", "adapt"], seeds=[1, 2, 3]))
     assert "Too few pairs against `a`, `b`, `c` for 3 tests" in " ".join(many.reading)
 
 
