@@ -3,7 +3,8 @@
 There are no defaults in code: each value stands in conf/ with its source in a comment.
 """
 
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -22,6 +23,8 @@ from adapt.clip import model_configs
 from adapt.data.specs import Template
 from adapt.errors import nearest
 
+Preset = Literal["paper", "pocket"]
+PRESETS = get_args(Preset)
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Item = TypeVar("Item")
 Pair = Annotated[list[Item], Field(min_length=2, max_length=2)]
@@ -134,6 +137,16 @@ class PruneConfig(Config):
     every: PositiveInt
     count: PositiveInt
     target: NonNegativeInt
+
+    def check_budget(self, prompts: PromptsConfig, layers: Mapping[str, int]) -> None:
+        """Refuse a budget above the tokens at the start, over so many layers by branch; raises ValueError."""
+        start = prompts.initial_length * sum(layers.values())
+        if all(layers.values()) and self.target > start:  # else nothing can be pruned, which is refused elsewhere
+            raise ValueError(
+                f"prune.target: {self.target} tokens are more than the start, {start} = prompts.initial_length "
+                f"{prompts.initial_length} × {sum(layers.values())} layers of the backbone; lower prune.target or "
+                "raise prompts.initial_length"
+            )
 
 
 class DistillConfig(Config):

@@ -16,6 +16,8 @@ from adapt.clip import backbone as clip
 from adapt.data.loader import FewShotLoader
 from adapt.pipeline import method_configs, params
 from adapt.runtime import formats, yaml
+from adapt.settings import resolution
+from adapt.settings.composition import compose
 from adapt.task import FewShotTask
 
 CLASSES, SHOTS, FEATURES = 100, 16, 512
@@ -43,7 +45,7 @@ def few_shot(backbone: clip.Backbone) -> FewShotLoader:
 
 def main() -> None:
     torch.manual_seed(0)
-    paper = params.Params(**yaml.parse(params.compose(["preset=paper"])))
+    paper = params.Params(**yaml.parse(compose(["preset=paper"])))
     model = open_clip.create_model(paper.backbone.name, pretrained=None)
     backbone = clip.freeze(paper.backbone.name, model, torch.device("cpu"))
     classes = [f"thing {number}" for number in range(CLASSES)]
@@ -53,7 +55,7 @@ def main() -> None:
     rows = []
     for name in paper.methods:
         changes = {"linear_probe": {"search_list": [1.0], "binary_search_steps": 1, "max_iter": 1}}.get(name, {})
-        changed = paper.model_copy(update={"method": method_configs.merge(paper.method, {name: changes})})
+        changed = paper.model_copy(update={"method": resolution.merge(paper.method, {name: changes})})
         method = methods.build(name, task, dict(method_configs.of_params(changed, name, "caltech101")))
         if name.startswith("tip_adapter"):
             method.on_fit_start(few_shot(backbone), few_shot(backbone))

@@ -22,6 +22,7 @@ from adapt.download.sources import download_specs
 from adapt.download.status import GIB, download
 from adapt.pipeline import method_configs, params
 from adapt.runtime import yaml
+from adapt.settings.composition import compose
 from adapt.training import flops, optimizers
 from adapt.training.fit import peak_memory
 from benchmarks import rig
@@ -45,7 +46,7 @@ class Cost(NamedTuple):
 
 def preset() -> params.Params:
     """The paper's params."""
-    return params.Params(**yaml.parse(params.compose(["preset=paper"])))
+    return params.Params(**yaml.parse(compose(["preset=paper"])))
 
 
 def steps(paper: params.Params, method: str, dataset: str) -> int:

@@ -31,6 +31,7 @@ from adapt.data.readers import imagenet_names
 from adapt.pipeline import method_configs, params
 from adapt.pipeline.backbone import set_matmul_precision
 from adapt.runtime import formats, malloc, yaml
+from adapt.settings.composition import compose
 from adapt.task import FewShotTask
 
 T = TypeVar("T")
@@ -56,7 +57,7 @@ def make_task(count: int, device: torch.device = CPU, precision: clip.Precision 
 
 def make_method(name: str, task: FewShotTask) -> Any:
     """A method with the paper preset's settings."""
-    paper = params.Params(**yaml.parse(params.compose(["preset=paper"])))
+    paper = params.Params(**yaml.parse(compose(["preset=paper"])))
     return methods.build(name, task, dict(method_configs.of_params(paper, name, "caltech101")))
 
 

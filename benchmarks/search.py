@@ -27,6 +27,7 @@ from adapt.data import catalog
 from adapt.data.dataset import Dataset, Sample
 from adapt.pipeline import image_cache, method_configs, params, train
 from adapt.runtime import yaml
+from adapt.settings import resolution
 from adapt.training import fit, metrics, predict
 
 ROOT = Path("reports/search")
@@ -54,7 +55,7 @@ def with_settings(changes: dict[str, Any]) -> params.Params:
     for key, value in changes.items():
         for name in reversed(key.split(".")):
             value = {name: value}
-        values = method_configs.merge(values, value)
+        values = resolution.merge(values, value)
     return params.Params.model_validate(values)
 
 

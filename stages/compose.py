@@ -2,11 +2,12 @@
 
 from adapt.pipeline import params, stage
 from adapt.runtime import files
+from adapt.settings.composition import compose
 
 
 def main(overrides: list[str]) -> None:
     """Replace params.yaml by the composition, if it is valid."""
-    text = params.compose(overrides)
+    text = compose(overrides)
     params.parse(text, stage.PARAMS)
     with files.atomic_write(stage.PARAMS) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -1,8 +1,9 @@
 """Resolve and check the config of every method on every dataset, before any work is done."""
 
-from adapt.config import BackboneConfig, DistillConfig, OptimizerConfig, PromptsConfig, PruneConfig
+from adapt.config import BackboneConfig, Config, DistillConfig, OptimizerConfig, PromptsConfig, PruneConfig
 from adapt.pipeline import method_configs, stage
 from adapt.runtime import files, formats
+from adapt.settings import resolution
 
 
 def main(
@@ -20,11 +21,12 @@ def main(
     """Write data/configs/ and data/checked."""
     sections = {"prompts": prompts, "prune": prune, "distill": distill, "optimizer": optimizer}
 
-    def resolve(name: str, dataset: str) -> method_configs.Config:
-        return method_configs.resolve(name, preset, dataset, shots, backbone.name, method, sections)
+    def resolve(name: str, dataset: str) -> Config:
+        here = preset, dataset, shots, backbone.name
+        return resolution.resolve(name, *here, method, sections, method_configs.where(name))
 
-    method_configs.check_towers(methods, backbone.name)
-    waiting = {name for name in method if method_configs.supports(name, backbone.name)}
+    resolution.check_towers(methods, backbone.name, "params.yaml: methods: ")
+    waiting = {name for name in method if resolution.supports(name, backbone.name)}
     for name in sorted({*methods, *waiting}):  # also those that wait to be asked for
         resolve(name, datasets[0])
     remarks: dict[tuple[str, str], list[str]] = {}
@@ -34,10 +36,10 @@ def main(
             for name in methods:
                 config = resolve(name, dataset)
                 formats.write_json(root / dataset / f"{name}.json", config.model_dump())
-                if warning := method_configs.config_warning(name, backbone.name, config):
+                if warning := resolution.config_warning(name, backbone.name, config):
                     remarks.setdefault((name, warning), []).append(dataset)
                 here = {"presets": preset, "shots": shots, "datasets": dataset}
-                if keys := method_configs.overridden(method.get(name, {}), **here):
+                if keys := resolution.overridden(method.get(name, {}), **here):
                     remarks.setdefault((name, f"its overrides set {', '.join(keys)}"), []).append(dataset)
     for (name, remark), found in remarks.items():
         stage.log(f"configure: {name} on {', '.join(found)}: {remark}")

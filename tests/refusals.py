@@ -20,6 +20,8 @@ from adapt.data.twins import check
 from adapt.pipeline import backbone as backbones
 from adapt.pipeline import evaluate, fewshot, method_configs, params, stage, teacher_cache, train
 from adapt.runtime import formats
+from adapt.settings import resolution
+from adapt.settings.composition import compose
 from adapt.training.teacher_features import embed_classes
 from tests.miniature import put
 
@@ -55,14 +57,14 @@ def with_text(folder: Path, text: str | bytes | None) -> None:
 
 def with_override(folder: Path, override: str) -> None:
     """An override of `dvc exp run -S` or of `python -m stages.compose`."""
-    params.compose([override], ROOT / "conf")
+    compose([override], ROOT / "conf")
 
 
 def with_method(folder: Path, given: tuple[str, dict[str, Any]]) -> None:
     """A method's entry in the params with some values changed."""
     method, changes = given
     checked = params.Params(**json.loads(values()))
-    changed = checked.model_copy(update={"method": method_configs.merge(checked.method, {method: changes})})
+    changed = checked.model_copy(update={"method": resolution.merge(checked.method, {method: changes})})
     method_configs.of_params(changed, method, "digits")
 
 

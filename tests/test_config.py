@@ -7,6 +7,7 @@ from ruamel.yaml import YAML
 
 from adapt.errors import UserError
 from adapt.pipeline import params
+from adapt.settings.composition import compose
 
 ROOT = Path(__file__).parents[1]
 
@@ -17,7 +18,7 @@ def test_committed_params_are_valid():
 
 def test_params_yaml_is_the_composition_of_conf(monkeypatch):
     monkeypatch.chdir(ROOT)
-    assert (ROOT / "params.yaml").read_text(encoding="utf-8") == params.compose([])
+    assert (ROOT / "params.yaml").read_text(encoding="utf-8") == compose([])
 
 
 def test_all_problems_are_told_at_once(tmp_path):
@@ -31,4 +32,4 @@ def test_all_problems_are_told_at_once(tmp_path):
 
 def test_override_reaches_the_composition(monkeypatch):
     monkeypatch.chdir(ROOT)
-    assert "shots: 8\n" in params.compose(["shots=8"])
+    assert "shots: 8\n" in compose(["shots=8"])

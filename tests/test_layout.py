@@ -15,8 +15,9 @@ from ruamel.yaml import YAML
 
 from adapt.config import RuntimeConfig
 from adapt.pipeline import source_hashes
-from adapt.pipeline.params import Params, compose
+from adapt.pipeline.params import Params
 from adapt.pipeline.stage import ITEMS
+from adapt.settings.composition import compose
 
 ROOT = Path(__file__).parents[1]
 
@@ -30,8 +31,9 @@ LAYERS: tuple[tuple[set[str], ...], ...] = (
     # the method, which the package is named after
     ({"adapt.prompts", "adapt.saliency", "adapt.pruning", "adapt.distillation", "adapt.task"}, {"adapt.download"}),
     ({"adapt.methods"},),
+    ({"adapt.settings"},),
     ({"adapt.training"},),
-    ({"adapt.pipeline"}, {"adapt.pretraining"}),
+    ({"adapt.pipeline"}, {"adapt.pretraining"}, {"adapt.api"}),
     ({"adapt.report"}, {"adapt.__main__"}),
     ({"stages"},),
 )

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from adapt.data.dataset import Dataset, Sample
+from adapt.data.dataset import Dataset, Sample, Split
 from adapt.data.glyphs import Glyph, Mask, folder, fonts, icons, mask, render_glyph
 from adapt.data.splits import split
 from adapt.errors import UserError, nearest
@@ -89,7 +89,7 @@ def handwriting(name: str, table: NDArray[np.uint16], white: int, margin: int) -
     rng = np.random.default_rng(SEED)
     parts = zip(*(split(np.flatnonzero(labels == digit).tolist(), rng) for digit in range(10)), strict=True)
     train, val, test = (
-        tuple(Sample(f"{name}/{row:04d}", i, DIGITS[i]) for i, rows in enumerate(part) for row in sorted(rows))
+        Split(Sample(f"{name}/{row:04d}", i, DIGITS[i]) for i, rows in enumerate(part) for row in sorted(rows))
         for part in parts
     )
     return Dataset(name, "a photo of the number {}.", DIGITS, train, val, test, read)
@@ -155,7 +155,7 @@ def pictograms(family: str) -> Dataset:
                 for number in range(-(-amount // len(chosen))):
                     style = styles[number % len(styles)]
                     part.append(Sample(f"{family}/{drawing.name}/{style}/{number}", label, word))
-    train, val, test = map(tuple, items)
+    train, val, test = map(Split, items)
     return Dataset(family, "an icon of a {}.", tuple(groups), train, val, test, read_icon)
 
 

@@ -2,28 +2,58 @@
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from adapt.data.folders import some
+from adapt.data.sampling import Sample, sample
 from adapt.errors import UserError
 
 LONGEST = 50  # times the shorter edge
 
 
-class Sample(NamedTuple):
-    """One labelled image: a name that `Dataset.read` understands, its label in 0..c-1, and the class's name."""
+class Split(tuple[Sample, ...]):
+    """The labelled images of a split, as a tuple of `Sample`; a slice of it is a split too.
 
-    path: str
-    label: int
-    name: str
+    dataset: whose images these are; a `Dataset` makes its splits know it.
+    """
+
+    dataset: "Dataset"
+
+    def of(self, dataset: "Dataset") -> "Split":
+        """The same samples as a dataset's."""
+        made = Split(self)
+        made.dataset = dataset
+        return made
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Split": ...
+    def __getitem__(self, index: Any) -> Any:
+        """A sample by its number, or a part of the split."""
+        found = super().__getitem__(index)
+        return Split(found).of(self.dataset) if isinstance(index, slice) else found
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} images of {self.dataset.name}>"
+
+    @property
+    def labels(self) -> list[int]:
+        """The label of each image, in 0..c-1."""
+        return [item.label for item in self]
+
+    def image(self, index: int) -> Image.Image:
+        """An image in RGB; raises UserError as `Dataset.image`."""
+        return self.dataset.image(self[index].path)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
     """A classification dataset with fixed splits.
 
@@ -35,12 +65,41 @@ class Dataset:
     name: str
     template: str
     classes: tuple[str, ...]
-    train: tuple[Sample, ...]
-    val: tuple[Sample, ...]
-    test: tuple[Sample, ...]
+    train: Split
+    val: Split
+    test: Split
     read: Callable[[str], Image.Image]
     labels: tuple[str, ...] = ()
     twins: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for part in ("train", "val", "test"):
+            object.__setattr__(self, part, Split(getattr(self, part)).of(self))
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{len(getattr(self, part))} {part}" for part in ("train", "val", "test"))
+        return f"<{self.name}: {len(self.classes)} classes; {sizes} images>"
+
+    def few_shot(self, shots: int, seed: int) -> "FewShotDataset":
+        """The few-shot subset of a seed: `shots` images a class to train, min(shots, 4) to validate, all of test.
+
+        By CoOp's protocol (adapt/data/sampling.py): the same seed gives the same images as its published index files.
+
+        Raises: UserError for a number of shots below 1 and a seed below 0.
+        """
+        for name, value, least in (("shots", shots, 1), ("seed", seed, 0)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise UserError(f"few_shot: {name}: expected a whole number from {least} on, got {value!r}")
+        drawn = sample(self.train, self.val, shots, seed)
+        same = {field.name: getattr(self, field.name) for field in fields(Dataset)}
+        return FewShotDataset(
+            **{**same, "train": Split(drawn.train), "val": Split(drawn.val)},
+            shots=shots,
+            seed=seed,
+            incomplete_classes=tuple(drawn.incomplete_classes),
+            reused_classes=tuple(drawn.reused_classes),
+            val_from_train=not self.val,
+        )
 
     @property
     def own_labels(self) -> tuple[str, ...]:
@@ -61,6 +120,42 @@ class Dataset:
             raise UserError(
                 f"image {path} of dataset {self.name} cannot be read ({error}); replace it or take it out of the split"
             ) from None
+
+
+@dataclass(frozen=True, repr=False)
+class FewShotDataset(Dataset):
+    """A dataset whose train and val splits are what one seed has drawn; see `Dataset.few_shot`.
+
+    incomplete_classes: the classes that have fewer than `shots` training images (name, how many)
+    reused_classes: the classes whose val images are training images of theirs, since there are no others
+    val_from_train: whether the dataset has no val split, so that val is drawn from the rest of its training images
+    """
+
+    shots: int = 0
+    seed: int = 0
+    incomplete_classes: tuple[tuple[str, int], ...] = ()
+    reused_classes: tuple[str, ...] = ()
+    val_from_train: bool = False
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}; {self.shots} shots, seed {self.seed}>"
+
+    def remarks(self) -> list[str]:
+        """What is not as one would expect of the subset, a sentence each."""
+        found = []
+        if self.val_from_train:
+            found.append("has no val split: val images are drawn from the training images that are not among the shots")
+        validated = {item.label for item in self.val}
+        if lacking := [repr(name) for label, name in enumerate(self.classes) if label not in validated]:
+            found.append(f"no val images of {some(lacking)}: what is chosen on val is chosen without them")
+        if self.reused_classes:
+            found.append(
+                f"no training images but the shots in {some([repr(name) for name in self.reused_classes])}: the shots "
+                "are the val images too, so that whatever is chosen on them is chosen on training images"
+            )
+        for name, images in self.incomplete_classes:
+            found.append(f"class {name!r} has {images} training images, fewer than shots={self.shots}: all are taken")
+        return found
 
 
 def safe_relative_path(path: str, source: Path) -> str:

@@ -10,7 +10,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from adapt.data import splits
-from adapt.data.dataset import Dataset, Sample, open_inside
+from adapt.data.dataset import Dataset, Sample, Split, open_inside
 from adapt.data.folders import SUFFIXES, hidden
 from adapt.data.specs import DatasetSpec, FolderSplit, JsonSplit, ListSplit
 from adapt.data.splits import Splits
@@ -64,7 +64,7 @@ def get(name: str) -> str:
 def dataset(name: str, template: str, names: list[str], found: Splits, home: Path, **more: tuple[str, ...]) -> Dataset:
     """A `Dataset` of files below `home`; as in CoOp, underscores of class names become spaces."""
     classes = tuple(name.replace("_", " ") for name in names)
-    parts = (tuple(Sample(item.path, item.label, classes[item.label]) for item in part) for part in found)
+    parts = (Split(Sample(item.path, item.label, classes[item.label]) for item in part) for part in found)
     return Dataset(name, template, classes, *parts, read=partial(open_inside, home), **more)
 
 

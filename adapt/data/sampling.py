@@ -11,9 +11,15 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from adapt.data.dataset import Sample
-
 VAL_SHOTS = 4
+
+
+class Sample(NamedTuple):
+    """One labelled image: a name that `Dataset.read` understands, its label in 0..c-1, and the class's name."""
+
+    path: str
+    label: int
+    name: str
 
 
 class FewShot(NamedTuple):

@@ -28,8 +28,10 @@ class Method(nn.Module):
     )
 
     @classmethod
-    def validate_config(cls, config: Any) -> None:
-        """Refuse settings that contradict each other; their types and ranges hold already.
+    def validate_config(cls, config: Any, layers: Mapping[str, int]) -> None:
+        """Refuse settings that contradict each other on a backbone of so many layers by branch.
+
+        Their types and ranges hold already.
 
         Raises: ValueError.
         """

@@ -29,6 +29,11 @@ class Adapt(KeyValuePrompts):
         self.by_val = prune.data == "val"
 
     @classmethod
+    def validate_config(cls, config: Any, layers: Mapping[str, int]) -> None:
+        """Refuse a budget above the tokens at the start."""
+        config.prune.check_budget(config.prompts, layers)
+
+    @classmethod
     def config_warning(cls, config: Any, layers: Mapping[str, int]) -> str | None:
         """That nothing will be pruned, where the epochs are known to end with the warm-up."""
         prune, epochs = config.prune, config.optimizer.epochs

@@ -1,5 +1,6 @@
 """CoOp (Zhou et al. 2022): the words around the class name are learned."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -60,7 +61,7 @@ class Coop(TwoTower):
             self.places = (starts[:, None] + self.positions).flatten()
 
     @classmethod
-    def validate_config(cls, config: Any) -> None:
+    def validate_config(cls, config: Any, layers: Mapping[str, int]) -> None:
         """Refuse neither ctx_init nor n_ctx, and more words than tokens."""
         words = (config.ctx_init or "").split()
         if config.n_ctx is None and not words:

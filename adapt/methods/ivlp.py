@@ -1,5 +1,6 @@
 """IVLP, independent vision-language prompting (Rasheed et al. 2023): deep prompts in both branches, apart."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from jaxtyping import Float
@@ -35,7 +36,7 @@ class Ivlp(DeepPrompts):
         self.input = without_words(task, ctx_init, n_ctx_text)
 
     @classmethod
-    def validate_config(cls, config: Any) -> None:
+    def validate_config(cls, config: Any, layers: Mapping[str, int]) -> None:
         """Refuse more tokens than there are words to start from."""
         if config.ctx_init != TEMPLATE and len(config.ctx_init.split()) < config.n_ctx_text:
             raise ValueError(too_few_words(config.ctx_init, n_ctx_text=config.n_ctx_text))

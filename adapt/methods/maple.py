@@ -1,5 +1,6 @@
 """MaPLe (Khattak et al. 2023): image prompts are projections of the text prompts."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -38,7 +39,7 @@ class Maple(DeepPrompts):
         self.input = without_words(task, ctx_init, n_ctx)
 
     @classmethod
-    def validate_config(cls, config: Any) -> None:
+    def validate_config(cls, config: Any, layers: Mapping[str, int]) -> None:
         """Refuse more tokens than there are words to start from."""
         if config.ctx_init != TEMPLATE and len(config.ctx_init.split()) < config.n_ctx:
             raise ValueError(too_few_words(config.ctx_init, n_ctx=config.n_ctx))

@@ -1,13 +1,13 @@
 """The few-shot subsets on disk: data/fewshot/<dataset>/ as `sample` writes it and the other stages read it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from adapt.data.dataset import Dataset, Sample
-from adapt.data.sampling import FewShot
+from adapt.data.dataset import Dataset, FewShotDataset
+from adapt.data.sampling import Sample
 from adapt.errors import UserError
 from adapt.runtime import files, formats
 
@@ -27,7 +27,7 @@ class Description(NamedTuple):
     drawn: dict[str, dict[str, int]]
 
 
-def write(dataset: Dataset, subsets: dict[int, FewShot], shots: int) -> None:
+def write(dataset: Dataset, subsets: Mapping[int, FewShotDataset], shots: int) -> None:
     """Write the description, the test split and, per seed, the chosen images."""
     with files.atomic_dir(ROOT / dataset.name) as path:
         sizes = {split: len(getattr(dataset, split)) for split in ("train", "val", "test")}

@@ -3,166 +3,29 @@
 Each run depends on its own file alone: a changed value of one method leaves the runs of the others as they are.
 """
 
-from collections.abc import Iterable, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError, create_model
-
-from adapt import methods
-from adapt.clip import model_configs
-from adapt.config import Config, OptimizerConfig
+from adapt.config import Config
 from adapt.errors import UserError
-from adapt.pipeline.params import PRESETS, Params, explain
+from adapt.pipeline.params import Params
 from adapt.runtime import formats
+from adapt.settings import resolution
 
 ROOT = Path("data/configs")
 VALIDATED = Path("data/checked")  # always the same: whatever must not start before the check depends on it
-CONDITIONS = ("presets", "shots", "datasets")
-SECTIONS = ("prompts", "prune", "distill", "optimizer")  # of the params, which several methods share
-
-
-@cache
-def schema(method: str) -> type[Config]:
-    """The type of a method's config: the keyword arguments of its constructor and, if it trains, an optimizer."""
-    found = methods.find(method)
-    fields: dict[str, Any] = {name: (kind, ...) for name, kind in methods.arguments(found).items()}
-    if found.trainable:
-        fields.setdefault("optimizer", (OptimizerConfig, ...))
-    return create_model(method, __base__=Config, **fields)
-
-
-def check_towers(names: Iterable[str], backbone: str) -> None:
-    """Refuse methods that put something into an image tower that is no plain ViT; raises UserError."""
-    lost = [name for name in names if not supports(name, backbone)]
-    if lost:
-        raise UserError(
-            f"params.yaml: methods: {', '.join(lost)}: these put prompts or adapters into the image tower, and that of "
-            f"{backbone} {model_configs.image_tower_mismatch(backbone)}; take them out, or give a ViT such as "
-            "ViT-B-16-quickgelu in backbone.name"
-        )
-
-
-def supports(method: str, backbone: str) -> bool:
-    """Whether the backbone has the layers that a method puts something into."""
-    return not (methods.find(method).modifies_image_tower and model_configs.image_tower_mismatch(backbone))
-
-
-def resolve(
-    method: str, preset: str, dataset: str, shots: int, backbone: str, entries: Mapping[str, Any],
-    sections: Mapping[str, Config],
-) -> Config:  # fmt: skip
-    """The config of a method: its entry of `method` in the params, as it holds for this preset, dataset and shots.
-
-    entries: all of `method` in the params. A key that the method's entry lacks is taken from the section of that name
-        (prompts, prune, distill, optimizer).
-    Raises: UserError with one line for each wrong or contradicting value.
-    """
-    known = schema(method)
-    config = {name: section.model_dump() for name, section in sections.items() if name in known.model_fields}
-    here = {"presets": preset, "shots": shots, "datasets": dataset}
-    where = f"params.yaml: method.{method}"
-    entry = {key: by_preset(value, preset, f"{where}.{key}") for key, value in entries.get(method, {}).items()}
-    overrides = check_overrides(method, entry.pop("overrides", []))
-    config = merge(config, entry)
-    for override in overrides:  # those that do not hold here are checked as well
-        validate(method, backbone, known, merge(config, changes(override)))
-        if holds(override, **here):
-            config = merge(config, changes(override))
-    return validate(method, backbone, known, config)
 
 
 def of_params(params: Params, method: str, dataset: str) -> Config:
     """The config of a method on a dataset, as the whole of the params has it; raises UserError as `resolve`."""
-    sections = {name: getattr(params, name) for name in SECTIONS}
-    where = params.preset, dataset, params.shots, params.backbone.name
-    return resolve(method, *where, params.method, sections)
+    sections = {name: getattr(params, name) for name in resolution.SECTIONS}
+    here = params.preset, dataset, params.shots, params.backbone.name
+    return resolution.resolve(method, *here, params.method, sections, where(method))
 
 
-def by_preset(value: Any, preset: str, where: str) -> Any:
-    """A value with the preset's own wherever it reads `{paper: X, pocket: Y}`; raises UserError where that is missing.
-
-    A value that the user sets stands in place of both, so that no preset takes it back.
-    """
-    if isinstance(value, list):
-        return [by_preset(item, preset, f"{where}[{number}]") for number, item in enumerate(value)]
-    if not isinstance(value, Mapping):
-        return value
-    if not value or not set(value) <= set(PRESETS):
-        return {key: by_preset(item, preset, f"{where}.{key}") for key, item in value.items()}
-    if preset not in value:
-        raise UserError(f"{where}: it has no value for preset {preset}, got {dict(value)}")
-    return value[preset]
-
-
-def validate(method: str, backbone: str, known: type[Config], values: Mapping[str, Any]) -> Config:
-    """A config of the right types and ranges, whose values do not contradict each other."""
-    where = f"params.yaml: method.{method}"
-    try:
-        config = known.model_validate(values, context={"layers": model_configs.layers(backbone)})
-    except ValidationError as error:
-        raise UserError("\n".join(f"{where}.{explain(problem, known)}" for problem in error.errors())) from None
-    try:
-        methods.find(method).validate_config(config)
-    except ValueError as error:
-        raise UserError(f"{where}.{error}") from None
-    return config
-
-
-def config_warning(method: str, backbone: str, config: Config) -> str | None:
-    """What the user should know of a config that is allowed."""
-    return methods.find(method).config_warning(config, model_configs.layers(backbone))
-
-
-def check_overrides(method: str, overrides: Any) -> list[dict[str, Any]]:
-    """The overrides of a method: lists of presets, shots or datasets, and what they change; raises UserError else."""
-    for number, override in enumerate(overrides if isinstance(overrides, list) else [overrides]):
-        conditional = isinstance(override, dict) and any(name in override for name in CONDITIONS)
-        if (
-            not conditional
-            or not all(isinstance(override.get(name, []), list) for name in CONDITIONS)
-            or not set(map(str, override.get("presets", []))) <= set(PRESETS)  # a preset misspelt would never hold
-            or not changes(override)
-        ):
-            raise UserError(
-                f"params.yaml: method.{method}.overrides[{number}]: expected a list of presets, shots or datasets "
-                f"and the keys that it changes, got {override!r}"
-            )
-    return overrides
-
-
-def holds(override: Mapping[str, Any], **here: Any) -> bool:
-    """Whether an override is meant for this preset, these shots and this dataset."""
-    return all(value in override.get(name, [value]) for name, value in here.items())
-
-
-def overridden(entry: Mapping[str, Any], **here: Any) -> list[str]:
-    """The keys that a method's overrides set here, whatever else stands in their place."""
-    overrides = by_preset(entry.get("overrides", []), here["presets"], "overrides")
-    found = [changes(override) for override in overrides if holds(override, **here)]
-    return list(dict.fromkeys(key for change in found for key in keys(change)))
-
-
-def keys(values: Mapping[str, Any], above: str = "") -> list[str]:
-    """The keys of nested values, with dots."""
-    pairs = [(f"{above}{key}", value) for key, value in values.items()]
-    return [k for key, v in pairs for k in (keys(v, f"{key}.") if isinstance(v, Mapping) else [key])]
-
-
-def changes(override: Mapping[str, Any]) -> dict[str, Any]:
-    """What an override changes."""
-    return {name: value for name, value in override.items() if name not in CONDITIONS}
-
-
-def merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """`old` with the entries of `new`, section by section; a section that has a `name` is whole."""
-    inner = {
-        name: merge(old[name], value)
-        for name, value in new.items()
-        if isinstance(value, Mapping) and isinstance(old.get(name), Mapping) and "name" not in value
-    }
-    return {**old, **new, **inner}
+def where(method: str) -> str:
+    """Where the values of a method are set, as messages begin."""
+    return f"params.yaml: method.{method}."
 
 
 def path_of(dataset: str, method: str) -> Path:
@@ -176,12 +39,8 @@ def read(dataset: str, method: str) -> Config:
 
 
 def restore(method: str, content: Any) -> Config:
-    """A config from what `model_dump` made of it.
-
-    Raises: UserError when this version of the method does not know it.
-    """
+    """A config from what `model_dump` made of it; raises UserError when this version does not know it."""
     try:
-        return schema(method).model_validate(content)
-    except ValidationError as error:
-        reasons = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'all'}: {e['msg']}" for e in error.errors())
-        raise UserError(f"the config is of another version of {method} ({reasons}); run `dvc repro`") from None
+        return resolution.restore(method, content)
+    except UserError as error:
+        raise UserError(f"{error}; run `dvc repro`") from None

@@ -1,7 +1,7 @@
-"""params.yaml as one frozen model, what is said of a wrong value, and how params.yaml is composed from conf/."""
+"""params.yaml as one frozen model."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -16,25 +16,25 @@ from pydantic import (
 from adapt import methods
 from adapt.clip import model_configs
 from adapt.config import (
-    AdamWConfig,
     AugmentConfig,
     BackboneConfig,
     Config,
     DistillConfig,
     EvaluateConfig,
     OptimizerConfig,
+    Preset,
     PretrainConfig,
     PromptsConfig,
     PruneConfig,
     RuntimeConfig,
-    SGDConfig,
     TeacherConfig,
     one_of,
 )
 from adapt.data import catalog
-from adapt.errors import UserError, nearest
+from adapt.errors import UserError
 from adapt.pipeline import paths
 from adapt.runtime import yaml
+from adapt.settings.validation import explain
 
 MethodName = Annotated[str, one_of("method", methods.names)]
 
@@ -75,10 +75,6 @@ def known_dataset(name: str, info: ValidationInfo) -> str:
     return name
 
 
-Preset = Literal["paper", "pocket"]
-PRESETS = get_args(Preset)
-
-
 class Params(Config):
     """The whole of params.yaml."""
 
@@ -97,7 +93,7 @@ class Params(Config):
     prune: PruneConfig
     distill: DistillConfig
     optimizer: OptimizerConfig
-    method: dict[MethodName, dict[str, Any]]  # checked by adapt/pipeline/method_configs.py, which knows the methods
+    method: dict[MethodName, dict[str, Any]]  # checked by adapt/settings/resolution.py, which knows the methods
     evaluate: EvaluateConfig
     runtime: RuntimeConfig
     pretrain: PretrainConfig
@@ -105,15 +101,7 @@ class Params(Config):
     @model_validator(mode="after")
     def budget_fits(self) -> "Params":
         """Refuse a budget above the tokens at the start."""
-        layers = model_configs.layers(self.backbone.name)
-        start = self.prompts.initial_length * sum(layers.values())
-        prunable = all(layers.values())  # else no method prunes: adapt/pipeline/method_configs.py
-        if prunable and self.prune.target > start:
-            raise ValueError(
-                f"prune.target: {self.prune.target} tokens are more than the start, {start} = prompts.initial_length "
-                f"{self.prompts.initial_length} × {sum(layers.values())} layers of {self.backbone.name}; lower "
-                "prune.target or raise prompts.initial_length"
-            )
+        self.prune.check_budget(self.prompts, model_configs.layers(self.backbone.name))
         return self
 
 
@@ -146,7 +134,7 @@ def parse(text: str, path: Path) -> Params:
     try:
         return Params.model_validate(values)
     except ValidationError as error:
-        raise UserError("\n".join(f"{path}: {explain(problem)}" for problem in error.errors())) from None
+        raise UserError("\n".join(f"{path}: {explain(problem, Params)}" for problem in error.errors())) from None
 
 
 def without_entry(values: dict[Any, Any]) -> list[str]:
@@ -157,73 +145,3 @@ def without_entry(values: dict[Any, Any]) -> list[str]:
     known = methods.names()
     sound = all(name in known and isinstance(entry, dict) for name, entry in entries.items())
     return [name for name in chosen if name in known and name not in entries] if sound else []
-
-
-TAGS = {"sgd": SGDConfig, "adamw": AdamWConfig}
-
-
-def explain(problem: Any, model: Any = None) -> str:
-    """One of pydantic's findings on `model` (or Params) as `key: what was expected, what was got`."""
-    *above, last = problem["loc"] or ("",)
-    loc = [part for part in above if not (isinstance(part, str) and "[" in part)]  # drop union branches
-    if problem["type"] == "extra_forbidden" or not (isinstance(last, str) and "[" in last):
-        loc.append(last)
-    names = [part for part in loc if part not in TAGS]
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in names).lstrip(".")
-    got = problem["input"]
-    match problem["type"]:
-        case "value_error":
-            return f"{key}: {problem['ctx']['error']}" if key else str(problem["ctx"]["error"])
-        case "extra_forbidden":
-            return f"{key}: unknown key; {nearest(str(loc[-1]), known_keys(model or Params, loc))}"
-        case "too_short":
-            return f"{key}: expected {problem['ctx']['min_length']} or more, got {got!r}"
-        case "too_long":
-            return f"{key}: expected {problem['ctx']['max_length']}, got {got!r}"
-        case "invalid_key":
-            return f"{key}: a key is a word"
-        case "missing":
-            return f"{key}: missing"
-        case "literal_error":
-            hint = f"; {nearest(got, literals(problem))}" if isinstance(got, str) else ""
-            return f"{key}: expected {problem['ctx']['expected']}, got {got!r}{hint}"
-        case "union_tag_invalid":
-            return f"{key}.name: expected {' or '.join(map(repr, TAGS))}, got {problem['ctx']['tag']!r}"
-        case "union_tag_not_found":
-            return f"{key}.name: missing"
-        case _:
-            expected = (
-                problem["msg"]
-                .removeprefix("Input should be ")
-                .removeprefix("a valid ")
-                .partition(" or instance of ")[0]
-            )
-            return f"{key}: expected {expected}, got {got!r}"
-
-
-def known_keys(model: Any, loc: list[Any]) -> list[str]:
-    """The keys that stand beside the last of a path."""
-    for part in loc[:-1]:
-        model = TAGS[part] if part in TAGS else model.model_fields[part].annotation
-    return list(model.model_fields)
-
-
-def literals(problem: Any) -> list[str]:
-    """The values that pydantic lists as expected."""
-    return problem["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
-
-
-def compose(overrides: list[str], folder: Path = Path("conf")) -> str:
-    """The text of params.yaml that `dvc exp run -S override …` would write from conf/ (Hydra composition)."""
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-
-    try:
-        with initialize_config_dir(str(folder.resolve()), version_base=None):
-            config = hydra_compose("config", overrides=overrides)
-    except HydraException as error:
-        raise UserError(f"conf/: {' '.join(str(error).split())}") from None
-    OmegaConf.resolve(config)
-    return OmegaConf.to_yaml(config)

@@ -22,6 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from adapt.errors import UserError, nearest
 from adapt.pipeline import params
 from adapt.runtime import files, formats, yaml
+from adapt.settings.composition import compose
+from adapt.settings.validation import explain
 
 DECLARED = Path("conf/studies.yaml")
 FOLDER = Path("reports/studies")
@@ -56,7 +58,7 @@ def load(path: Path = DECLARED) -> dict[str, Study]:
     try:
         return {name: Study(**entry) for name, entry in yaml.parse(path.read_text(encoding="utf-8")).items()}
     except ValidationError as error:
-        raise UserError(f"{path}: {params.explain(error.errors()[0])}") from None
+        raise UserError(f"{path}: {explain(error.errors()[0], Study)}") from None
 
 
 def find(name: str) -> Study:
@@ -81,11 +83,11 @@ def check(changed: Sequence[str]) -> params.Params:
 
     Raises: UserError if they are not valid, so that a study stops before its first experiment rather than at its last.
     """
-    values = yaml.parse(params.compose(list(changed)))
+    values = yaml.parse(compose(list(changed)))
     try:
         return params.Params(**values)
     except ValidationError as error:
-        raise UserError(f"-S {' -S '.join(changed)}: {params.explain(error.errors()[0])}") from None
+        raise UserError(f"-S {' -S '.join(changed)}: {explain(error.errors()[0], params.Params)}") from None
 
 
 def plan(name: str, more: Sequence[str]) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from adapt import config as params
 from adapt.clip import attention, model_configs, weights
 from adapt.clip import backbone as clip
 from adapt.errors import UserError
-from adapt.pipeline import method_configs
+from adapt.settings import resolution
 
 TINY = Path(__file__).parents[1] / "models"
 
@@ -187,8 +187,8 @@ def test_a_pickle_that_runs_code_is_refused(models):
 def test_methods_that_enter_the_image_tower_refuse_another_kind(name):
     assert model_configs.layers(name)["image"] == 0
     with pytest.raises(UserError, match=f"methods: vpt, adapt: these put prompts .* and that of {name} is "):
-        method_configs.check_towers(["coop", "vpt", "adapt"], name)
-    method_configs.check_towers(["zero_shot", "coop", "linear_probe"], name)
+        resolution.check_towers(["coop", "vpt", "adapt"], name, "methods: ")
+    resolution.check_towers(["zero_shot", "coop", "linear_probe"], name, "methods: ")
 
 
 @pytest.mark.parametrize("name", ["ViT-B-16", "ViT-B-32-quickgelu", "ViT-L-14", "RN50", "RN101", "convnext_base"])

@@ -12,7 +12,7 @@ from adapt import methods
 from adapt.clip import backbone as clip
 from adapt.clip import model_configs
 from adapt.clip.encoders import split_prefix
-from adapt.pipeline import method_configs
+from adapt.settings import resolution
 from tests.methods.test_methods import predictions, tune
 
 TINY = json.loads((Path(__file__).parents[1] / "models/tiny.json").read_text(encoding="utf-8"))
@@ -49,7 +49,7 @@ def test_methods_that_enter_the_image_tower_are_the_deep_ones():
 
 @pytest.mark.parametrize(("backbone", "name"), TAKEN, indirect=["backbone"])
 def test_method_takes_the_backbone(backbone, name, task, batches):
-    assert method_configs.supports(name, backbone.name)
+    assert resolution.supports(name, backbone.name)
     method, _ = tune(name, task, batches)
     assert predictions(method, batches).isfinite().all()
 

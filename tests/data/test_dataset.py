@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adapt.data.dataset import Dataset, center_crop, open_inside
+from adapt.data.dataset import Dataset, Split, center_crop, open_inside
 from adapt.errors import UserError
 
 
 @pytest.fixture
 def dataset(tmp_path) -> Dataset:
     """A dataset that reads the files of a folder."""
-    return Dataset("mine", "a photo of a {}.", ("a",), (), (), (), read=lambda path: Image.open(tmp_path / path))
+    return Dataset("mine", "a photo of a {}.", ("a",), *(Split(),) * 3, read=lambda path: Image.open(tmp_path / path))
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "I;16", "1"])

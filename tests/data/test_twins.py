@@ -5,14 +5,16 @@ from PIL import Image
 
 from adapt.data import readers, twins
 from adapt.data import specs as catalogue
-from adapt.data.dataset import Dataset
+from adapt.data.dataset import Dataset, Split
 from adapt.errors import UserError
 
 LONG = " ".join(["very"] * 90 + ["long"])  # 91 tokens
 
+NONE = (Split(),) * 3
+
 
 def dataset(*classes: str, **more) -> Dataset:
-    return Dataset("birds", "a {}.", tuple(name.replace("_", " ") for name in classes), (), (), (), Image.open, **more)
+    return Dataset("birds", "a {}.", tuple(name.replace("_", " ") for name in classes), *NONE, Image.open, **more)
 
 
 @pytest.mark.parametrize(

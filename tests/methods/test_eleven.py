@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from adapt.clip import model_configs
 from adapt.data import specs as catalogue
 from adapt.pipeline import stage
-from adapt.pipeline.params import compose
+from adapt.settings.composition import compose
 from tests import miniature
 
 ROOT = Path(__file__).parents[2]

@@ -19,7 +19,9 @@ from adapt.methods._init_words import text_with_context
 from adapt.methods._two_tower import TwoTower
 from adapt.methods.prograd import project
 from adapt.pipeline import method_configs
-from adapt.pipeline.params import Params, compose
+from adapt.pipeline.params import Params
+from adapt.settings import resolution
+from adapt.settings.composition import compose
 from adapt.training import optimizers
 from adapt.training.trainer import train
 from tests import plain
@@ -45,7 +47,7 @@ def settle(name: str, **changes):
     """The pocket's settings of a method, made small."""
     params = Params(**PARAMS)
     prune = params.prune.model_copy(update={"warmup": 1, "every": 1, "count": 3, "target": 4})
-    entries = {**params.method, name: method_configs.merge(params.method[name], SMALL.get(name, {}) | changes)}
+    entries = {**params.method, name: resolution.merge(params.method[name], SMALL.get(name, {}) | changes)}
     config = method_configs.of_params(params.model_copy(update={"prune": prune, "method": entries}), name, "digits")
     if "optimizer" in type(config).model_fields:
         short = {"epochs": EPOCHS, "n_iters_per_shot": None, "batch_size": 4, "lr": 1e-3}
@@ -94,7 +96,7 @@ def test_method_has_a_file_of_its_settings(name):
 def test_settings_of_a_methods_file_run_for_a_step(name, preset, task, batches):
     """On the small CLIP, which has two and three layers; everything else as it stands in the file."""
     params = Params(**YAML(typ="safe").load(compose([f"preset={preset}"], ROOT / "conf")))
-    entries = method_configs.merge(
+    entries = resolution.merge(
         params.method, {name: {"prompt_depth": 2} if "prompt_depth" in params.method[name] else {}}
     )
     config = method_configs.of_params(params.model_copy(update={"method": entries}), name, "digits")

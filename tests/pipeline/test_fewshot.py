@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from adapt.data import builtin
-from adapt.data.dataset import Dataset, Sample
+from adapt.data.dataset import Dataset, Sample, Split
 from adapt.data.sampling import sample
 from adapt.errors import UserError
 from adapt.pipeline import fewshot
@@ -76,7 +76,8 @@ def small(tmp_path, monkeypatch):
     """A dataset of two classes without val images, of which one has none to spare."""
     monkeypatch.setattr(fewshot, "ROOT", tmp_path)
     train = items({"a": 1, "b": 9})
-    made = Dataset("small", "a {}.", ("a", "b"), tuple(train), (), tuple(items({"a": 1, "b": 1}, "test")), Image.open)
+    parts = train, (), items({"a": 1, "b": 1}, "test")
+    made = Dataset("small", "a {}.", ("a", "b"), *map(Split, parts), Image.open)
     fewshot.write(made, {1: sample(train, [], 1, 1)}, 1)
 
 

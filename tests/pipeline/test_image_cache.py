@@ -14,7 +14,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
 from adapt.data import builtin
-from adapt.data.dataset import Dataset, Sample, center_crop
+from adapt.data.dataset import Dataset, Sample, Split, center_crop
 from adapt.errors import UserError
 from adapt.pipeline import image_cache
 from adapt.runtime import signals
@@ -40,7 +40,7 @@ def made(tmp_path, monkeypatch) -> Dataset:
         return picture(40 + 9 * number, 70 - 5 * number, number)
 
     items = tuple(Sample(str(number), 0, "thing") for number in range(7))
-    return Dataset("birds", "a photo of a {}.", ("thing",), (), (), items, read)
+    return Dataset("birds", "a photo of a {}.", ("thing",), Split(), Split(), Split(items), read)
 
 
 def paths(dataset: Dataset) -> list[str]:

@@ -8,7 +8,9 @@ from ruamel.yaml import YAML
 from adapt import methods
 from adapt.errors import UserError
 from adapt.pipeline import method_configs
-from adapt.pipeline.params import Params, compose
+from adapt.pipeline.params import Params
+from adapt.settings import resolution
+from adapt.settings.composition import compose
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,7 +22,7 @@ def settle():
 
     def make(method: str, changes: dict | None = None, shots: int = 16, dataset: str = "digits"):
         params = Params(**{**values, "shots": shots})
-        entries = method_configs.merge(params.method, {method: changes or {}})
+        entries = resolution.merge(params.method, {method: changes or {}})
         return method_configs.of_params(params.model_copy(update={"method": entries}), method, dataset)
 
     return make
@@ -124,7 +126,7 @@ def test_prograds_text_is_its_authors(dataset, paper):
 
 def test_warmup_that_leaves_nothing_to_prune_is_told_of(settle):
     def caution(method: str, **prune):
-        return method_configs.config_warning(method, "pocket", settle(method, {"prune": prune}))
+        return resolution.config_warning(method, "pocket", settle(method, {"prune": prune}))
 
     assert caution("adapt", warmup=15) == (
         "nothing will be pruned, since prune.warmup: 15 leaves none of 15 epochs: it ends with 24 tokens, not with the "
@@ -134,7 +136,7 @@ def test_warmup_that_leaves_nothing_to_prune_is_told_of(settle):
     assert [caution("adapt", warmup=14), caution("adapt", warmup=15, target=24), caution("post_hoc", warmup=15)] == [
         None, None, None,
     ]  # fmt: skip
-    assert method_configs.config_warning("coop", "pocket", settle("coop")) is None
+    assert resolution.config_warning("coop", "pocket", settle("coop")) is None
 
 
 def test_value_of_the_preset_is_taken(settle, paper):
@@ -147,18 +149,18 @@ def test_value_that_the_user_sets_holds_in_every_preset(settle):
 
 def test_value_that_a_preset_lacks_is_refused():
     with pytest.raises(UserError, match=r"^params.yaml: method.coop.n_ctx: it has no value for preset pocket, got"):
-        method_configs.by_preset({"paper": 4}, "pocket", "params.yaml: method.coop.n_ctx")
+        resolution.by_preset({"paper": 4}, "pocket", "params.yaml: method.coop.n_ctx")
 
 
 def test_overrides_that_hold_are_told_of(paper):
     entry = {"overrides": [{"shots": [1], "optimizer": {"epochs": 3}, "n_ctx": 4}, {"datasets": ["dtd"], "n_ctx": 5}]}
-    told = [method_configs.overridden(entry, shots=shots, datasets="dtd", presets="paper") for shots in (1, 16)]
+    told = [resolution.overridden(entry, shots=shots, datasets="dtd", presets="paper") for shots in (1, 16)]
     assert told == [["optimizer.epochs", "n_ctx"], ["n_ctx"]]
 
 
 def test_override_by_preset_is_told_of_by_its_key():
     entry = {"overrides": [{"shots": [1], "optimizer": {"epochs": {"paper": 3, "pocket": 4}}}]}
-    assert method_configs.overridden(entry, shots=1, datasets="dtd", presets="paper") == ["optimizer.epochs"]
+    assert resolution.overridden(entry, shots=1, datasets="dtd", presets="paper") == ["optimizer.epochs"]
 
 
 def test_override_of_a_preset_misspelt_is_refused(settle):

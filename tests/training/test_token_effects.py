@@ -12,8 +12,8 @@ from adapt import pruning
 from adapt.config import Config, DistillConfig, PromptsConfig, PruneConfig, SGDConfig
 from adapt.errors import UserError
 from adapt.methods.adapt import Adapt
-from adapt.pipeline import method_configs
-from adapt.pipeline.params import compose
+from adapt.settings import resolution
+from adapt.settings.composition import compose
 from adapt.training import token_effects
 from adapt.training.trainer import train
 
@@ -30,7 +30,7 @@ def sections(criterion: str = "snip", **changed) -> dict:
 
 
 def config(optimizer: SGDConfig, **changed) -> Config:
-    return method_configs.schema("adapt").model_validate({**sections(**changed), "optimizer": optimizer})
+    return resolution.schema("adapt").model_validate({**sections(**changed), "optimizer": optimizer})
 
 
 @pytest.fixture
