@@ -29,10 +29,10 @@ from adapt.clip import weights
 from adapt.data.loader import Batch
 from adapt.data.readers import imagenet_names
 from adapt.pipeline import method_configs, params
-from adapt.pipeline.backbone import set_matmul_precision
 from adapt.runtime import formats, malloc, yaml
 from adapt.settings.composition import compose
 from adapt.task import FewShotTask
+from adapt.training.numerics import set_matmul_precision
 
 T = TypeVar("T")
 

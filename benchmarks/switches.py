@@ -20,8 +20,8 @@ import torch
 
 from adapt.clip import backbone, encoders
 from adapt.data.loader import Batch
-from adapt.pipeline.backbone import enable_determinism
 from adapt.task import FewShotTask
+from adapt.training.numerics import enable_determinism
 from benchmarks import rig
 from benchmarks.step import own_step
 

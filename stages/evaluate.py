@@ -2,8 +2,6 @@
 
 from itertools import chain
 
-import torch
-
 from adapt.config import BackboneConfig, EvaluateConfig, RuntimeConfig
 from adapt.data import catalog
 from adapt.pipeline import backbone as backbones
@@ -24,7 +22,6 @@ def main(
     runtime: RuntimeConfig,
 ) -> None:
     """Write runs/<dataset>/<method>/seed_<s>/."""
-    torch.set_num_threads(1)  # the seeds run side by side
     frozen = backbones.load(backbone, runtime)
     splits = {seed: fewshot.read_to_score(dataset, seed, evaluate.split) for seed in seeds}
     paths = {seed: [sample.path for sample in samples] for seed, samples in splits.items()}

@@ -12,7 +12,7 @@ from adapt.pretraining import probe
 from adapt.pretraining.augment import Pictures
 from adapt.pretraining.captions import Captions, subjects
 from adapt.pretraining.contrastive import Schedule, build, draw_log, expand, train
-from adapt.runtime import formats
+from adapt.runtime import formats, progress
 
 NAME = "pocket"
 SAVE_EVERY = 120.0  # seconds
@@ -27,7 +27,7 @@ def main(pretrain: params.PretrainConfig) -> None:
     stage.log(f"pretrain: {len(drawings)} glyphs, {len(captions.vocabulary)} tokens")
     model = build(config, captions.length, len(captions.vocabulary), pretrain.seed)
     checkpoint = open_checkpoint(f"pretrain/{NAME}", SAVE_EVERY, pretrain.model_dump(), config)
-    bar = stage.progress_bar("pretrain", 0, "step")
+    bar = progress.bar("pretrain", 0, "step")
     log = train(model, Pictures(drawings, captions), schedule, checkpoint, bar=bar, **settings)
     weights = {key: value.half() for key, value in expand(model, captions.vocabulary, config).items()}
     formats.write_tensors(WEIGHTS, weights, {"format": "pt", "pretrain": pretrain.model_dump()})

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import pandas as pd
-import torch
 
 from adapt.clip.backbone import Backbone
 from adapt.config import AugmentConfig, BackboneConfig, RuntimeConfig
@@ -33,7 +32,6 @@ def main(
     runtime: RuntimeConfig,
 ) -> None:
     """Write a row per dataset, seed and criterion: how its scores agree with what removal does to the loss."""
-    torch.set_num_threads(1)  # the seeds run side by side
     start, frozen = time.perf_counter(), backbones.load(backbone, runtime)
     rows = []
     for dataset in datasets:

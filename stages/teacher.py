@@ -4,8 +4,6 @@ import torch
 
 from adapt.config import AugmentConfig, BackboneConfig, RuntimeConfig, TeacherConfig
 from adapt.data import catalog
-from adapt.data.augment import to_tensor
-from adapt.data.dataset import center_crop
 from adapt.data.twins import check
 from adapt.pipeline import backbone as backbones
 from adapt.pipeline import fewshot, fingerprints, stage
@@ -13,7 +11,7 @@ from adapt.pipeline import teacher_cache as cache
 from adapt.pipeline.checkpoints import open_checkpoint
 from adapt.pipeline.params import DataConfig
 from adapt.runtime import files, formats
-from adapt.training.teacher_features import embed_images, embed_templates, embed_views, ensemble, zero_shot
+from adapt.training import teacher_features
 
 
 def main(
@@ -27,7 +25,6 @@ def main(
     runtime: RuntimeConfig,
 ) -> None:
     """Write data/teacher/<dataset>/."""
-    torch.set_num_threads(1)  # the seeds run side by side
     frozen = backbones.load(backbone, runtime)
     described, source = fewshot.describe(dataset), catalog.load(dataset, data.folder)
     for line in check(frozen.tokenize, source):
@@ -49,22 +46,13 @@ def main(
     stage.warn_stale_checkpoints(f"teacher {dataset}", stores.values())
 
     def embed(seed: int) -> dict[str, torch.Tensor]:
-        found, offset = {}, 0
-        for split in fewshot.SEEDED:
-            images = [source.image(sample.path) for sample in fewshot.read(dataset, seed, split)]
-            pixels = [to_tensor(image) for image in images]
-            centers = [torch.from_numpy(center_crop(image, frozen.image_size)) for image in images]
-            found[f"{split}.views"] = embed_views(
-                frozen, pixels, seed, index_offset=offset, views=teacher.views, augment=augment,
-                store=stores[seed, split],
-            )  # fmt: skip
-            found[f"{split}.frozen"] = embed_images(frozen, centers)
-            offset += len(pixels)
-        return found
+        samples = {split: fewshot.read(dataset, seed, split) for split in fewshot.SEEDED}
+        images = {split: [source.image(sample.path) for sample in found] for split, found in samples.items()}
+        kept = {split: stores[seed, split] for split in fewshot.SEEDED}
+        return teacher_features.of_images(frozen, images, seed, teacher, augment, kept)
 
     by_seed = stage.for_each_seed(embed, seeds, runtime, frozen.device)
-    features = embed_templates(frozen, described.classes, teacher.templates)
-    classes = {"features": ensemble(features), "zero_shot": zero_shot(features)}
+    classes = teacher_features.of_classes(frozen, described.classes, teacher.templates)
     with files.atomic_dir(cache.ROOT / dataset) as path:
         for seed, tensors in [(None, classes), *zip(seeds, by_seed, strict=True)]:
             formats.write_tensors(path / cache.file(dataset, seed).name, tensors, made_from)

@@ -1,13 +1,12 @@
 """Tune a method on the few-shot subsets of a dataset: one run a seed, each resumable on its own."""
 
-import torch
-
 from adapt.config import AugmentConfig, BackboneConfig, RuntimeConfig
 from adapt.data import catalog
 from adapt.pipeline import backbone as backbones
-from adapt.pipeline import fewshot, method_configs, stage, train
+from adapt.pipeline import fewshot, method_configs, stage, teacher_cache, train
 from adapt.pipeline.params import DataConfig
-from adapt.runtime import files
+from adapt.runtime import files, progress
+from adapt.training import run_folder
 from adapt.training.fit import FitResult, fit
 
 
@@ -22,33 +21,34 @@ def main(
     runtime: RuntimeConfig,
 ) -> None:
     """Write data/tuned/<dataset>/<method>/seed_<s>/."""
-    torch.set_num_threads(1)  # the seeds run side by side
     frozen = backbones.load(backbone, runtime)
     source, config = catalog.load(dataset, data.folder), method_configs.read(dataset, method)
-    shots, optimizer = fewshot.describe(dataset).shots, getattr(config, "optimizer", None)
-    made_from = train.describe(frozen, preset, dataset, method, config, augment)
+    sampled, optimizer = fewshot.describe(dataset), getattr(config, "optimizer", None)
+    made_from = run_folder.describe(
+        frozen, preset=preset, dataset=dataset, template=sampled.template, classes=sampled.classes, method=method,
+        config=config, augment=augment,
+    )  # fmt: skip
     stores = {seed: train.checkpoint(made_from, seed, runtime.checkpoint_seconds) for seed in seeds}
     stage.warn_stale_checkpoints(f"train {dataset} {method}", stores.values())
 
     def fit_seed(seed: int) -> FitResult:
         task = train.read_task(frozen, dataset, seed)
         loaders = train.read_loaders(frozen, source, seed, optimizer, augment)
-        progress = stage.progress_bar(f"{dataset} {method} seed {seed}", seeds.index(seed), "epoch")
-        return fit(method, task, loaders, config, shots=shots, store=stores[seed], progress=progress)
+        bar = progress.bar(f"{dataset} {method} seed {seed}", seeds.index(seed), "epoch")
+        return fit(method, task, loaders, config, shots=sampled.shots, store=stores[seed], progress=bar)
 
     results = stage.for_each_seed(fit_seed, seeds, runtime, frozen.device)
+    classes = teacher_cache.read(dataset, None, frozen)
     with files.atomic_dir(train.ROOT / dataset / method) as path:
         for seed, result in zip(seeds, results, strict=True):
-            train.write(path / f"seed_{seed}", result, made_from | {"seed": seed})
+            (path / f"seed_{seed}").mkdir()
+            run_folder.write(path / f"seed_{seed}", result, made_from | {"seed": seed}, classes)
     for store in stores.values():
         store.clear()
     tokens = ", ".join(str(result.tokens) for result in results)
     stage.log(f"train {dataset} {method}: {tokens} tokens for seeds {seeds}")
-    if any(result.budget not in (None, result.tokens) for result in results):
-        stage.log(
-            f"train {dataset} {method}: not the budget, prune.target: {results[0].budget}, since prune.warmup leaves "
-            "no step to prune after; lower it or train for more epochs"
-        )
+    if remark := next(filter(None, (result.remark() for result in results)), None):
+        stage.log(f"train {dataset} {method}: {remark}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from adapt.errors import UserError
 Precision = Literal["float32", "bfloat16"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Backbone:
     """A frozen CLIP. `weights` is the sha256 of its state dict: artefacts carry it, so that they are not mixed."""
 
@@ -30,6 +30,10 @@ class Backbone:
     device: torch.device
     precision: Precision = "float32"  # of the towers' matrix products; prompts, features and losses are float32
     text_batch_size: int | None = None  # texts encoded at a time, None for all: less memory, more time
+    pretrained: str | None = None  # where the weights came from, as the caller named it
+
+    def __repr__(self) -> str:
+        return f"<{self.name}, weights {self.weights[:12]}, {self.precision} on {self.device}>"
 
     @property
     def text(self) -> Any:
@@ -106,7 +110,7 @@ def load(name: str, pretrained: str, device: str) -> Backbone:
     Raises: UserError as `weights.read`, and for a device that is not there; it begins with the argument's name.
     """
     place = torch.device(choose_device(device))
-    return freeze(name, weights.read(name, pretrained, place), place)
+    return replace(freeze(name, weights.read(name, pretrained, place), place), pretrained=pretrained)
 
 
 def freeze(name: str, model: Any, device: torch.device) -> Backbone:

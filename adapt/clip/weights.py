@@ -21,6 +21,8 @@ def read(name: str, pretrained: str, device: torch.device) -> Any:
     Raises: UserError for weights that are missing, broken, of another architecture or of the other GELU, and for a
         text tower that the encoders cannot run.
     """
+    if name not in model_configs.config_paths():
+        raise UserError(f"name: unknown backbone {name!r}; {nearest(name, model_configs.list_models())}")
     path = model_configs.config_paths()[name]
     if path.parent == model_configs.FOLDER:
         open_clip.add_model_config(path)
@@ -76,7 +78,7 @@ def check_gelu(name: str, quick: bool, said: str) -> None:
     suffix = "-quickgelu"
     other = f"{name}{suffix}" if quick else name.removesuffix(suffix)
     known = other != name and other in model_configs.config_paths()
-    way = f"set backbone.name to {other}" if known else "give other weights, or a model with that GELU"
+    way = f"take {other} instead" if known else "give other weights, or a model with that GELU"
     raise UserError(
         f"name: {said} trained with the {'quick' if quick else 'exact'} GELU, which {name} does not have; {way}"
     )

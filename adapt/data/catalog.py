@@ -1,5 +1,6 @@
 """All datasets by name: the pocket's, the paper's and your own."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -7,6 +8,16 @@ from adapt.data import builtin, custom, readers
 from adapt.data.dataset import Dataset
 from adapt.data.specs import dataset_specs
 from adapt.errors import UserError, nearest
+
+
+def default_root() -> str:
+    """The folder of datasets where none is given: $ADAPT_DATA, else ./datasets."""
+    return os.environ.get("ADAPT_DATA") or "datasets"
+
+
+def known() -> set[str]:
+    """The names that no dataset of yours may take."""
+    return {*builtin.NAMES, *dataset_specs()}
 
 
 def names(root: Path) -> list[str]:
@@ -42,10 +53,7 @@ def listing(name: str, root: Path) -> list[str]:
 
 def remarks(dataset: Dataset, root: Path) -> list[str]:
     """What the folder of one's own dataset holds that is not in it, a sentence each."""
-    if dataset.name not in custom.names(root):
-        return []
-    rest = custom.unused(dataset, root / dataset.name)
-    return [*custom.passed_over(rest, root / dataset.name), *custom.left_out(rest, dataset, root / dataset.name)]
+    return custom.remarks(dataset, root / dataset.name) if dataset.name in custom.names(root) else []
 
 
 def load(name: str, root: Path) -> Dataset:
@@ -54,8 +62,7 @@ def load(name: str, root: Path) -> Dataset:
     Raises: UserError for an unknown name, for what is missing or broken, and for a folder of yours that takes the name
     of another dataset.
     """
-    known = name in builtin.NAMES or name in dataset_specs()
-    if known and name in custom.names(root):
+    if name in known() and name in custom.names(root):
         raise UserError(f"{root / name / custom.FILE}: {name} is the name of another dataset; rename the folder")
     if name in builtin.NAMES:
         return builtin.load(name)

@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from pydantic import Field, ValidationError
@@ -71,18 +71,41 @@ def load(name: str, root: Path) -> Dataset:
     Raises: UserError for what is wrong in its files.
     """
     home = root / name
-    described, path = describe(home), home / SPLIT
-    if not path.is_file():
+    described = describe(home)
+    if not (home / SPLIT).is_file():
         drawn = make_split(find(home), home)
         make_sense(drawn, splits.class_names(drawn, home), home)
-        splits.write(drawn, path)
+        splits.write(drawn, home / SPLIT)
+    return read_folder(home, described, home / FILE)
+
+
+def read_folder(home: Path, described: Description, where: Path | str) -> Dataset:
+    """The dataset in a folder: by its split.json, else as the split would be drawn; nothing is written.
+
+    where: where the class names were given, for messages.
+    """
+    path = home / SPLIT
+    if not path.is_file():
+        return build(home.name, home, make_split(find(home), home), described, home, where)
     found = splits.parse(path.read_bytes(), path)
-    labels = splits.class_names(found, path)
-    make_sense(found, labels, path)
-    agree(found, home)
-    return dataset(
-        name, described.template, class_names_for(labels, described, home), found, home, labels=tuple(labels)
-    )
+    return build(home.name, home, found, described, path, where)
+
+
+def read_table(table: Path, described: Description, where: Path | str) -> Dataset:
+    """The dataset in a table of images, whatever its name, with the split as it would be drawn; nothing is written."""
+    images = [Image(path, label) for path, label in from_table(table)]
+    drawn = make_split(images, table)
+    return build(table.stem, table.parent, drawn, described, table, where)
+
+
+def build(name: str, home: Path, found: Splits, described: Description, source: Path, where: Path | str) -> Dataset:
+    """A dataset of the images below `home`, if its split makes sense; `source` is what the split was read from."""
+    labels = splits.class_names(found, source)
+    make_sense(found, labels, source)
+    if source.name == SPLIT:
+        agree(found, home)
+    names = class_names_for(labels, described, where)
+    return dataset(name, described.template, names, found, home, labels=tuple(labels))
 
 
 def make_sense(found: Splits, labels: list[str], path: Path) -> None:
@@ -111,7 +134,7 @@ def agree(found: Splits, home: Path) -> None:
     """Refuse a split that says otherwise than the table which it was drawn from: raises UserError."""
     if not (home / TABLE).is_file():
         return
-    told = dict(from_table(home))
+    told = dict(from_table(home / TABLE))
     for item in (item for part in found for item in part):
         if told.get(plain(item.path)) not in (item.name, str(item.label)):
             here = repr(told[plain(item.path)]) if plain(item.path) in told else "not there"
@@ -137,9 +160,15 @@ def unused(found: Dataset, home: Path) -> Unused:
     """What lies in the folder and is not in the dataset. The split stands, so nothing is refused."""
     listed = {plain(item.path) for part in (found.train, found.val, found.test) for item in part}
     names = [name for name in listing(home) if name not in listed | {FILE, TABLE, SPLIT}]
-    tabled = {path for path, _ in from_table(home)} if (home / TABLE).is_file() else None
+    tabled = {path for path, _ in from_table(home / TABLE)} if (home / TABLE).is_file() else None
     wanted = [name for name in names if ("/" in name if tabled is None else name in tabled) and is_image(home / name)]
     return Unused(wanted, [name for name in names if name not in set(wanted)])
+
+
+def remarks(found: Dataset, home: Path) -> list[str]:
+    """What the folder holds that is not in the dataset, a sentence each."""
+    rest = unused(found, home)
+    return [*passed_over(rest, home), *left_out(rest, found, home)]
 
 
 def passed_over(rest: Unused, home: Path) -> list[str]:
@@ -177,36 +206,50 @@ def describe(home: Path) -> Description:
     """The content of dataset.yaml."""
     path = home / FILE
     try:
-        return Description(**yaml.parse(path.read_text(encoding="utf-8")))
+        values = yaml.parse(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValueError) as error:
+        raise not_a_mapping(path, error) from None
+    return description(values, path)
+
+
+def description(values: Any, where: Path | str) -> Description:
+    """A description of these values; raises UserError that begins with `where`, where they were given."""
+    try:
+        return Description(**values)
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(map(str, problem["loc"][:1]))
         if problem["type"] == "extra_forbidden":
-            raise UserError(f"{path}: {key}: unknown key; {nearest(key, Description.model_fields)}") from None
+            raise UserError(f"{where}: {key}: unknown key; {nearest(key, Description.model_fields)}") from None
         expected = EXPECTED.get(key, problem["msg"])
-        raise UserError(f"{path}: {key}: {expected}; got {problem['input']!r}") from None
-    except (yaml.YAMLError, ValueError, TypeError) as error:
-        raise UserError(f"{path} is not a YAML mapping with a template: {' '.join(str(error).split())}") from None
+        raise UserError(f"{where}: {key}: {expected}; got {problem['input']!r}") from None
+    except TypeError as error:
+        raise not_a_mapping(where, error) from None
 
 
-def class_names_for(labels: list[str], described: Description, home: Path) -> list[str]:
-    """The class names of labels: as dataset.yaml says, else the label (a folder's name) itself."""
-    given = names_given(labels, described, home)
+def not_a_mapping(where: Path | str, error: Exception) -> UserError:
+    """The refusal of a dataset.yaml that is none."""
+    return UserError(f"{where} is not a YAML mapping with a template: {' '.join(str(error).split())}")
+
+
+def class_names_for(labels: list[str], described: Description, where: Path | str) -> list[str]:
+    """The class names of labels: as the description says, else the label (a folder's name) itself."""
+    given = names_given(labels, described, where)
     nameless = next((label for label in labels if label.isdecimal() and label not in given), None)
     if nameless is not None:
-        raise UserError(f"{home / FILE}: classes: class {nameless} needs a name, since a number says nothing to CLIP")
+        raise UserError(f"{where}: classes: class {nameless} needs a name, since a number says nothing to CLIP")
     names = [given.get(label, label) for label in labels]
     if blank := next((label for label, name in zip(labels, names, strict=True) if not name.strip("_ ")), None):
-        raise UserError(f"{home / FILE}: classes: class {blank!r} needs a name: it has no letter")
+        raise UserError(f"{where}: classes: class {blank!r} needs a name: it has no letter")
     return names
 
 
-def names_given(labels: list[str], described: Description, home: Path) -> dict[str, str]:
+def names_given(labels: list[str], described: Description, where: Path | str) -> dict[str, str]:
     """Class names by label: a list names all of them in their order; YAML reads a key 001 as the number 1."""
     if isinstance(described.classes, list):
         if len(described.classes) != len(labels):
             raise UserError(
-                f"{home / FILE}: classes: {len(described.classes)} names for {len(labels)} classes, {some(labels)}; a "
+                f"{where}: classes: {len(described.classes)} names for {len(labels)} classes, {some(labels)}; a "
                 "list has one for each, in this order"
             )
         return dict(zip(labels, described.classes, strict=True))
@@ -215,7 +258,7 @@ def names_given(labels: list[str], described: Description, home: Path) -> dict[s
         equal = [label for label in labels if label.isdecimal() and int(label) == key] if isinstance(key, int) else []
         label = str(key) if str(key) in labels or len(equal) != 1 else equal[0]
         if label not in labels:
-            raise UserError(f"{home / FILE}: classes: there is no class {label!r}; {nearest(label, labels)}")
+            raise UserError(f"{where}: classes: there is no class {label!r}; {nearest(label, labels)}")
         given[label] = name
     return given
 
@@ -226,13 +269,12 @@ def find(home: Path) -> list[Image]:
     Raises: UserError for a table or a folder that makes no sense.
     """
     if (home / TABLE).is_file():
-        return [Image(path, label) for path, label in from_table(home)]
+        return [Image(path, label) for path, label in from_table(home / TABLE)]
     return folders.find(home)
 
 
-def from_table(home: Path) -> list[tuple[str, str]]:
-    """The rows of images.csv: columns path and label, a number or the class's name; blanks around do not count."""
-    source = home / TABLE
+def from_table(source: Path) -> list[tuple[str, str]]:
+    """The rows of a table of images: columns path and label, a number or the class's name, blanks around stripped."""
     try:
         with source.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True, skipinitialspace=True)
@@ -252,8 +294,8 @@ def from_table(home: Path) -> list[tuple[str, str]]:
             raise UserError(f"{source}, line {line}: {path} stands twice; an image has one label")
         if not label:
             raise UserError(f"{source}, line {line}: {path} has no label")
-        if not (home / path).is_file():
-            raise UserError(f"{source}, line {line}: there is no image {home / path}")
+        if not (source.parent / path).is_file():
+            raise UserError(f"{source}, line {line}: there is no image {source.parent / path}")
         found[path] = label
     return list(found.items())
 

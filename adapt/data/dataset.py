@@ -173,10 +173,15 @@ def safe_relative_path(path: str, source: Path) -> str:
 
 
 def open_inside(home: Path, path: str) -> Image.Image:
-    """The image of a path below a folder, not decoded yet; Pillow refuses more than 179 million pixels."""
+    """The image of a path below a folder, not decoded yet."""
+    return open_image(home / safe_relative_path(path, home))
+
+
+def open_image(path: Path) -> Image.Image:
+    """The image in a file, not decoded yet; Pillow refuses more than 179 million pixels."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # raised from half as many on
-        return Image.open(home / safe_relative_path(path, home))
+        return Image.open(path)
 
 
 def center_crop(image: Image.Image, size: int) -> NDArray[np.uint8]:

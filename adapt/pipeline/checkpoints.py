@@ -4,9 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-import adapt
+from adapt.runtime import checkpoint
 from adapt.runtime.checkpoint import Checkpoint
-from adapt.runtime.formats import fingerprint
 
 
 def open_checkpoint(run: str, seconds: float, *inputs: Any) -> Checkpoint:
@@ -15,5 +14,4 @@ def open_checkpoint(run: str, seconds: float, *inputs: Any) -> Checkpoint:
     run: stage and item, such as "train/digits-adapt-1".
     """
     root = Path(os.environ.get("DVC_ROOT", ".")) / ".scratch"
-    code = sorted(path for folder in adapt.__path__ for path in Path(folder).rglob("*.py"))
-    return Checkpoint(root / run, fingerprint(*inputs, *code), seconds)
+    return checkpoint.open_checkpoint(root / run, seconds, *inputs)

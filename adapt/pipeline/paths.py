@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from adapt.data import catalog
 from adapt.errors import UserError
 
 
@@ -24,7 +25,7 @@ def resolve(text: str) -> Path:
 
 def datasets(given: str | None) -> Path:
     """The folder of datasets: the one that is given, else $ADAPT_DATA, else ./datasets."""
-    return resolve(given or os.environ.get("ADAPT_DATA") or "datasets")
+    return resolve(given or catalog.default_root())
 
 
 def weights(pretrained: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 ROOT = Path("data/code")
 METHODS = "adapt.methods"
+ROOT_PACKAGE = "adapt"  # its __init__ only lists the names that the library offers
 LEFT_OUT = "adapt.runtime."  # decides when and where work is done, never which number comes out of it
 KEPT = ("adapt.runtime.formats", "adapt.runtime.yaml")  # but for how numbers are written and read
 
@@ -82,10 +83,15 @@ def arguments(stage: str) -> dict[str, str]:
 
 def hashes_of(*modules: str) -> dict[str, str]:
     """A hash by path of all files that modules reach: their sources, and what lies beside in their packages."""
-    counted = (name for name in transitive_imports(*modules) if not name.startswith(LEFT_OUT) or name in KEPT)
+    counted = (name for name in transitive_imports(*modules) if not is_left_out(name))
     files = {file for module in counted if (file := file_of(module))}
     beside = {path for file in files if file.name == "__init__.py" for path in package_data(file.parent)}
     return {path.as_posix(): digest(path) for path in sorted(files | beside)}
+
+
+def is_left_out(module: str) -> bool:
+    """Whether a module changes no number."""
+    return module == ROOT_PACKAGE or (module.startswith(LEFT_OUT) and module not in KEPT)
 
 
 @cache

@@ -7,11 +7,8 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-
-from tqdm import tqdm
 
 from adapt import methods
 from adapt.config import RuntimeConfig
@@ -101,20 +98,10 @@ def for_each_seed(work: Callable[[int], T], seeds: Iterable[int], runtime: Runti
     return list(workers.run(work, seeds, processes=processes, setting="runtime.parallel_seeds"))
 
 
-def progress_bar(title: str, position: int, unit: str) -> Callable[[Iterable[T]], Iterable[T]]:
-    """A progress bar to put around what is iterated; side by side, each process takes a line."""
-    interval = 0.5 if sys.stderr.isatty() else 10  # a log file takes a line now and then
-    return partial(tqdm, desc=title, unit=unit, position=position, mininterval=interval, leave=False)
-
-
 def warn_stale_checkpoints(title: str, stores: "Iterable[Checkpoint]") -> None:
     """Say once what is strange about the checkpoints of a stage's seeds."""
-    stores = list(stores)
-    kept = [path for store in stores for path in store.stale()]
-    if kept:
-        log(f"{title}: not used, since it is of other params or code: {kept[0]}")
-    if any(store.lock is None for store in stores):
-        log(f"{title}: another process is at this very run and keeps its checkpoint; this one goes without")
+    for remark in dict.fromkeys(remark for store in stores for remark in store.remarks()):
+        log(f"{title}: {remark}")
 
 
 def log(message: str) -> None:

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 import torch
 
 from adapt.runtime import files, locks, signals
+from adapt.runtime.formats import fingerprint
+from adapt.runtime.packaged import PACKAGE
 
 T = TypeVar("T")
 
@@ -61,6 +63,18 @@ class Checkpoint:
         """The states of this run with other inputs: not used here, there for when those come back."""
         found = self.run.parent.glob(f"{self.run.name}-{'?' * 16}.pt")
         return sorted(path for path in found if path != self.path)
+
+    def remarks(self) -> list[str]:
+        """What the user should know of it, a sentence each."""
+        found = [f"not used, since it is of other params or code: {path}" for path in self.stale()[:1]]
+        if self.lock is None:
+            found.append("another process is at this very run and keeps its checkpoint; this one goes without")
+        return found
+
+
+def open_checkpoint(run: Path, seconds: float, *inputs: Any) -> Checkpoint:
+    """The checkpoint of a run that depends on these inputs (see `fingerprint`) and on all of the library's code."""
+    return Checkpoint(run, fingerprint(*inputs, *sorted(PACKAGE.rglob("*.py"))), seconds)
 
 
 def map_resumable(store: Checkpoint | None, count: int, make: Callable[[int], T]) -> list[T]:

@@ -32,6 +32,32 @@ def install() -> None:
             signal.signal(number, request_stop)
 
 
+@contextmanager
+def installed() -> Iterator[None]:
+    """Listen within the block, as `install` does for a whole process; for a library, whose caller has its own ways.
+
+    What was asked for meanwhile is asked anew of the caller's handlers at the end: Ctrl-C is a KeyboardInterrupt then.
+    Outside of the main thread nothing is done.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: handler for number in SIGNALS if (handler := signal.getsignal(number)) is not None}
+    asked = None
+    install()
+    try:
+        yield
+    except Interrupted as stop:
+        asked = stop.number
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        _asked.clear()
+    if asked is not None:
+        signal.raise_signal(asked)
+        raise Interrupted(asked)  # the caller's handler only took note: the work is stopped all the same
+
+
 def request_stop(number: int, frame: FrameType | None = None) -> None:
     """Record a request; raises Interrupted outside of `deferred`."""
     _asked.append(number)

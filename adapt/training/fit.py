@@ -2,17 +2,18 @@
 
 import resource
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import UInt8
 from torch import Tensor
 
 from adapt import methods
 from adapt.clip.backbone import Backbone
 from adapt.clip.oom import retry_with_smaller_text_batch
-from adapt.config import Config
+from adapt.config import AdamWConfig, AugmentConfig, Config, SGDConfig
 from adapt.data.loader import FewShotLoader
 from adapt.methods._base import Method
 from adapt.runtime.checkpoint import Checkpoint
@@ -35,6 +36,15 @@ class FitResult(NamedTuple):
     def tokens(self) -> int:
         """Tokens that it ended with."""
         return sum(row["length"] for row in self.lengths)
+
+    def remark(self) -> str | None:
+        """That it did not end with the budget, where that is so."""
+        if self.budget in (None, self.tokens):
+            return None
+        return (
+            f"not the budget, prune.target: {self.budget}, since prune.warmup leaves no step to prune after; lower it "
+            "or train for more epochs"
+        )
 
 
 def fit(
@@ -73,6 +83,41 @@ def fit(
         return FitResult(tensors, lengths, log, memory, counted, budget)
 
     return retry_with_smaller_text_batch(run, task.backbone, len(task.classes))
+
+
+def make_loaders(
+    backbone: Backbone,
+    images: Mapping[str, Sequence[UInt8[Tensor, "3 y x"]]],
+    labels: Mapping[str, Sequence[int]],
+    features: Mapping[str, Tensor],
+    *,
+    seed: int,
+    optimizer: SGDConfig | AdamWConfig | None,
+    augment: AugmentConfig,
+) -> dict[str, FewShotLoader]:
+    """Loaders by split of few-shot images, numbered through the splits in their order.
+
+    features: the teacher's, as `teacher_features.of_images` gives them.
+    optimizer: says how many images are a batch; None for a method that takes them as a whole.
+    """
+    loaders, offset = {}, 0
+    for split, pixels in images.items():
+        loaders[split] = FewShotLoader(
+            images=list(pixels),
+            labels=torch.tensor(labels[split]),
+            view_features=features[f"{split}.views"],
+            eval_features=features[f"{split}.frozen"],
+            normalise=backbone.normalise,
+            seed=seed,
+            batch_size=optimizer.batch_size if optimizer else 1,
+            drop_last=optimizer is None or optimizer.drop_last,
+            image_size=backbone.image_size,
+            index_offset=offset,
+            device=backbone.device,
+            **augment.model_dump(),
+        )
+        offset += len(pixels)
+    return loaders
 
 
 def peak_memory(device: torch.device) -> int:

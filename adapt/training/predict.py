@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -14,7 +14,7 @@ from adapt import methods
 from adapt.clip.backbone import Backbone
 from adapt.clip.oom import AdaptiveBatch, retry_with_smaller_text_batch
 from adapt.config import Config
-from adapt.methods._base import Method
+from adapt.methods._base import Classifier, Method
 from adapt.runtime.checkpoint import Checkpoint, map_resumable
 from adapt.task import FewShotTask
 
@@ -69,6 +69,14 @@ def score(
         return predict(method, images, batch_size=batch_size, store=store), method.num_trainable()
 
     return retry_with_smaller_text_batch(run, task.backbone, len(task.classes))
+
+
+@torch.no_grad()
+def logits(method: Method, classify: Classifier, images: Images, *, batch_size: int) -> Float[Tensor, "n c"]:
+    """The logits of every image on the CPU, from `method.classifier()`."""
+    normalise, fitting = method.task.backbone.normalise, AdaptiveBatch(batch_size)
+    parts = fitting.each(lambda part: classify(normalise(torch.as_tensor(images[part]))).cpu(), range(len(images)))
+    return torch.cat(parts)
 
 
 @torch.no_grad()

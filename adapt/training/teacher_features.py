@@ -1,11 +1,12 @@
 """The frozen model's features of classes and of training views, which every method shares."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from jaxtyping import Float, UInt8
 from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES, SIMPLE_IMAGENET_TEMPLATES
+from PIL.Image import Image
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -13,8 +14,9 @@ from adapt.clip.backbone import Backbone
 from adapt.clip.encoders import split_prefix
 from adapt.clip.oom import AdaptiveBatch, retry_with_smaller_text_batch
 from adapt.clip.tokenize import tokenize
-from adapt.config import AugmentConfig
-from adapt.data.augment import augmented_batch
+from adapt.config import AugmentConfig, TeacherConfig
+from adapt.data.augment import augmented_batch, to_tensor
+from adapt.data.dataset import center_crop
 from adapt.runtime.checkpoint import Checkpoint, map_resumable
 
 NAMED_TEMPLATES = {"openai": OPENAI_IMAGENET_TEMPLATES, "simple": SIMPLE_IMAGENET_TEMPLATES}
@@ -39,6 +41,39 @@ def embed_templates(backbone: Backbone, classes: list[str], templates: str | lis
 def embed_classes(backbone: Backbone, classes: list[str], templates: str | list[str]) -> Float[Tensor, "c f"]:
     """Class embeddings over a template ensemble, as the teacher's are."""
     return ensemble(embed_templates(backbone, classes, templates))
+
+
+def of_classes(backbone: Backbone, classes: list[str], templates: str | list[str]) -> dict[str, Float[Tensor, "c f"]]:
+    """The class embeddings that a `FewShotTask` has: `features` by `ensemble`, `zero_shot` by `zero_shot`."""
+    features = embed_templates(backbone, classes, templates)
+    return {"features": ensemble(features), "zero_shot": zero_shot(features)}
+
+
+def of_images(
+    backbone: Backbone,
+    images: Mapping[str, Sequence[Image]],
+    seed: int,
+    teacher: TeacherConfig,
+    augment: AugmentConfig,
+    stores: Mapping[str, Checkpoint] | None = None,
+) -> dict[str, Tensor]:
+    """Features of few-shot images in RGB by split, not normalised: all that `make_loaders` asks for.
+
+    Of each split `train.views` [n, v, f], the views that training will see, and `train.frozen` [n, f], the images as
+    evaluation sees them. Images are numbered through the splits in their order, so `train` comes first.
+    stores: by split, where those that are done are kept meanwhile.
+    """
+    found, offset = {}, 0
+    for split, pictures in images.items():
+        pixels = [to_tensor(picture) for picture in pictures]
+        centers = [torch.from_numpy(center_crop(picture, backbone.image_size)) for picture in pictures]
+        found[f"{split}.views"] = embed_views(
+            backbone, pixels, seed, index_offset=offset, views=teacher.views, augment=augment,
+            store=stores[split] if stores else None,
+        )  # fmt: skip
+        found[f"{split}.frozen"] = embed_images(backbone, centers)
+        offset += len(pixels)
+    return found
 
 
 def ensemble(features: Float[Tensor, "m c f"]) -> Float[Tensor, "c f"]:

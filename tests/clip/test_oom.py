@@ -10,9 +10,9 @@ import torch
 from adapt import methods
 from adapt.clip import oom
 from adapt.errors import UserError
-from adapt.pipeline.backbone import enable_determinism, set_matmul_precision
 from adapt.runtime.checkpoint import Checkpoint
 from adapt.training import teacher_features
+from adapt.training.numerics import enable_determinism, set_matmul_precision
 from adapt.training.trainer import train
 from tests.methods.test_methods import build, settle
 

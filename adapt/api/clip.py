@@ -1,0 +1,48 @@
+"""Load a CLIP."""
+
+from dataclasses import replace
+from typing import get_args
+
+from adapt.clip import backbone, model_configs
+from adapt.clip.backbone import Backbone, Precision
+from adapt.errors import UserError, nearest
+from adapt.runtime.packaged import find
+
+POCKET = "pocket"
+POCKET_WEIGHTS = "models/pocket.safetensors"
+
+
+def load_clip(
+    name: str, pretrained: str | None = None, *, device: str = "auto", precision: Precision = "float32"
+) -> Backbone:
+    """Load a frozen CLIP.
+
+    Args:
+        name: the architecture, by open_clip's name (`ViT-B-16-quickgelu`; OpenAI's `ViT-B/16` means `ViT-B-16`), or
+            `pocket`, the small CLIP that comes with this package: 32 × 32 pixels, icons and characters only.
+        pretrained: the weights: a tag of open_clip's, which are downloaded where need be (`openai`), or the path of a
+            file (.safetensors, .pt, OpenAI's archive). `pocket` has weights of its own.
+        device: `cpu`, `cuda`, another of torch's devices, or `auto`: a GPU where there is one.
+        precision: of the towers' matrix products; prompts, features and losses are float32.
+
+    Returns:
+        The CLIP: `encode_image` [b, 3, y, x] -> [b, f] and `encode_text` [c, s] -> [c, f], neither normalised.
+
+    Raises:
+        UserError: for an unknown name (with the nearest), unknown or missing weights, weights of another architecture,
+            an encoder that cannot be run with prompts, and a device that is not there.
+    """
+    name = model_configs.canonical_name(name)
+    if precision not in get_args(Precision):
+        raise UserError(f"adapt.load_clip: precision: unknown {precision!r}; {nearest(precision, get_args(Precision))}")
+    source = str(find(POCKET_WEIGHTS)) if name == POCKET and pretrained in (None, POCKET) else pretrained
+    if source is None and name in model_configs.config_paths():
+        import open_clip
+
+        tags = open_clip.list_pretrained_tags_by_model(name)
+        raise UserError(f"adapt.load_clip: {name}: give its weights: a file, or a tag of {', '.join(tags) or 'none'}")
+    try:
+        found = backbone.load(name, source or "", device)
+    except UserError as error:
+        raise UserError(f"adapt.load_clip: {error}") from None
+    return replace(found, precision=precision, pretrained=pretrained or POCKET)

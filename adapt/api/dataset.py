@@ -1,0 +1,85 @@
+"""Load a dataset: one that is known by name, or your own images."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from adapt.data import catalog, custom
+from adapt.data.dataset import Dataset
+from adapt.errors import UserError
+
+WHERE = "adapt.load_dataset"
+TEMPLATE = "a photo of a {}."  # CLIP's for whatever it knows nothing of
+
+
+def load_dataset(
+    source: str | Path,
+    *,
+    template: str | None = None,
+    classes: Mapping[str | int, str] | Sequence[str] | None = None,
+    root: str | Path | None = None,
+) -> Dataset:
+    """Load a dataset; nothing is written, wherever it lies.
+
+    Args:
+        source: the name of a dataset (`list_datasets()`); or the path of a folder with a folder of images for each
+            class, or with these in folders train, val and test; or of a CSV file with the columns path and label.
+            A string that is both a name and a path is a name; `./digits` is a path.
+        template: the text that a class name is put into, for your own images; by default that of dataset.yaml in the
+            folder, else `a photo of a {}.`
+        classes: class names for your own images, by folder or label, or as a list in their order; by default those of
+            dataset.yaml, else the folders' names or the labels.
+        root: where datasets of a name lie; by default $ADAPT_DATA, else ./datasets.
+
+    Returns:
+        The dataset: `classes`, `template`, and the splits `train`, `val` and `test` of labelled images. Your own images
+        are split 50 : 20 : 30 per class (CoOp's protocol), always the same way, or as split.json in the folder says.
+
+    Raises:
+        UserError: for an unknown name (with the nearest), a path that is not there, packages or downloads that are
+            missing, and images or classes that make no dataset: fewer than two classes, a class of fewer than three
+            images.
+    """
+    place = Path(root or catalog.default_root()).expanduser()
+    own = None if is_name(source, place) else Path(source).expanduser()
+    if own is None and source in custom.names(place) and source not in catalog.known():
+        own = place / source
+    if own is None:
+        if template is not None or classes is not None:
+            raise UserError(f"adapt.load_dataset: template and classes are for your own images; {source} has its own")
+        return catalog.load(str(source), place)
+    found = load_own(own, template, classes)
+    for remark in custom.remarks(found, own) if own.is_dir() else []:
+        warnings.warn(f"{found.name}: {remark}", stacklevel=2)
+    return found
+
+
+def list_datasets(root: str | Path | None = None) -> list[str]:
+    """List the datasets that `load_dataset` knows by name, those in the folder `root` included."""
+    return catalog.names(Path(root or catalog.default_root()).expanduser())
+
+
+def is_name(source: str | Path, place: Path) -> bool:
+    """Whether a source is meant as a name rather than as a path."""
+    if isinstance(source, Path):
+        return False
+    return source in catalog.names(place) or not ("/" in source or Path(source).expanduser().exists())
+
+
+def load_own(path: Path, template: str | None, classes: Any) -> Dataset:
+    """The dataset in a folder or a table of one's own images."""
+    if not path.exists():
+        raise UserError(f"adapt.load_dataset: there is no file or folder {path}")
+    path = path.resolve()
+    path = path.parent if path.name == custom.TABLE else path
+    if path.stem in catalog.known():
+        raise UserError(f"{path}: {path.stem} is the name of another dataset; rename it")
+    given = {"template": template, "classes": list(classes) if isinstance(classes, tuple) else classes}
+    given = {key: value for key, value in given.items() if value is not None}
+    if path.is_file():
+        return custom.read_table(path, custom.description({"template": TEMPLATE, **given}, WHERE), WHERE)
+    described = path / custom.FILE
+    held = custom.describe(path).model_dump() if described.is_file() else {"template": TEMPLATE}
+    where = WHERE if "classes" in given or not described.is_file() else described
+    return custom.read_folder(path, custom.description({**held, **given}, WHERE), where)

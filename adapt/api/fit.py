@@ -1,0 +1,127 @@
+"""Fit a method to a few-shot dataset."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from adapt import methods
+from adapt.api import settings
+from adapt.api.model import Model
+from adapt.api.teacher import SPLITS, TeacherFeatures, compute, describe
+from adapt.clip.backbone import Backbone
+from adapt.data import twins
+from adapt.data.augment import to_tensor
+from adapt.data.dataset import FewShotDataset
+from adapt.errors import UserError
+from adapt.runtime import progress as bars
+from adapt.runtime import signals
+from adapt.runtime.checkpoint import Checkpoint, open_checkpoint
+from adapt.settings import resolution
+from adapt.task import FewShotTask
+from adapt.training import fit as training
+from adapt.training import numerics, run_folder
+
+SECONDS = 60.0  # between two saves of a checkpoint
+
+
+def fit(
+    method: str,
+    clip: Backbone,
+    data: FewShotDataset,
+    *,
+    preset: str | None = None,
+    features: TeacherFeatures | None = None,
+    checkpoint: str | Path | None = None,
+    progress: bool = True,
+    **changed: Any,
+) -> Model:
+    """Fit a method to a few-shot dataset, with the numbers of the pipeline: the same settings, the same tensors.
+
+    It runs with as many threads as the pipeline's stages and gives the caller's back. Ctrl-C stops it after the step.
+
+    Args:
+        method: its name (`list_methods()`).
+        clip: the frozen CLIP, from `load_clip`.
+        data: the images, from `load_dataset(…).few_shot(shots=…, seed=…)`.
+        preset: whose settings of conf/ hold: `pocket` or `paper`; by default pocket for the pocket CLIP, else paper.
+        features: the frozen model's features, from `teacher_features`, where several methods share them.
+        checkpoint: where the state is kept each minute and when it is stopped, to go on from there at the next call;
+            the file is removed at the end. By default none is kept.
+        progress: whether to show a progress bar.
+        **changed: settings of the method, or sections of them as mappings, whose other keys stay as they are:
+            `n_ctx=4`, `optimizer={"lr": 0.01}`, `prune={"target": 12}`, `augment={"horizontal_flip": True}`.
+
+    Returns:
+        The fitted model.
+
+    Raises:
+        UserError: with one line for each wrong setting; for an unknown method (with the nearest), an image that cannot
+            be read, two classes of the same words, features of something else, a loss that is not finite.
+        KeyboardInterrupt: for Ctrl-C.
+    """
+    if not isinstance(data, FewShotDataset):
+        raise UserError(f"adapt.fit: expected load_dataset(…).few_shot(shots=…, seed=…), got {type(data).__name__}")
+    chosen = settings.resolve(method, clip, data, preset, changed)
+    for remark in remarks(method, clip, data, chosen):
+        warnings.warn(remark, stacklevel=2)
+    with signals.installed():
+        expected = describe(clip, data, chosen.augment, chosen.teacher)
+        if features is None:
+            features = compute(clip, data, chosen.augment, chosen.teacher)
+        elif features.made_from != expected:
+            wrong = next(key for key, value in expected.items() if features.made_from.get(key) != value)
+            raise UserError(
+                f"adapt.fit: the features are of another {wrong}; make them with teacher_features(clip, data)"
+            )
+        made_from = run_folder.describe(
+            clip, preset=chosen.preset, dataset=data.name, template=data.template, classes=list(data.classes),
+            method=method, config=chosen.config, augment=chosen.augment,
+        ) | {"seed": data.seed}  # fmt: skip
+        store = open_store(checkpoint, made_from, expected, features.digest())
+        with numerics.fixed(clip.precision):
+            result = run(method, clip, data, chosen, features, store, progress)
+    if store:
+        store.clear()
+    if remark := result.remark():
+        warnings.warn(f"{method} on {data.name}: {result.tokens} tokens, {remark}", stacklevel=2)
+    return Model(clip, result, made_from, {name: value.cpu() for name, value in features.classes.items()})
+
+
+def list_methods() -> list[str]:
+    """List the methods that `fit` knows."""
+    return methods.names()
+
+
+def run(
+    method: str, clip: Backbone, data: FewShotDataset, chosen: settings.Settings, features: TeacherFeatures,
+    store: Checkpoint | None, progress: bool,
+) -> training.FitResult:  # fmt: skip
+    """The same calls as those of the stage `train`, on what is in memory."""
+    images = {split: [to_tensor(data.image(item.path)) for item in getattr(data, split)] for split in SPLITS}
+    labels = {split: getattr(data, split).labels for split in SPLITS}
+    optimizer = getattr(chosen.config, "optimizer", None)
+    loaders = training.make_loaders(
+        clip, images, labels, features.images, seed=data.seed, optimizer=optimizer, augment=chosen.augment
+    )
+    classes = {name: value.to(clip.device) for name, value in features.classes.items()}
+    task = FewShotTask(clip, data.template, list(data.classes), classes["features"], data.seed, classes["zero_shot"])
+    bar = bars.bar(f"{data.name} {method} seed {data.seed}", 0, "epoch") if progress else iter
+    return training.fit(method, task, loaders, chosen.config, shots=data.shots, store=store, progress=bar)
+
+
+def remarks(method: str, clip: Backbone, data: FewShotDataset, chosen: settings.Settings) -> list[str]:
+    """What the caller should know before it runs, a sentence each; raises UserError for two classes of one text."""
+    found = [*data.remarks(), *twins.check(clip.tokenize, data)]
+    if warning := resolution.config_warning(method, clip.name, chosen.config):
+        found.append(warning)
+    return [f"{method} on {data.name}: {remark}" for remark in found]
+
+
+def open_store(checkpoint: str | Path | None, *inputs: Any) -> Checkpoint | None:
+    """The checkpoint at a path, where one is asked for."""
+    if checkpoint is None:
+        return None
+    store = open_checkpoint(Path(checkpoint).expanduser(), SECONDS, *inputs)
+    for remark in store.remarks():
+        warnings.warn(remark, stacklevel=3)
+    return store

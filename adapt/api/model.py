@@ -1,0 +1,216 @@
+"""A fitted method: what it predicts, how long its prompts are, and how it is saved and loaded."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from adapt.api.clip import load_clip
+from adapt.api.pictures import Picture, Pictures
+from adapt.clip.backbone import Backbone
+from adapt.clip.oom import retry_with_smaller_text_batch
+from adapt.config import Config
+from adapt.data.dataset import Split
+from adapt.errors import UserError
+from adapt.methods._base import Classifier, Method
+from adapt.runtime import files
+from adapt.settings import resolution
+from adapt.task import FewShotTask
+from adapt.training import numerics, predict, run_folder
+from adapt.training.fit import FitResult
+from adapt.training.metrics import accuracy
+from adapt.training.trainer import TrainLog
+
+MADE_BY = "Model.save"
+BATCH_SIZE = 256  # images at a time; no result depends on it
+
+
+@dataclass(frozen=True, repr=False)
+class Model:
+    """A fitted method on the CLIP that it was fitted to.
+
+    clip: the frozen CLIP.
+    result: tensors, lengths and log of the fit.
+    made_from: what the fit was made from: dataset, classes, method, config, seed, weights.
+    class_features: the teacher's class embeddings `features` and `zero_shot` [c, f], normalised.
+    """
+
+    clip: Backbone
+    result: FitResult
+    made_from: dict[str, Any]
+    class_features: dict[str, Tensor]
+
+    def __repr__(self) -> str:
+        made = self.made_from
+        return (
+            f"<{made['method']} on {made['dataset']}, seed {made['seed']}: {self.result.tokens} tokens; {self.clip!r}>"
+        )
+
+    @property
+    def name(self) -> str:
+        """The method."""
+        return self.made_from["method"]
+
+    @property
+    def classes(self) -> list[str]:
+        """The class names, in the order of the labels."""
+        return self.made_from["classes"]
+
+    @property
+    def log(self) -> TrainLog:
+        """The log of the fit: rows of `history` an epoch, rows of `trace` a pruned token, steps and seconds."""
+        return self.result.log
+
+    @cached_property
+    def config(self) -> Config:
+        """The method's settings."""
+        return resolution.restore(self.name, self.made_from["config"])
+
+    @cached_property
+    def method(self) -> Method:
+        """The fitted method as a module."""
+        return self.build(self.clip)
+
+    @cached_property
+    def classify(self) -> Classifier:
+        """The function from normalised images [b, 3, y, x] to logits [b, c]."""
+        with torch.no_grad():
+            return self.method.classifier()
+
+    def build(self, clip: Backbone) -> Method:
+        """The fitted method on a CLIP of these weights."""
+        made, features = self.made_from, {name: value.to(clip.device) for name, value in self.class_features.items()}
+        task = FewShotTask(
+            clip, made["template"], self.classes, features["features"], made["seed"], features["zero_shot"]
+        )
+        return predict.restore(self.name, task, self.config, self.result.tensors)
+
+    def lengths(self) -> dict[str, list[int]]:
+        """Return the learned tokens of every layer, by branch (`text`, `image`)."""
+        found: dict[str, list[int]] = {}
+        for row in self.result.lengths:
+            found.setdefault(row["branch"], []).append(row["length"])
+        return found
+
+    def logits(self, images: Split | Iterable[Picture], *, batch_size: int = BATCH_SIZE) -> Float[Tensor, "n c"]:
+        """Compute the logits of images.
+
+        Args:
+            images: paths, Pillow images and arrays of uint8 [y, x, 3] or [y, x], mixed at will, or a split of a
+                dataset. They are resized and cropped as CLIP's are.
+            batch_size: images at a time.
+
+        Returns:
+            Logits [n, c] on the CPU, a column for each of `classes`.
+
+        Raises:
+            UserError: for an image that cannot be read, by its path or its position; for no images.
+        """
+        pictures = Pictures(images, self.clip.image_size)
+
+        def run(clip: Backbone) -> Tensor:
+            if clip is self.clip:
+                return predict.logits(self.method, self.classify, pictures, batch_size=batch_size)
+            smaller = self.build(clip)  # memory has run out
+            with torch.no_grad():
+                classify = smaller.classifier()
+            return predict.logits(smaller, classify, pictures, batch_size=batch_size)
+
+        with numerics.fixed(self.clip.precision):
+            return retry_with_smaller_text_batch(run, self.clip, len(self.classes))
+
+    def predict(self, images: Split | Iterable[Picture], *, batch_size: int = BATCH_SIZE) -> list[str]:
+        """Return the most likely class of every image, by its name; arguments and errors as `logits`."""
+        return [self.classes[label] for label in self.logits(images, batch_size=batch_size).argmax(dim=1).tolist()]
+
+    def predict_proba(self, images: Split | Iterable[Picture], *, batch_size: int = BATCH_SIZE) -> Float[Tensor, "n c"]:
+        """Return the probability of every class for every image [n, c]; arguments and errors as `logits`."""
+        return self.logits(images, batch_size=batch_size).softmax(dim=1)
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
+        """Write the model into a new folder, whole or not at all; `load` reads it.
+
+        Args:
+            folder: where; it holds safetensors, CSV and JSON, as the pipeline's runs do, and none of CLIP's weights.
+            overwrite: replace a folder that holds a model.
+
+        Raises:
+            UserError: for a folder that is there already.
+        """
+        path = Path(folder).expanduser()
+        is_model = (path / run_folder.PROMPTS).is_file()
+        if path.exists() and not (overwrite and is_model):
+            hint = "say overwrite=True or give another" if is_model else "it holds no model; give another"
+            raise UserError(f"{path} is there already: {hint}")
+        with files.atomic_dir(path) as building:
+            run_folder.write(building, self.result, self.made_from, self.class_features)
+
+
+def load(folder: str | Path, clip: Backbone | None = None, *, device: str = "auto") -> Model:
+    """Load a model that `Model.save` has written, or a run of the pipeline's (runs/digits/adapt/seed_1).
+
+    Args:
+        folder: where it is.
+        clip: the CLIP that it was fitted to; by default it is loaded as the folder says.
+        device: for loading that.
+
+    Returns:
+        The model.
+
+    Raises:
+        UserError: for a folder that holds no model or one of another version, for a CLIP of other weights than the
+            model was fitted to, and as `load_clip`.
+    """
+    path = Path(folder).expanduser()
+    result, made, classes = run_folder.read(path, MADE_BY)
+    if missing := [key for key in ("backbone", "weights", "template", "classes", "config") if key not in made]:
+        raise UserError(f"{path / run_folder.PROMPTS} does not say its {missing[0]}; save the model again")
+    if clip is None:
+        clip = load_clip(made["backbone"], pretrained(made), device=device, precision=made["precision"])
+    if clip.weights != made["weights"]:
+        raise UserError(
+            f"{path} was fitted to {made['backbone']} with the weights {made['weights'][:12]}, but those of this "
+            f"{clip.name} are {clip.weights[:12]}; give the CLIP that it was fitted to"
+        )
+    model = Model(clip, result, made, classes)
+    try:
+        model.method  # noqa: B018 (it is built now, so that what does not fit is told now)
+    except predict.TensorMismatch as error:
+        raise UserError(f"{path} is not of this version of {made['method']} ({error}); fit it again") from None
+    return model
+
+
+def pretrained(made: dict[str, Any]) -> str | None:
+    """Where the weights are to be had that a run was made from; those of the pocket come with this package."""
+    return None if made["backbone"] == "pocket" else made["pretrained"]
+
+
+def evaluate(model: Model, split: Split, *, batch_size: int = BATCH_SIZE) -> float:
+    """Compute the top-1 accuracy of a model on labelled images.
+
+    Args:
+        model: the model.
+        split: a split of a dataset of the same classes, such as `data.test`.
+        batch_size: images at a time; no result depends on it.
+
+    Returns:
+        The share of images whose most likely class is theirs, as metrics.json of the pipeline has it.
+
+    Raises:
+        UserError: for a split of other classes, for an empty one, and for an image that cannot be read.
+    """
+    if not isinstance(split, Split):
+        raise UserError(f"evaluate: expected a split of a dataset, such as data.test, got {type(split).__name__}")
+    if list(split.dataset.classes) != model.classes:
+        raise UserError(
+            f"evaluate: the classes of {split.dataset.name} are not those that the model was fitted to on "
+            f"{model.made_from['dataset']}"
+        )
+    if not split:
+        raise UserError(f"evaluate: there are no images: this split of {split.dataset.name} is empty")
+    return accuracy(model.logits(split, batch_size=batch_size).argmax(dim=1).tolist(), split.labels)

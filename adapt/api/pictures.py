@@ -1,0 +1,69 @@
+"""Images that are handed in: paths, Pillow's images and arrays."""
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+
+from adapt.data.dataset import Split, center_crop, open_image, to_rgb
+from adapt.errors import UserError
+
+Picture = str | Path | PIL.Image.Image | NDArray[np.uint8]
+
+
+class Pictures:
+    """Images as evaluation sees them, decoded a slice at a time: uint8 [b, 3, size, size].
+
+    Raises: UserError that names the image, by its path or its position from 0, where one cannot be read.
+    """
+
+    def __init__(self, pictures: Split | Iterable[Picture], size: int):
+        self.size = size
+        self.pictures: Split | list[Picture] = pictures if isinstance(pictures, Split) else as_list(pictures)
+        if not self.pictures:
+            raise UserError("predict: there are no images: the list is empty")
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, part: slice) -> NDArray[np.uint8]:
+        with ThreadPoolExecutor() as pool:  # Pillow decodes and resizes without the interpreter's lock
+            return np.stack(list(pool.map(self.read, range(len(self))[part])))
+
+    def read(self, index: int) -> NDArray[np.uint8]:
+        """The crop [3, size, size] of one image."""
+        if isinstance(self.pictures, Split):
+            return center_crop(self.pictures.image(index), self.size)
+        picture = self.pictures[index]
+        try:
+            with decode(picture) as image:
+                return center_crop(to_rgb(image), self.size)
+        except Exception as error:  # what Pillow raises on a broken file is not OSError alone
+            name = str(picture) if isinstance(picture, str | Path) else f"number {index}, counted from 0,"
+            raise UserError(f"image {name} cannot be read ({error}); replace it or leave it out") from None
+
+
+def as_list(pictures: Any) -> list[Any]:
+    """The images one by one; raises UserError for a single image."""
+    if isinstance(pictures, str | Path | PIL.Image.Image):
+        raise UserError("predict: expected a list of images, got a single one: put it into a list")
+    return list(pictures)
+
+
+def decode(picture: Any) -> PIL.Image.Image:
+    """An image, not decoded yet where it lies in a file; raises ValueError for what is none."""
+    if isinstance(picture, PIL.Image.Image):
+        return picture.copy()  # since the caller's stays open
+    if isinstance(picture, str | Path):
+        return open_image(Path(picture))
+    array = np.asarray(picture)
+    if array.dtype != np.uint8 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)):
+        raise ValueError(
+            f"expected a path, a Pillow image or an array of uint8 [height, width, 3] or [height, width], got "
+            f"{type(picture).__name__} of {array.dtype} {list(array.shape)}"
+        )
+    return PIL.Image.fromarray(array)

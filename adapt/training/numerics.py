@@ -1,0 +1,43 @@
+"""What holds for all of PyTorch while a method is fitted or scored: threads, and how a GPU multiplies matrices."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from adapt.clip.backbone import Precision
+
+THREADS = 1  # seeds run side by side, a thread each; sums of another number of threads round otherwise
+
+
+@contextmanager
+def fixed(precision: Precision) -> Iterator[None]:
+    """The threads and products of the stages within the block, the caller's after it: so numbers are the same."""
+    threads, products = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    convolutions = torch.backends.cudnn.allow_tf32
+    torch.set_num_threads(THREADS)
+    set_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_float32_matmul_precision(products)
+        torch.backends.cudnn.allow_tf32 = convolutions
+
+
+def set_matmul_precision(precision: Precision) -> None:
+    """What a GPU may do with float32: nothing else (torch lets convolutions round to TF32), or TF32 beside bfloat16."""
+    rounded = precision == "bfloat16"
+    torch.set_float32_matmul_precision("high" if rounded else "highest")
+    torch.backends.cudnn.allow_tf32 = rounded
+
+
+def enable_determinism() -> None:
+    """The same bytes from a GPU each time, where PyTorch has such kernels; where it has none it says so, and raises.
+
+    On a CPU, with one thread, they are the same anyway.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cuda.enable_mem_efficient_sdp(False)  # its backward pass adds in any order
