@@ -13,7 +13,12 @@ POCKET_WEIGHTS = "models/pocket.safetensors"
 
 
 def load_clip(
-    name: str, pretrained: str | None = None, *, device: str = "auto", precision: Precision = "float32"
+    name: str,
+    pretrained: str | None = None,
+    *,
+    device: str = "auto",
+    precision: Precision = "float32",
+    text_batch_size: int | None = None,
 ) -> Backbone:
     """Load a frozen CLIP.
 
@@ -24,6 +29,7 @@ def load_clip(
             file (.safetensors, .pt, OpenAI's archive). `pocket` has weights of its own.
         device: `cpu`, `cuda`, another of torch's devices, or `auto`: a GPU where there is one.
         precision: of the towers' matrix products; prompts, features and losses are float32.
+        text_batch_size: texts encoded at a time, None for all; fewer take less memory and more time.
 
     Returns:
         The CLIP: `encode_image` [b, 3, y, x] -> [b, f] and `encode_text` [c, s] -> [c, f], neither normalised.
@@ -45,4 +51,5 @@ def load_clip(
         found = backbone.load(name, source or "", device)
     except UserError as error:
         raise UserError(f"adapt.load_clip: {error}") from None
-    return replace(found, precision=precision, pretrained=pretrained or POCKET)
+    settings = {"precision": precision, "text_batch_size": text_batch_size}
+    return replace(found, pretrained=pretrained or POCKET, **settings)

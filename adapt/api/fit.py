@@ -82,7 +82,7 @@ def fit(
             result = run(method, clip, data, chosen, features, store, progress)
     if store:
         store.clear()
-    if remark := result.remark():
+    if (remark := result.remark()) and not resolution.config_warning(method, clip.name, chosen.config):
         warnings.warn(f"{method} on {data.name}: {result.tokens} tokens, {remark}", stacklevel=2)
     return Model(clip, result, made_from, {name: value.cpu() for name, value in features.classes.items()})
 

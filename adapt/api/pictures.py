@@ -41,6 +41,8 @@ class Pictures:
         picture = self.pictures[index]
         try:
             with decode(picture) as image:
+                if 0 in image.size:
+                    raise ValueError("it has no pixels")
                 return center_crop(to_rgb(image), self.size)
         except Exception as error:  # what Pillow raises on a broken file is not OSError alone
             name = str(picture) if isinstance(picture, str | Path) else f"number {index}, counted from 0,"

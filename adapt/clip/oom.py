@@ -53,12 +53,13 @@ def retry_with_smaller_text_batch(work: Callable[[Backbone], T], backbone: Backb
         if now == 1:
             raise UserError(
                 "the device has too little memory even for one class and one image at a time, or for a training batch; "
-                "lower optimizer.batch_size, let the precision be bfloat16, or free the device"
+                "lower optimizer.batch_size, set precision (in the params runtime.precision) to bfloat16, or free the "
+                "device"
             )
         backbone = replace(backbone, text_batch_size=now // 2)
         log_and_empty_cache(
-            f"out of memory with {now} classes at a time: going on with {now // 2}; to begin with as many, let "
-            f"text_batch_size be {now // 2}"
+            f"out of memory with {now} classes at a time: going on with {now // 2}; to begin with as many, set "
+            f"text_batch_size (in the params runtime.text_batch_size) to {now // 2}"
         )
 
 

@@ -64,7 +64,7 @@ def _table(name: str) -> NDArray[np.uint16]:
     """A gzipped CSV of whole numbers inside a package: a row per image, its pixels and, last, its label."""
     (path,) = files(name)
     if not path.is_file():
-        raise UserError(f"{path} is missing: install the locked {TABLES[name][0]} with `make setup`.")
+        raise UserError(f"{path} is missing: install the locked {TABLES[name][0]} with `make setup`")
     text = gzip.decompress(path.read_bytes()).decode()
     values = np.fromstring(text.replace("\n", ","), dtype=np.uint16, sep=",")
     return values.reshape(text.count("\n"), -1)

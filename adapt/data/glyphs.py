@@ -52,7 +52,10 @@ def folder(package: str, *parts: str) -> Path:
     """A folder inside an installed package, without importing the package; raises `UserError` where it is missing."""
     spec = find_spec(package)
     if spec is None or spec.origin is None:
-        raise UserError(f"The package {package!r}, whose fonts are needed, is not installed: run `make setup`.")
+        raise UserError(
+            f"the package {package!r}, which these images come from, is not installed: run `make setup`, or "
+            "`pip install 'adapt-clip[pocket]'`"
+        )
     return Path(spec.origin).parent.joinpath(*parts)
 
 
@@ -64,7 +67,7 @@ def fonts(family: str) -> list[tuple[Path, Path]]:
         font = next(iter(sorted(home.glob(f"{stem}-[0-9]*.ttf"))), None)
         charmap = next(iter(sorted(home.glob(f"{stem}-charmap-*.json"))), None)
         if font is None or charmap is None:
-            raise UserError(f"No font {stem!r} in {home}: install the locked QtAwesome with `make setup`.")
+            raise UserError(f"there is no font {stem!r} in {home}: install the locked QtAwesome with `make setup`")
         found.append((font, charmap))
     return found
 

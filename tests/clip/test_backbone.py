@@ -125,12 +125,12 @@ def test_a_text_tower_that_is_not_causal_is_refused():
 
 
 def test_openai_weights_need_the_quick_gelu():
-    with pytest.raises(UserError, match="quick GELU, which ViT-B-32 does not have; set backbone.name to ViT-B-32-quic"):
+    with pytest.raises(UserError, match="quick GELU, which ViT-B-32 does not have; take ViT-B-32-quickgelu instead"):
         clip.load("ViT-B-32", "openai", "cpu")
 
 
 def test_other_weights_need_the_exact_gelu():
-    with pytest.raises(UserError, match="exact GELU, which ViT-B-32-quickgelu does not have; set backbone.name to ViT"):
+    with pytest.raises(UserError, match="exact GELU, which ViT-B-32-quickgelu does not have; take ViT-B-32 instead"):
         weights.check_gelu("ViT-B-32-quickgelu", False, "they were")
 
 
@@ -173,7 +173,7 @@ def test_an_archive_of_openai_needs_the_quick_gelu(models):
     with pytest.raises(UserError, match="archive.pt is an archive of OpenAI's, whose weights were trained with the q"):
         clip.load("exact", str(models / "archive.pt"), "cpu")
     add(models, "exact-quickgelu")
-    with pytest.raises(UserError, match="quick GELU, which exact does not have; set backbone.name to exact-quickgelu"):
+    with pytest.raises(UserError, match="quick GELU, which exact does not have; take exact-quickgelu instead"):
         clip.load("exact", str(models / "archive.pt"), "cpu")
 
 

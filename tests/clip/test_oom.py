@@ -74,14 +74,16 @@ def test_classes_are_halved_until_they_fit(backbone, said):
 
     assert oom.retry_with_smaller_text_batch(work, backbone, 10) == 2
     assert tried == [None, 5, 2]
-    assert said()[-1].endswith("to begin with as many, set runtime.text_batch_size: 2 in the params")
+    assert said()[-1].endswith("set text_batch_size (in the params runtime.text_batch_size) to 2")
 
 
 def test_one_class_that_does_not_fit_is_refused(backbone):
     def work(backbone) -> None:
         raise OUT
 
-    with pytest.raises(UserError, match="too little memory even for one class .* lower `batch` .* runtime.precision"):
+    with pytest.raises(
+        UserError, match="too little memory even for one class .* lower optimizer.batch_size.* runtime.precision"
+    ):
         oom.retry_with_smaller_text_batch(work, backbone, 10)
 
 
@@ -112,7 +114,7 @@ def test_class_embeddings_are_the_same_however_the_classes_are_cut(task, monkeyp
 
     monkeypatch.setattr(type(backbone), "encode_text", limited)
     torch.testing.assert_close(teacher_features.embed_classes(backbone, task.classes, templates), whole)
-    assert "runtime.text_batch_size: 2" in said()[0]
+    assert "runtime.text_batch_size) to 2" in said()[0]
 
 
 @pytest.mark.parametrize("text_batch_size", [1, 2, 4])

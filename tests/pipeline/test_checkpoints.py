@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-import adapt
 from adapt.pipeline.checkpoints import open_checkpoint
+from adapt.runtime import checkpoint
 
 
 def test_fingerprint_depends_on_the_code(tmp_path, monkeypatch):
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.setattr(adapt, "__path__", [str(tmp_path / "code")])
+    monkeypatch.setattr(checkpoint, "PACKAGE", tmp_path / "code")
     (tmp_path / "code").mkdir()
     fingerprints = []
     for text in ("1", "2"):
