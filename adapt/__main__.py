@@ -1,4 +1,4 @@
-"""The command line: `python -m adapt data list | fetch NAME… | verify NAME…`."""
+"""The command line: `adapt data list | fetch NAME… | verify NAME…`, or `python -m adapt data …`."""
 
 import argparse
 from functools import partial
@@ -13,9 +13,9 @@ from adapt.errors import UserError
 from adapt.pipeline import paths, stage
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(prog: str) -> argparse.ArgumentParser:
     """The arguments; the names are checked by the commands, which say the nearest."""
-    whole = argparse.ArgumentParser(prog="python -m adapt", description=__doc__)
+    whole = argparse.ArgumentParser(prog=prog, description=__doc__)
     topics = whole.add_subparsers(dest="topic", required=True, metavar="data")
     data = topics.add_parser("data", help="the datasets on this machine")
     shared = argparse.ArgumentParser(add_help=False)
@@ -68,5 +68,10 @@ def show(name: str, root: Path, classes: bool) -> list[str]:
     return found.problems
 
 
+def cli(prog: str = "adapt") -> None:
+    """Parse the arguments and run; what the script `adapt` calls."""
+    stage.exit_on_error(partial(main, parser(prog).parse_args()))
+
+
 if __name__ == "__main__":
-    stage.exit_on_error(partial(main, parser().parse_args()))
+    cli("python -m adapt")

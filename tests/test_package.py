@@ -1,0 +1,203 @@
+"""The wheel: what it carries, what it asks for, and that the locks are of it."""
+
+import ast
+import re
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.project import ROOT, checkout
+
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = PYPROJECT["project"]
+EXTRAS = {  # what a package may import besides the base; all others keep to the base
+    "report": {"report"},
+    "pipeline": {"pipeline", "report"},
+    "pretraining": {"report", "pocket"},
+}
+
+
+def build(target: str, source: Path, folder: Path) -> Path:
+    """Build as a front end does, but by the hatchling that is installed: nothing is fetched."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)]
+    subprocess.run(command, cwd=source, check=True, capture_output=True)
+    (built,) = folder.iterdir()
+    return built
+
+
+def contents(wheel: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(wheel) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def tracked(*folders: str) -> set[str]:
+    command = ["git", "ls-files", "-z", "--", *folders]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=True).stdout
+    return {name for name in listed.split("\0") if name and (ROOT / name).is_file()}
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory) -> Path:
+    return checkout(tmp_path_factory.mktemp("package") / "adapt")
+
+
+@pytest.fixture(scope="session")
+def wheel(clone, tmp_path_factory) -> dict[str, bytes]:
+    return contents(build("wheel", clone, tmp_path_factory.mktemp("wheel")))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "py.typed",
+        "clip/model_configs/pocket.json",
+        "conf/config.yaml",
+        "data/datasets.yaml",
+        "data/imagenet.txt",
+        "download/sources.yaml",
+        "models/pocket.md",
+        "models/pocket.safetensors",
+        "report/templates/page.html",
+    ],
+)
+def test_wheel_carries(name: str, wheel):
+    assert f"adapt/{name}" in wheel
+
+
+def test_wheel_carries_the_package_settings_and_pocket_clip_alone(wheel):
+    carried = {name for name in wheel if ".dist-info/" not in name}
+    models = {"models/pocket.md", "models/pocket.safetensors"}
+    assert carried == tracked("adapt") | {f"adapt/{name}" for name in tracked("conf") | models}
+
+
+@pytest.mark.parametrize("folder", ["conf", "models"])
+def test_what_is_laid_into_the_package_is_the_checkouts_byte_for_byte(folder: str, wheel):
+    laid = {name: data for name, data in wheel.items() if name.startswith(f"adapt/{folder}/")}
+    assert laid and all((ROOT / name.removeprefix("adapt/")).read_bytes() == data for name, data in laid.items())
+
+
+def test_wheel_carries_its_licence(wheel):
+    (name,) = [name for name in wheel if name.endswith(".dist-info/licenses/LICENSE")]
+    assert wheel[name] == (ROOT / "LICENSE").read_bytes()
+
+
+def test_wheel_installs_the_command(wheel):
+    (name,) = [name for name in wheel if name.endswith(".dist-info/entry_points.txt")]
+    assert wheel[name].decode().split() == ["[console_scripts]", "adapt", "=", "adapt.__main__:cli"]
+
+
+def test_wheel_of_the_sdist_is_the_same(wheel, clone, tmp_path):
+    sdist = build("sdist", clone, tmp_path / "sdist")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path / "unpacked", filter="data")
+    (source,) = (tmp_path / "unpacked").iterdir()
+    assert contents(build("wheel", source, tmp_path / "wheel")) == wheel
+
+
+def test_editable_install_holds_no_copies(clone, tmp_path):
+    """Settings or weights beside the checkout's own would go stale."""
+    code = f"from hatchling.build import build_editable as build; print(build({str(tmp_path)!r}))"
+    subprocess.run([sys.executable, "-c", code], cwd=clone, check=True, capture_output=True)
+    (built,) = tmp_path.iterdir()
+    files = {name: data for name, data in contents(built).items() if ".dist-info/" not in name}
+    assert files == {"_adapt_clip.pth": bytes(clone)}
+
+
+def test_version_is_that_of_the_citation():
+    assert YAML(typ="safe").load(ROOT / "CITATION.cff")["version"] == PROJECT["version"]
+
+
+def test_version_is_the_newest_of_the_changelog():
+    """The heading of a release, or what the unreleased changes say they will be."""
+    newest = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").split("\n## ")[1]
+    heading = newest.splitlines()[0]
+    said = re.search(r"will be (\d+\.\d+\.\d+)", newest) if heading == "[Unreleased]" else re.match(r"\[(.*)\]", newest)
+    assert said and said[1] == PROJECT["version"]
+
+
+def normalized(names: Iterable[str]) -> set[str]:
+    return {re.sub(r"[-_.]+", "-", name).lower() for name in names}
+
+
+def distributions(requirements: list[str]) -> set[str]:
+    return normalized(re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in requirements)
+
+
+@cache
+def providers() -> dict[str, set[str]]:
+    """The distributions by the name that is imported."""
+    return {module: normalized(names) for module, names in packages_distributions().items()}
+
+
+def imported(path: Path) -> set[str]:
+    """What a file imports that is neither Python's nor ours, in functions and for types as well."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    ours = {"adapt", "stages", "tests", "benchmarks"}
+    return {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - ours
+
+
+def undeclared(path: Path, declared: set[str]) -> list[str]:
+    return [name for name in sorted(imported(path)) if not providers().get(name, set()) & declared]
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "adapt").iterdir() if path.name != "__pycache__"))
+def test_library_imports_what_it_declares(name: str):
+    declared = distributions(PROJECT["dependencies"])
+    for extra in EXTRAS.get(name, set()):
+        declared |= distributions(PROJECT["optional-dependencies"][extra])
+    place = ROOT / "adapt" / name
+    files = sorted(place.rglob("*.py")) if place.is_dir() else [place] if place.suffix == ".py" else []
+    assert not {str(path): names for path in files if (names := undeclared(path, declared))}
+
+
+@pytest.mark.parametrize("folder", ["stages", "tests", "benchmarks"])
+def test_checkout_imports_what_is_declared(folder: str):
+    groups = [
+        PROJECT["dependencies"],
+        *PROJECT["optional-dependencies"].values(),
+        PYPROJECT["dependency-groups"]["dev"],
+    ]
+    declared = set[str]().union(*map(distributions, groups))
+    files = sorted((ROOT / folder).rglob("*.py"))
+    assert files and not {str(path): names for path in files if (names := undeclared(path, declared))}
+
+
+def uv(*arguments: str) -> str:
+    command = [sys.executable, "-m", "uv", *arguments, "--offline", "--python", sys.executable]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=True).stdout
+
+
+def test_lock_is_of_pyproject():
+    uv("lock", "--check")
+
+
+def test_lock_for_pip_is_uvs():
+    made = uv("export", "--frozen", "--all-extras", "--all-groups", "--format", "requirements-txt", "--no-hashes",
+              "--no-annotate", "--no-header", "--no-emit-project")  # fmt: skip
+    head, _, pins = (ROOT / "requirements.lock").read_text(encoding="utf-8").partition("\n")
+    assert "make lock" in head and pins == made, "run `make lock`"
+
+
+def test_lock_names_the_public_registry_alone():
+    lock = (ROOT / "uv.lock").read_text(encoding="utf-8")
+    assert set(re.findall(r'"\w+://[^/"]*', lock)) == {'"https://pypi.org', '"https://files.pythonhosted.org'}
+
+
+def test_aarch64_linux_is_locked_to_the_last_build_for_the_cpu():
+    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    pins = [line for line in lines if line.startswith("torch") and "== 'aarch64' and sys_platform == 'linux'" in line]
+    assert [pin.split(" ;")[0] for pin in pins] == ["torch==2.9.1", "torchvision==0.24.1"]
