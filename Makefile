@@ -1,11 +1,15 @@
+# uv sets up .venv where it is on PATH, pip elsewhere; with `make setup uv=` pip does anyway.
+uv := $(shell command -v uv 2>/dev/null)
 # Everything runs with .venv/bin first on PATH: the `python` in dvc.yaml is the environment's.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # DVC asks for the user's name and home, which a container's user may not have.
 export LOGNAME := $(or $(LOGNAME),$(shell id -un 2>/dev/null))
 export HOME := $(shell [ -w "$$HOME" ] && echo "$$HOME" || echo "$(CURDIR)/.scratch/home")
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMP := .venv/.installed
-LOCK := $(shell git hash-object requirements.lock 2>/dev/null)
+# What is installed follows from the locks and from pyproject.toml above its settings of tools.
+WANTED := $(shell { sed '/^\[tool/,$$d' pyproject.toml; cat uv.lock requirements.lock; } 2>/dev/null | git hash-object --stdin 2>/dev/null)
 preset ?= pocket
 workers ?= 2
 N ?= 20
@@ -20,31 +24,52 @@ help:  ## show this list
 	@echo "make study-X   the grid X of conf/studies.yaml as DVC experiments, gathered and drawn; X: $(STUDIES)"
 	@echo "make study-removal   saliency criteria against the true effect of removing tokens"
 
-setup:  ## create .venv from requirements.lock, if it is not there yet
+define WRITE_PATH
+import os, re, sys
+from pathlib import Path
+from urllib.parse import quote
+old, new = sys.argv[1:]
+places = ("bin/*", "pyvenv.cfg", ".installed", "lib/*/site-packages/*.pth", "lib/*/site-packages/adapt_clip-*/direct_url.json")
+for path in [path for place in places for path in Path(".venv").glob(place) if path.is_file() and not path.is_symlink()]:
+    was, now = (os.fsencode(quote(text) if path.suffix == ".json" else text) for text in (old, new))
+    text = path.read_bytes()
+    if b"\0" in text:  # a program
+        continue
+    written = re.sub(rb"(?<![\w.-])" + re.escape(was) + rb"(?![^/\s\"'])", lambda _: now, text)
+    if written != text:
+        mode = path.stat().st_mode
+        path.unlink()  # uv's cache may hold the same file
+        path.write_bytes(written)
+        path.chmod(mode)
+endef
+
+setup: export WRITE_PATH := $(WRITE_PATH)
+setup:  ## create .venv from the locks, if it is not there yet
 	@command -v git >/dev/null || { echo "git is needed, for DVC too: install it and run make again." >&2; exit 1; }
 	@[ -e .git ] || git rev-parse --git-dir >/dev/null 2>&1 || { echo "This folder is no git repository (unpacked from a ZIP?), and DVC needs one:" \
 	  "run 'git init && git add . && git commit -m start', or clone it, then run make again." >&2; exit 1; }
-	@if [ "$$(cat $(STAMP) 2>/dev/null)" != "$(LOCK)" ]; then \
-	  python=$$(for p in python3.11 python3; do \
-	    $$p -c 'import sys; sys.exit(not (3, 11, 4) <= sys.version_info < (3, 12))' 2>/dev/null && echo $$p && break; done); \
-	  [ -n "$$python" ] || { echo "Python 3.11 is needed, from 3.11.4 on: neither python3.11 nor python3 is one; install it and run make again." >&2; exit 1; }; \
-	  echo "Installing requirements.lock into .venv (gigabytes, minutes; once)"; \
-	  $$python -m venv .venv && $(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock && \
-	  echo $(LOCK) > $(STAMP); \
-	elif old=$$(sed -nE 's/^command = .* -m venv (--[a-z-]+ )*//p' .venv/pyvenv.cfg); [ "$$old" != "$(CURDIR)/.venv" ]; then \
+	@old=$$(sed -n 2p $(STAMP) 2>/dev/null); if [ -n "$$old" ] && [ "$$old" != "$(CURDIR)" ]; then \
 	  echo "This checkout has moved: writing its path into .venv"; \
-	  $(BIN)/python -m venv --without-pip .venv && \
-	  grep -rlI "$$old/bin/python" $(BIN) | xargs -r sed -i "1,2s|$$old/bin/python|$(CURDIR)/.venv/bin/python|"; \
+	  $(BIN)/python -c "$$WRITE_PATH" "$$old" "$(CURDIR)"; \
 	fi
+	@[ "$$(sed -n 1p $(STAMP) 2>/dev/null)" = "$(WANTED)" ] || { \
+	  if [ -n "$(uv)" ]; then \
+	    echo "Installing uv.lock into .venv by uv (gigabytes, minutes; once)"; \
+	    UV_PROJECT_ENVIRONMENT=.venv "$(uv)" sync --frozen --all-extras; \
+	  else \
+	    python=$$(for p in python3.11 python3; do \
+	      $$p -c 'import sys; sys.exit(not (3, 11, 4) <= sys.version_info < (3, 12))' 2>/dev/null && echo $$p && break; done); \
+	    [ -n "$$python" ] || { echo "Python 3.11 is needed, from 3.11.4 on: neither python3.11 nor python3 is one; install it, or uv, and run make again." >&2; exit 1; }; \
+	    echo "Installing requirements.lock into .venv by pip (gigabytes, minutes; once)"; \
+	    $$python -m venv .venv && $(PIP) install -r requirements.lock && $(PIP) install --no-deps --no-build-isolation -e .; \
+	  fi && printf '%s\n' "$(WANTED)" "$(CURDIR)" > $(STAMP); \
+	}
 
-lock: setup  ## install requirements.in and pin the result in requirements.lock
-	$(BIN)/python -m pip install -r requirements.in
-	@{ echo "# Made by 'make lock' from requirements.in on x86_64 Linux; do not edit."; \
-	  sed -nE 's/^(torch(vision)?==[^#]*[^# ]) *(#.*)?$$/\1/p' requirements.in; \
-	  $(BIN)/python -m pip freeze --all --exclude pip --exclude torch --exclude torchvision | \
-	  sed -E 's/^((nvidia|cuda)-.*|triton=.*)$$/\1 ; platform_system == "Linux" and platform_machine == "x86_64"/'; \
-	} > requirements.lock
-	@git hash-object requirements.lock > $(STAMP)
+lock: setup  ## pin what pyproject.toml asks for in uv.lock and requirements.lock; upgrade=yes takes newer versions
+	$(BIN)/uv lock --default-index https://pypi.org/simple $(if $(upgrade),--upgrade)
+	@{ echo "# Made by 'make lock' from uv.lock, for pip; do not edit."; \
+	  $(BIN)/uv export --quiet --frozen --all-extras --all-groups --format requirements-txt \
+	    --no-hashes --no-annotate --no-header --no-emit-project; } > requirements.lock
 
 check: setup  ## ruff (lint, format) and pyright (types)
 	$(BIN)/python -m ruff check
