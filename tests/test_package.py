@@ -1,6 +1,7 @@
 """The wheel: what it carries, what it asks for, and that the locks are of it."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from adapt.pipeline import source_hashes
 from tests.project import ROOT, checkout
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -201,3 +203,65 @@ def test_aarch64_linux_is_locked_to_the_last_build_for_the_cpu():
     lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
     pins = [line for line in lines if line.startswith("torch") and "== 'aarch64' and sys_platform == 'linux'" in line]
     assert [pin.split(" ;")[0] for pin in pins] == ["torch==2.9.1", "torchvision==0.24.1"]
+
+
+@pytest.fixture(scope="session")
+def installed(wheel, tmp_path_factory) -> Path:
+    """The wheel as pip unpacks it."""
+    folder = tmp_path_factory.mktemp("site")
+    for name, data in wheel.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def run_installed(code: str, installed: Path, folder: Path) -> str:
+    """What a program prints that runs in an empty folder, on the base dependencies alone."""
+    extras = {"dvc", "pandas", "matplotlib", "mlxtend", "qtawesome", "psutil"}
+    blocked = f"import sys; sys.modules.update(dict.fromkeys({sorted(extras)!r}))\n"
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    done = subprocess.run(
+        [sys.executable, "-c", blocked + code], cwd=folder, env=environment, capture_output=True, encoding="utf-8"
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def block(document: str, number: int) -> str:
+    """A block of Python in a document."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL)[number]
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/library.md"])
+def test_quickstart_runs_from_the_wheel_and_prints_what_is_told(document: str, installed, tmp_path):
+    code = block(document, 0)
+    said = run_installed(f"{code}\nprint(adapt.__file__)", installed, tmp_path).splitlines()
+    assert Path(said[-1]).is_relative_to(installed)
+    text = (ROOT / document).read_text(encoding="utf-8")
+    told = [float(number) for number in re.findall(r"\b0\.\d{3,}", text.split("import adapt", 1)[1])]
+    assert abs(float(said[0]) - told[0]) < 0.03, "other processors round otherwise"
+    lengths = ast.literal_eval(said[1])
+    assert sum(map(sum, lengths.values())) == sum(map(sum, told_lengths(text).values())) == 18
+    assert said[2] == "['zero']" and (tmp_path / "run/prompts.safetensors").is_file()
+
+
+def told_lengths(text: str) -> dict[str, list[int]]:
+    return ast.literal_eval(re.findall(r"\{'text': .*?\}", text)[0])
+
+
+def test_version_of_the_installed_library_is_the_projects(installed, tmp_path):
+    assert run_installed("import adapt; print(adapt.__version__)", installed, tmp_path) == f"{PROJECT['version']}\n"
+
+
+def test_missing_extra_is_one_sentence(installed, tmp_path):
+    code = "import adapt\ntry: adapt.load_dataset('mnist')\nexcept adapt.UserError as error: print(error)"
+    code = (
+        "import importlib.util as u; f = u.find_spec; u.find_spec = lambda n: None if n == 'mlxtend' else f(n)\n" + code
+    )
+    said = run_installed(code, installed, tmp_path)
+    assert said.count("\n") == 1 and "pip install 'adapt-clip[pocket]'" in said
+
+
+def test_code_of_no_stage_contains_the_pocket_clip():
+    found = source_hashes.stage_manifests(["train", "evaluate", "report"], ["adapt"])
+    assert not [name for manifest in found.values() for name in manifest if "pocket.safetensors" in name]
