@@ -57,7 +57,9 @@ def _inherit(work: Callable[[Any], Any]) -> None:
     _work = work
     parent = multiprocessing.parent_process()
     assert parent is not None and parent.pid is not None
-    signals.stop_with(signals.parent_is(parent.pid))
+    parent_lives = signals.parent_is(parent.pid)
+    # since Python 3.12 a broken pool wakes no worker that waits for more work: once asked to stop, it ends by itself
+    signals.stop_with(lambda: parent_lives() and not signals.stop_requested())
 
 
 def _call(item: Any) -> Any:
