@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 ROOT = Path("data/code")
 METHODS = "adapt.methods"
@@ -111,7 +112,24 @@ def digest(path: Path) -> str:
     for node in ast.walk(tree):
         if isinstance(node, documented) and ast.get_docstring(node) is not None:
             del node.body[0]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    return hashlib.sha256(dump(tree).encode()).hexdigest()
+
+
+def dump(node: Any) -> str:
+    """A syntax tree as text, the same under every Python: what is empty is left out, and text is ASCII.
+
+    `ast.dump` is not: it has said `type_params=[]` since 3.12, nothing of empty lists since 3.13, and a string as its
+    Unicode tables have it. Some releases of 3.12 put empty strings into f-strings.
+    """
+    if isinstance(node, list):
+        return f"[{', '.join(map(dump, node))}]"
+    if not isinstance(node, ast.AST):
+        return ascii(node)
+    fields = dict(ast.iter_fields(node))
+    if isinstance(node, ast.JoinedStr):
+        fields["values"] = [part for part in node.values if not (isinstance(part, ast.Constant) and part.value == "")]
+    told = [f"{name}={dump(value)}" for name, value in fields.items() if value is not None and value != []]
+    return f"{type(node).__name__}({', '.join(told)})"
 
 
 def stage_manifests(stages: list[str], methods: list[str]) -> dict[str, dict[str, str]]:

@@ -1,6 +1,7 @@
 """Which files of the code a stage is made of."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,24 @@ if method:
     importlib.import_module("adapt.methods").find(method)
 files = [module.__file__ for name, module in sys.modules.items() if name.split(".")[0] == "adapt"]
 print(json.dumps(files))
+"""
+# ast.dump tells its tree in one way under 3.11, in another under 3.12.1 and in a third under 3.13
+DIVERGENT = """
+class Empty: pass
+def f(x, *, y=None, **z): return [], {**z}, f(), b"\\0", 1e-07, -1, 2j, ..., u"a" "b"
+def text(x, w): return f"", f"{x}", f"{x:}", f"{x:{w}}", f"{x!r:>{w}.{w}}", f"{x = }", "a" f"{x}b" f"" f"c{w}" "", "{x}"
+match f:
+    case Empty(x=1) | [_, *_]: print("\U0001fae8 \U0002ebf0")
+try: lambda: (yield)
+except* OSError: pass
+"""
+VERSIONS = ("3.11", "3.12", "3.13", "3.14", "3.15")
+DIGESTS = """
+import json, runpy
+from pathlib import Path
+digest = runpy.run_path("adapt/pipeline/source_hashes.py")["digest"]  # which needs no package
+files = [path for folder in ("adapt", "stages") for path in Path(folder).rglob("*.py")]
+print(json.dumps({path.as_posix(): digest(path) for path in files}))
 """
 
 
@@ -97,3 +116,32 @@ def test_a_changed_number_counts(write):
     package = write(a="def f():\n    return 1\n", b="def f():\n    return 2\n")
     first, second = (source_hashes.digest(Path(package, f"{name}.py")) for name in "ab")
     assert first != second
+
+
+def test_the_digest_of_what_pythons_parse_differently_is_known(tmp_path):
+    (tmp_path / "divergent.py").write_text(DIVERGENT, encoding="utf-8")
+    assert source_hashes.digest(tmp_path / "divergent.py") == (
+        "c8d9e1f23d2bb6c74950a1adceda32cb48955a875bb5fa5b6ff76f16b7882e97"
+    )
+
+
+def digests(python: str | Path) -> dict[str, str]:
+    """The digests of all files of the code, as this Python tells them."""
+    done = subprocess.run([python, "-c", DIGESTS], cwd=ROOT, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def find_python(version: str) -> str | Path | None:
+    """A Python of this version, on the path or of pyenv; pyenv's stand-ins on the path may not start."""
+    for python in (shutil.which(f"python{version}"), *Path.home().glob(f".pyenv/versions/{version}.*/bin/python")):
+        if python and subprocess.run([python, "-c", ""], capture_output=True).returncode == 0:
+            return python
+    return None
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_python_finds_the_same_digests(version):
+    python = find_python(version)
+    if python is None:
+        pytest.skip(f"there is no Python {version} on the path or in ~/.pyenv/versions")
+    assert digests(python) == digests(sys.executable)
