@@ -8,7 +8,6 @@ import json
 import multiprocessing
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import time
@@ -29,7 +28,7 @@ from adapt.clip import weights
 from adapt.data.loader import Batch
 from adapt.data.readers import imagenet_names
 from adapt.pipeline import method_configs, params
-from adapt.runtime import formats, malloc, yaml
+from adapt.runtime import formats, malloc, platforms, yaml
 from adapt.settings.composition import compose
 from adapt.task import FewShotTask
 from adapt.training.numerics import set_matmul_precision
@@ -120,7 +119,7 @@ def apart(work: Callable[..., Any], *arguments: Any) -> Any:
 
 def peak() -> float:
     """The most memory that this process has held, in GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    return platforms.peak_memory() / 1e9
 
 
 def device() -> str:
@@ -130,7 +129,8 @@ def device() -> str:
 
 def machine() -> dict[str, Any]:
     """On what was measured."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    about = Path("/proc/cpuinfo")  # of Linux
+    lines = about.read_text(encoding="utf-8").splitlines() if about.exists() else []
     model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
     return {
         "cpu": model, "cores": os.cpu_count(), "threads": torch.get_num_threads(), "python": platform.python_version(),

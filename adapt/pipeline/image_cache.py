@@ -4,7 +4,6 @@
 of methods and seeds share one copy; `paths.csv` says whose rows they are.
 """
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from adapt.data.dataset import Dataset, center_crop
 from adapt.errors import UserError
-from adapt.runtime import files, formats, workers
+from adapt.runtime import files, formats, platforms, workers
 
 ROOT = Path("data/pack")
 PIXELS, PATHS = "pixels.npy", "paths.csv"
@@ -70,8 +69,7 @@ def write(
 def allocate(path: Path, shape: tuple[int, ...]) -> Pixels:
     """An array in a file, to be filled, with room for all of it on the disk."""
     pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-    with path.open("r+b") as file:  # a full disk is an error now rather than a bus error later
-        os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+    platforms.reserve_space(path)
     return pixels
 
 

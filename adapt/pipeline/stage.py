@@ -14,7 +14,7 @@ from adapt import methods
 from adapt.config import RuntimeConfig
 from adapt.errors import UserError, nearest
 from adapt.pipeline import params
-from adapt.runtime import fork_server, locks, signals, workers
+from adapt.runtime import fork_server, locks, platforms, signals, workers
 
 if TYPE_CHECKING:
     from torch import device as Device
@@ -94,7 +94,9 @@ def bind_arguments(main: Callable[..., None], arguments: list[str]) -> dict[str,
 
 def for_each_seed(work: Callable[[int], T], seeds: Iterable[int], runtime: RuntimeConfig, device: "Device") -> list[T]:
     """`work(seed)` for every seed, in order: side by side on a CPU, on a GPU one after the other."""
-    processes = runtime.parallel_seeds if device.type == "cpu" else 1
+    seeds, processes = list(seeds), runtime.parallel_seeds if device.type == "cpu" else 1
+    if min(len(seeds), processes) > 1 and not platforms.can_fork():
+        log(f"seeds run one after another, since macOS may crash a fork; {platforms.FORK}=yes runs them side by side")
     return list(workers.run(work, seeds, processes=processes, setting="runtime.parallel_seeds"))
 
 

@@ -11,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
 from adapt.errors import UserError
-from adapt.runtime import signals
+from adapt.runtime import platforms, signals
 
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -25,11 +25,11 @@ def run(
     setting: what says how many processes, for the message when one is killed
 
     The processes are forked, so that what was loaded before (backbone, images) is there and shared. Set one thread
-    before anything else is computed: a thread pool does not survive a fork.
+    before anything else is computed: a thread pool does not survive a fork. Where a fork is not safe, all is done here.
     Raises: Interrupted when this process or one of a seed is asked to stop; by then all have saved and ended.
     """
     items = list(items)
-    processes = min(processes, -(-len(items) // chunk))
+    processes = min(processes, -(-len(items) // chunk)) if platforms.can_fork() else 1
     if processes <= 1:
         yield from map(work, items)
         return

@@ -1,6 +1,5 @@
 """Fit a method to a few-shot task."""
 
-import resource
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from adapt.clip.oom import retry_with_smaller_text_batch
 from adapt.config import AdamWConfig, AugmentConfig, Config, SGDConfig
 from adapt.data.loader import FewShotLoader
 from adapt.methods._base import Method
+from adapt.runtime import platforms
 from adapt.runtime.checkpoint import Checkpoint
 from adapt.task import FewShotTask
 from adapt.training import flops, optimizers
@@ -124,7 +124,7 @@ def peak_memory(device: torch.device) -> int:
     """The most bytes ever held: on the device where that is a GPU, else by this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # kibibytes on Linux
+    return platforms.peak_memory()
 
 
 def count_flops(method: Method, loader: FewShotLoader) -> int:
