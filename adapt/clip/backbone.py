@@ -148,6 +148,8 @@ def choose_device(device: str) -> str:
     """`auto` is a GPU where there is one."""
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "mps":
+        raise UserError("device: mps asked for, but a Mac's GPU is not supported; set it to auto or cpu")
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("device: cuda asked for, but torch sees no GPU; set it to auto or cpu")
     return device

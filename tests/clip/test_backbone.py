@@ -108,6 +108,11 @@ def test_cuda_without_a_gpu_is_refused():
         clip.choose_device("cuda")
 
 
+def test_gpu_of_a_mac_is_refused():
+    with pytest.raises(UserError, match="device: mps asked for, but a Mac's GPU is not supported; set it to auto"):
+        clip.choose_device("mps")
+
+
 def test_architectures_are_read_without_importing_open_clip():
     assert model_configs.layers("ViT-L-14") == {"text": 12, "image": 24}
 
