@@ -19,12 +19,15 @@ BROKEN = (
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack a tar (also compressed) or zip archive into `folder`.
 
-    Raises: UserError for an archive that is broken or has a member with a place or a link outside of the folder. What
-    was unpacked until then stays: unpack into a folder that is thrown away.
+    Raises: UserError for an archive that is broken or has a member with a place or a link outside of the folder, and
+    for a tar where Python does not refuse such members (3.11.0 to 3.11.3). What was unpacked until then stays: unpack
+    into a folder that is thrown away.
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
         if tarfile.is_tarfile(archive):
+            if not hasattr(tarfile, "data_filter"):
+                raise UserError(f"{archive}: this Python cannot unpack a tar safely; use 3.11.4 or later")
             shutil.unpack_archive(archive, folder, "tar", filter="data")
         else:
             unpack_zip(archive, folder)
