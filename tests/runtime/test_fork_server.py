@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -72,6 +73,17 @@ def gone(pid: int) -> bool:
     while running(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     return not running(pid)
+
+
+def test_stages_start_cold_where_the_system_has_no_such_sockets(project):
+    """macOS has no SOCK_SEQPACKET of AF_UNIX, and no Linux has SOCK_RDM of it."""
+    with pytest.raises(OSError, match="not supported"):
+        socket.socket(socket.AF_UNIX, socket.SOCK_RDM)
+    code = project / "adapt/runtime/fork_server.py"
+    code.write_text(code.read_text(encoding="utf-8").replace("SOCK_SEQPACKET", "SOCK_RDM"), encoding="utf-8")
+    assert finish(call(project, "first")) == (0, "first\n", "")
+    status, said, complained = finish(call(project, "probe", "do=nothing"))
+    assert (status, complained) == (0, "") and said.startswith("cold None ")
 
 
 def test_what_the_first_has_imported_is_there(project):

@@ -5,8 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
+import psutil
 import pytest
 
 from adapt.runtime import signals
@@ -66,6 +66,6 @@ def test_it_stops_when_its_parent_is_killed():
 def running(pid: int) -> bool:
     """Whether a process is there and not a zombie that nobody waits for."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
