@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from adapt.data import catalog, custom
+from adapt.data import catalog, custom, description
 from adapt.data.dataset import Dataset
 from adapt.errors import UserError
 
@@ -78,8 +78,8 @@ def load_own(path: Path, template: str | None, classes: Any) -> Dataset:
     given = {"template": template, "classes": list(classes) if isinstance(classes, tuple) else classes}
     given = {key: value for key, value in given.items() if value is not None}
     if path.is_file():
-        return custom.read_table(path, custom.description({"template": TEMPLATE, **given}, WHERE), WHERE)
-    described = path / custom.FILE
-    held = custom.describe(path).model_dump() if described.is_file() else {"template": TEMPLATE}
+        return custom.read_table(path, description.parse({"template": TEMPLATE, **given}, WHERE), WHERE)
+    described = path / description.FILE
+    held = description.read(path).model_dump() if described.is_file() else {"template": TEMPLATE}
     where = WHERE if "classes" in given or not described.is_file() else described
-    return custom.read_folder(path, custom.description({**held, **given}, WHERE), where)
+    return custom.read_folder(path, description.parse({**held, **given}, WHERE), where)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from adapt.data import builtin, custom, readers
+from adapt.data import builtin, custom, description, readers
 from adapt.data.dataset import Dataset
 from adapt.data.specs import dataset_specs
 from adapt.errors import UserError, nearest
@@ -63,7 +63,7 @@ def load(name: str, root: Path) -> Dataset:
     of another dataset.
     """
     if name in known() and name in custom.names(root):
-        raise UserError(f"{root / name / custom.FILE}: {name} is the name of another dataset; rename the folder")
+        raise UserError(f"{root / name / description.FILE}: {name} is the name of another dataset; rename the folder")
     if name in builtin.NAMES:
         return builtin.load(name)
     if name in dataset_specs():

@@ -13,37 +13,23 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from pydantic import Field, ValidationError
 
-from adapt.data import folders, splits
+from adapt.data import description, folders, splits
 from adapt.data.dataset import Dataset, Sample, safe_relative_path
+from adapt.data.description import FILE, Description, class_names_for
 from adapt.data.folders import Image, is_image, some
 from adapt.data.readers import dataset
-from adapt.data.specs import Strict, Template
 from adapt.data.splits import Splits
-from adapt.errors import UserError, nearest
-from adapt.runtime import yaml
+from adapt.errors import UserError
 
-FILE = "dataset.yaml"
 TABLE = "images.csv"
 SPLIT = "split.json"
 NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_-]*")  # what DVC takes as part of a stage's name
 SEED = 0
-EXPECTED = {
-    "template": "a text with one {} for the class name",
-    "classes": "names by label or a list of names, all of them texts (put others in quotes)",
-}
 LEAST = 3  # images of a class: one for each split
-
-
-class Description(Strict):
-    """dataset.yaml: the template, and the class names where folders or labels should not serve as such."""
-
-    template: Template
-    classes: dict[str | int, str] | list[str] = Field(default_factory=dict)
 
 
 def names(root: Path) -> list[str]:
@@ -71,7 +57,7 @@ def load(name: str, root: Path) -> Dataset:
     Raises: UserError for what is wrong in its files.
     """
     home = root / name
-    described = describe(home)
+    described = description.read(home)
     if not (home / SPLIT).is_file():
         drawn = make_split(find(home), home)
         make_sense(drawn, splits.class_names(drawn, home), home)
@@ -200,67 +186,6 @@ def files(dataset: Dataset, home: Path) -> list[tuple[str, Path]]:
     """All files that decide numbers: the description, the table, the split, and the images that it names."""
     images = {item.path for part in (dataset.train, dataset.val, dataset.test) for item in part}
     return [(name, home / name) for name in (FILE, TABLE, SPLIT, *sorted(images))]
-
-
-def describe(home: Path) -> Description:
-    """The content of dataset.yaml."""
-    path = home / FILE
-    try:
-        values = yaml.parse(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError) as error:
-        raise not_a_mapping(path, error) from None
-    return description(values, path)
-
-
-def description(values: Any, where: Path | str) -> Description:
-    """A description of these values; raises UserError that begins with `where`, where they were given."""
-    try:
-        return Description(**values)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        key = ".".join(map(str, problem["loc"][:1]))
-        if problem["type"] == "extra_forbidden":
-            raise UserError(f"{where}: {key}: unknown key; {nearest(key, Description.model_fields)}") from None
-        expected = EXPECTED.get(key, problem["msg"])
-        raise UserError(f"{where}: {key}: {expected}; got {problem['input']!r}") from None
-    except TypeError as error:
-        raise not_a_mapping(where, error) from None
-
-
-def not_a_mapping(where: Path | str, error: Exception) -> UserError:
-    """The refusal of a dataset.yaml that is none."""
-    return UserError(f"{where} is not a YAML mapping with a template: {' '.join(str(error).split())}")
-
-
-def class_names_for(labels: list[str], described: Description, where: Path | str) -> list[str]:
-    """The class names of labels: as the description says, else the label (a folder's name) itself."""
-    given = names_given(labels, described, where)
-    nameless = next((label for label in labels if label.isdecimal() and label not in given), None)
-    if nameless is not None:
-        raise UserError(f"{where}: classes: class {nameless} needs a name, since a number says nothing to CLIP")
-    names = [given.get(label, label) for label in labels]
-    if blank := next((label for label, name in zip(labels, names, strict=True) if not name.strip("_ ")), None):
-        raise UserError(f"{where}: classes: class {blank!r} needs a name: it has no letter")
-    return names
-
-
-def names_given(labels: list[str], described: Description, where: Path | str) -> dict[str, str]:
-    """Class names by label: a list names all of them in their order; YAML reads a key 001 as the number 1."""
-    if isinstance(described.classes, list):
-        if len(described.classes) != len(labels):
-            raise UserError(
-                f"{where}: classes: {len(described.classes)} names for {len(labels)} classes, {some(labels)}; a "
-                "list has one for each, in this order"
-            )
-        return dict(zip(labels, described.classes, strict=True))
-    given = {}
-    for key, name in described.classes.items():
-        equal = [label for label in labels if label.isdecimal() and int(label) == key] if isinstance(key, int) else []
-        label = str(key) if str(key) in labels or len(equal) != 1 else equal[0]
-        if label not in labels:
-            raise UserError(f"{where}: classes: there is no class {label!r}; {nearest(label, labels)}")
-        given[label] = name
-    return given
 
 
 def find(home: Path) -> list[Image]:

@@ -25,6 +25,7 @@ METHODS = {"zero_shot": "0", "coop": "5", "uniform": "10", "adapt": "10"}  # and
 ALWAYS = "inputs"  # looks at what lies outside the repository
 RUN_FILES = {
     "prompts.safetensors",
+    "classes.safetensors",
     "lengths.csv",
     "history.csv",
     "trace.csv",
