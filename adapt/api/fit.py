@@ -9,6 +9,7 @@ from adapt.api import settings
 from adapt.api.model import Model
 from adapt.api.teacher import SPLITS, TeacherFeatures, compute, describe
 from adapt.clip.backbone import Backbone
+from adapt.config import Preset
 from adapt.data import twins
 from adapt.data.augment import to_tensor
 from adapt.data.dataset import FewShotDataset
@@ -29,7 +30,7 @@ def fit(
     clip: Backbone,
     data: FewShotDataset,
     *,
-    preset: str | None = None,
+    preset: Preset | None = None,
     features: TeacherFeatures | None = None,
     checkpoint: str | Path | None = None,
     progress: bool = True,

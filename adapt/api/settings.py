@@ -15,6 +15,7 @@ from adapt.config import (
     Config,
     DistillConfig,
     OptimizerConfig,
+    Preset,
     PromptsConfig,
     PruneConfig,
     TeacherConfig,
@@ -45,7 +46,7 @@ class Defaults(Config):
 class Settings(NamedTuple):
     """All settings of a fit."""
 
-    preset: str
+    preset: Preset
     config: Config
     augment: AugmentConfig
     teacher: TeacherConfig
@@ -58,7 +59,7 @@ def defaults(preset: str) -> Defaults:
     return Defaults.model_validate({name: values[name] for name in Defaults.model_fields})
 
 
-def choose_preset(preset: str | None, clip: Backbone) -> str:
+def choose_preset(preset: Preset | None, clip: Backbone) -> Preset:
     """The preset that is asked for, else the pocket for the pocket CLIP and the paper for all others."""
     if preset is None:
         return "pocket" if clip.name == POCKET else "paper"
@@ -68,7 +69,7 @@ def choose_preset(preset: str | None, clip: Backbone) -> str:
 
 
 def resolve(
-    method: str, clip: Backbone, data: FewShotDataset, preset: str | None, changed: Mapping[str, Any]
+    method: str, clip: Backbone, data: FewShotDataset, preset: Preset | None, changed: Mapping[str, Any]
 ) -> Settings:
     """The settings of a method for this CLIP and dataset.
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from adapt.api import settings
 from adapt.clip.backbone import Backbone
-from adapt.config import AugmentConfig, TeacherConfig
+from adapt.config import AugmentConfig, Preset, TeacherConfig
 from adapt.data.dataset import FewShotDataset
 from adapt.training import numerics
 from adapt.training.teacher_features import of_classes, of_images
@@ -39,7 +39,7 @@ class TeacherFeatures:
 
 
 def teacher_features(
-    clip: Backbone, data: FewShotDataset, *, preset: str | None = None, **changed: Any
+    clip: Backbone, data: FewShotDataset, *, preset: Preset | None = None, **changed: Any
 ) -> TeacherFeatures:
     """Compute the frozen model's features of a few-shot dataset once, to hand them to several fits.
 
