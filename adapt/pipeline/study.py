@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from shutil import which
 from typing import Annotated, Any
 
 import pandas as pd
@@ -104,9 +105,14 @@ def plan(name: str, more: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def run(name: str, more: Sequence[str]) -> Iterator[str]:
-    """Run what is not there yet, gather all into FOLDER, and yield a line of progress for each experiment."""
+    """Run what is not there yet, gather all into FOLDER, and yield a line of progress for each experiment.
+
+    Raises: UserError for a wrong study, where there is no commit, and in the end where experiments failed.
+    """
     planned = plan(name, more)
     now = commit()
+    if not now:
+        raise UserError(f"study {name}: DVC's experiments need git and a commit here; install git, commit, run again")
     before = previous_record(FOLDER / f"{name}.json", now)
     entries = [before.get(experiment["name"], new_entry(experiment)) for experiment in planned]
     command = shlex.join(["python", "-m", "stages.study", name, *more])
@@ -136,8 +142,11 @@ def run(name: str, more: Sequence[str]) -> Iterator[str]:
 
 
 def commit() -> str:
-    """The commit of the working tree, `-dirty` where that differs."""
-    return output("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*").strip()
+    """The commit of the working tree, `-dirty` where that differs; nothing where there is no git, or no commit."""
+    if which("git") is None:
+        return ""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    return subprocess.run(command, capture_output=True, encoding="utf-8").stdout.strip()
 
 
 def default_values(name: str, more: Sequence[str]) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class RemovalStudy:
         counts = f"{self.rows['dataset'].nunique()} datasets, {self.rows['seed'].nunique()} seeds"
         return (
             f"{made['preset']} preset, backbone {made['backbone']}, weights {made['weights']}, {made['shots']} shots, "
-            f"training images, {counts}, commit {made['commit'][:10]}"
+            f"training images, {counts}, commit {made['commit'][:10] or 'unknown'}"
         )
 
     @property

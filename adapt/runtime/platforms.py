@@ -9,10 +9,10 @@ BLOCK = 1 << 20  # bytes
 FORK = "ADAPT_FORK"  # `yes` in the environment: fork all the same
 
 
-def peak_memory() -> int:
-    """The most bytes that this process has held."""
+def peak_memory(whose: int = resource.RUSAGE_SELF) -> int:
+    """The most bytes that this process, or with RUSAGE_CHILDREN one of those that it has waited for, has held."""
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return resource.getrusage(whose).ru_maxrss * unit
 
 
 def reserve_space(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,30 @@ def test_command_of_an_experiment_can_be_run_by_hand():
     command = study.new_entry(first)["command"]
     assert command.startswith(f"dvc exp run --temp -n {first['name']} -S 'seeds=[1]' -S 'methods=[uniform,adapt]' -S ")
     assert command.endswith("distill.kind=none")
+
+
+def test_study_without_git_is_refused_before_anything_runs(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UserError, match="study bilevel: DVC's experiments need git and a commit here; install git"):
+        next(study.run("bilevel", []))
+
+
+def test_commit_is_that_of_the_working_tree(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, encoding="utf-8", check=True).stdout
+    assert study.commit().removesuffix("-dirty") == head.strip()
+
+
+def test_commit_is_empty_without_git(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert study.commit() == ""
+
+
+def test_commit_is_empty_outside_of_a_repository(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert study.commit() == ""
 
 
 # what is gathered

@@ -56,6 +56,11 @@ def found(some: Runs, folder: Path) -> RemovalStudy:
     return there
 
 
+def test_study_made_without_git_says_that_its_commit_is_unknown(some, folder):
+    write(folder, some, commit="")
+    assert found(some, folder).provenance_line.endswith(", commit unknown")
+
+
 def test_table_is_recomputed_from_the_csv(some, folder):
     table = write(folder, some)
     rows = [[cell.text for cell in row] for row in token_effects.show(found(some, folder)).rows]
