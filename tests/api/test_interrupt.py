@@ -26,6 +26,14 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.fixture(autouse=True)
+def listening():
+    """Whoever runs the tests in the background has the keyboard's signal ignored, here and in what is started."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_ctrl_c_is_a_keyboard_interrupt_and_keeps_the_state(tmp_path):
     program = PROGRAM.format(root=str(Path(adapt.__file__).parents[1]))
     with subprocess.Popen(
