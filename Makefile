@@ -1,15 +1,18 @@
 # uv sets up .venv where it is on PATH, pip elsewhere; with `make setup uv=` pip does anyway.
-uv := $(shell command -v uv 2>/dev/null)
+uv := $(shell PATH="$$(echo "$$PATH" | sed 's|^$(CURDIR)/.venv/bin:||')"; command -v uv 2>/dev/null)
+# The Python of .venv, a name, a version or a path; if nothing is said, the first of 3.11 to 3.14 that is found.
+python :=
+# The build of PyTorch for x86_64 Linux: PyPI's, with CUDA, or the one for the CPU from this index; auto looks for a driver.
+torch := auto
+torch_index := https://download.pytorch.org/whl/cpu
+nvidia := $(wildcard /proc/driver/nvidia /dev/nvidiactl /usr/lib/wsl/lib/nvidia-smi)$(shell command -v nvidia-smi 2>/dev/null)
 # Everything runs with .venv/bin first on PATH: the `python` in dvc.yaml is the environment's.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # DVC asks for the user's name and home, which a container's user may not have.
 export LOGNAME := $(or $(LOGNAME),$(shell id -un 2>/dev/null))
 export HOME := $(shell [ -w "$$HOME" ] && echo "$$HOME" || echo "$(CURDIR)/.scratch/home")
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check
-STAMP := .venv/.installed
-# What is installed follows from the locks and from pyproject.toml above its settings of tools.
-WANTED := $(shell { sed '/^\[tool/,$$d' pyproject.toml; cat uv.lock requirements.lock; } 2>/dev/null | git hash-object --stdin 2>/dev/null)
+SETUP = UV="$(uv)" PYTHON="$(python)" TORCH="$(torch)" TORCH_INDEX="$(torch_index)" NVIDIA="$(nvidia)" sh setup.sh
 preset ?= pocket
 workers ?= 2
 N ?= 20
@@ -17,78 +20,45 @@ seed ?= 0
 BENCHMARKS := step evaluate
 STUDIES := shots distill criteria budget schedule bilevel methods
 
-.PHONY: help setup lock check test repro faults bench params data pretrain page clean
+.PHONY: help setup dev lock check test repro faults bench params data pretrain page clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
 	@echo "make study-X   the grid X of conf/studies.yaml as DVC experiments, gathered and drawn; X: $(STUDIES)"
 	@echo "make study-removal   saliency criteria against the true effect of removing tokens"
 
-define WRITE_PATH
-import os, re, sys
-from pathlib import Path
-from urllib.parse import quote
-old, new = sys.argv[1:]
-places = ("bin/*", "pyvenv.cfg", ".installed", "lib/*/site-packages/*.pth", "lib/*/site-packages/adapt_clip-*/direct_url.json")
-for path in [path for place in places for path in Path(".venv").glob(place) if path.is_file() and not path.is_symlink()]:
-    was, now = (os.fsencode(quote(text) if path.suffix == ".json" else text) for text in (old, new))
-    text = path.read_bytes()
-    if b"\0" in text:  # a program
-        continue
-    written = re.sub(rb"(?<![\w.-])" + re.escape(was) + rb"(?![^/\s\"'])", lambda _: now, text)
-    if written != text:
-        mode = path.stat().st_mode
-        path.unlink()  # uv's cache may hold the same file
-        path.write_bytes(written)
-        path.chmod(mode)
-endef
+setup:  ## create .venv from the locks, if it is not there yet; also python=3.13 torch=cpu|cuda uv=
+	@$(SETUP)
 
-setup: export WRITE_PATH := $(WRITE_PATH)
-setup:  ## create .venv from the locks, if it is not there yet
-	@command -v git >/dev/null || { echo "git is needed, for DVC too: install it and run make again." >&2; exit 1; }
-	@[ -e .git ] || git rev-parse --git-dir >/dev/null 2>&1 || { echo "This folder is no git repository (unpacked from a ZIP?), and DVC needs one:" \
-	  "run 'git init && git add . && git commit -m start', or clone it, then run make again." >&2; exit 1; }
-	@old=$$(sed -n 2p $(STAMP) 2>/dev/null); if [ -n "$$old" ] && [ "$$old" != "$(CURDIR)" ]; then \
-	  echo "This checkout has moved: writing its path into .venv"; \
-	  $(BIN)/python -c "$$WRITE_PATH" "$$old" "$(CURDIR)"; \
-	fi
-	@[ "$$(sed -n 1p $(STAMP) 2>/dev/null)" = "$(WANTED)" ] || { \
-	  if [ -n "$(uv)" ]; then \
-	    echo "Installing uv.lock into .venv by uv (gigabytes, minutes; once)"; \
-	    UV_PROJECT_ENVIRONMENT=.venv "$(uv)" sync --frozen --all-extras; \
-	  else \
-	    python=$$(for p in python3.11 python3; do \
-	      $$p -c 'import sys; sys.exit(not (3, 11, 4) <= sys.version_info < (3, 12))' 2>/dev/null && echo $$p && break; done); \
-	    [ -n "$$python" ] || { echo "Python 3.11 is needed, from 3.11.4 on: neither python3.11 nor python3 is one; install it, or uv, and run make again." >&2; exit 1; }; \
-	    echo "Installing requirements.lock into .venv by pip (gigabytes, minutes; once)"; \
-	    $$python -m venv .venv && $(PIP) install -r requirements.lock && $(PIP) install --no-deps --no-build-isolation -e .; \
-	  fi && printf '%s\n' "$(WANTED)" "$(CURDIR)" > $(STAMP); \
-	}
+dev:  ## the same with the tools for work on the checkout, which the targets that need them call
+	@$(SETUP) dev
 
-lock: setup  ## pin what pyproject.toml asks for in uv.lock and requirements.lock; upgrade=yes takes newer versions
+EXPORT = echo "\# Made by 'make lock' from uv.lock, for pip; do not edit." && $(BIN)/uv export --quiet --frozen \
+  --format requirements-txt --no-hashes --no-annotate --no-header --no-emit-project
+
+lock: dev  ## pin what pyproject.toml asks for in uv.lock and requirements*.lock; upgrade=yes takes newer versions
 	$(BIN)/uv lock --default-index https://pypi.org/simple $(if $(upgrade),--upgrade)
-	@{ echo "# Made by 'make lock' from uv.lock, for pip; do not edit."; \
-	  $(BIN)/uv export --quiet --frozen --all-extras --all-groups --format requirements-txt \
-	    --no-hashes --no-annotate --no-header --no-emit-project; } > requirements.lock
+	@{ $(EXPORT) --all-extras --no-dev; } > requirements.lock
+	@{ $(EXPORT) --only-dev; } > requirements-dev.lock
 
-check: setup  ## ruff (lint, format) and pyright (types)
+check: dev  ## ruff (lint, format) and pyright (types)
 	$(BIN)/python -m ruff check
 	$(BIN)/python -m ruff format --check
 	$(BIN)/python -m pyright
 
-test: setup  ## the test suite
+test: dev  ## the test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(workers)
 
 repro: setup  ## the pipeline, from params.yaml to reports/; first repairs what a killed DVC left behind
 	$(BIN)/python -m stages.mend
 	$(BIN)/python -m dvc repro
 
-faults: setup  ## kill the pocket pipeline N times at random moments (seed=0), compare with an undisturbed run
+faults: dev  ## kill the pocket pipeline N times at random moments (seed=0), compare with an undisturbed run
 	$(BIN)/python -m tests.faults $(N) $(seed)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(workers) -m thorough tests/faults
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(workers) --hypothesis-profile=thorough tests/pipeline/test_fuzz.py
 
-bench: setup  ## measure into reports/benchmarks.json and print it as a table; also BENCHMARKS="scale pipeline"
+bench: dev  ## measure into reports/benchmarks.json and print it as a table; also BENCHMARKS="scale pipeline"
 	@for script in $(BENCHMARKS); do echo "== $$script" && $(BIN)/python -m benchmarks.$$script || exit 1; done
 	@$(BIN)/python -m benchmarks.table
 
@@ -112,7 +82,7 @@ pretrain: setup  ## train the pocket CLIP again if its code or params have chang
 	$(BIN)/python -m dvc unfreeze pretrain
 	@$(BIN)/python -m dvc repro pretrain; status=$$?; $(BIN)/python -m dvc freeze pretrain && exit $$status
 
-page: setup  ## rebuild .dvc/plots/page.html, the offline frame of `dvc plots show`
+page: dev  ## rebuild .dvc/plots/page.html, the offline frame of `dvc plots show`
 	$(BIN)/python -m stages.page
 
 clean:  ## remove caches and the plots page; data, runs and unfinished training stay
