@@ -23,7 +23,7 @@ command -v git >/dev/null || refuse "git is needed, for DVC too: install it and 
 
 had="" place="" had_build="" had_groups=""
 if [ -f $STAMP ]; then
-    { read -r had; read -r place; read -r had_build; read -r had_groups; } <$STAMP || true
+    { read -r had; IFS= read -r place; read -r had_build; read -r had_groups; } <$STAMP || true
     [ -n "$had_build" ] || had_build=pypi had_groups=dev # a stamp of 0.1.0
 fi
 
@@ -32,7 +32,7 @@ wanted=$({ sed '/^\[tool/,$d' pyproject.toml && cat uv.lock requirements.lock re
 
 # ---- a checkout that has moved
 
-if [ -n "$place" ] && [ "$place" != "$here" ]; then
+if [ -n "$place" ] && [ "$place" != "$here" ] && [ -x $python ]; then
     echo "This checkout has moved: writing its path into .venv"
     $python - "$place" "$here" <<'END'
 import os, re, sys
@@ -59,19 +59,22 @@ fi
 # The program behind a name, if it runs and fits; to make an environment with pip it needs its ensurepip.
 program() {
     "$1" -c "import sys
-'%d.%d' % sys.version_info[:2] in '$VERSIONS'.split() and ('$UV' or __import__('ensurepip')) or sys.exit(1)
+'%d.%d' % sys.version_info[:2] in '$VERSIONS'.split() and ('${UV:+uv}' or __import__('ensurepip')) or sys.exit(1)
 print(sys._base_executable)" 2>/dev/null </dev/null
 }
 
-bring() { [ -n "$UV" ] && "$UV" python install --quiet "$1" && "$UV" python find "$1"; }
+bring() { [ -n "$UV" ] && "$UV" python install "$1" >&2 && "$UV" python find "$1"; }
+
+range="Python from ${VERSIONS%% *} to ${VERSIONS##* }"
+[ -n "$UV" ] || range="$range with the module ensurepip (on Debian and Ubuntu in the package python3-venv)"
 
 base="" anew=""
 if [ -n "$PYTHON" ]; then
     base=$(program "$PYTHON" || program "python$PYTHON") || case " $VERSIONS " in *" $PYTHON "*) base=$(bring "$PYTHON") || true ;; esac
-    [ -n "$base" ] || refuse "python=$PYTHON is no Python of $VERSIONS that runs here."
+    [ -n "$base" ] || refuse "python=$PYTHON is no $range that runs here."
     [ ! -x $python ] || [ "$($python -V)" = "$("$base" -V)" ] || anew="with $("$base" -V)"
-elif [ -e .venv ] && { [ ! -x $python ] || { [ -z "$had" ] && ! program $python >/dev/null; }; }; then
-    anew="since its Python is gone or does not fit"
+elif [ -e .venv ] && [ ! -x $python ]; then
+    anew="since its Python is gone"
 fi
 
 # ---- PyTorch: PyPI's build, or on x86_64 Linux the much smaller one for the CPU, from an index of its own
@@ -97,8 +100,7 @@ for name in $(printf 'python%s ' $VERSIONS) python3; do
     [ -n "$base" ] || base=$(program "$name") || true
 done
 [ -n "$base" ] || base=$(bring "${VERSIONS%% *}") ||
-    refuse "Python is needed, one of $VERSIONS (on Debian and Ubuntu with the package python3-venv), and none was found:" \
-        "install it, or uv, and run make again."
+    refuse "No $range was found: install one, or uv, and run make again."
 
 install() {
     if [ -n "$UV" ]; then "$UV" pip install --python $python "$@"; else $python -m pip --disable-pip-version-check install "$@"; fi
@@ -125,6 +127,8 @@ if [ $build = cpu ] && ! { [ $build = "$had_build" ] && [ -z "$anew" ] && torch_
     fall_back "does not answer (${why:-no name server does})"
     finished && exit
 fi
+by=${UV:+uv}
+by=${by:-pip}
 case $build in cpu) whose="PyTorch's build for the CPU" ;; *) whose="PyPI's build of PyTorch" ;; esac
 [ -n "$anew" ] || [ -z "$had_build" ] || [ $build = "$had_build" ] || anew="with $whose"
 groups=${groups:-$had_groups}
@@ -132,7 +136,7 @@ groups=${groups:-$had_groups}
 # ---- installing
 
 [ -z "$anew" ] || echo "Making .venv anew $anew"
-if [ -n "$UV" ]; then
+if [ $by = uv ]; then
     [ -z "$anew" ] && [ -x $python ] || "$UV" venv --quiet --clear --python "$base" .venv
 else
     "$base" -m venv ${anew:+--clear} .venv # also puts pip into one that uv made
@@ -141,13 +145,13 @@ printf '%s\n' unfinished "$here" $build "$groups" >$STAMP
 
 if [ $build = cpu ]; then
     echo "Installing requirements.lock into .venv by $by, with $whose (minutes; once)"
-    if [ -n "$UV" ]; then index=--index; else index=--index-url; fi
+    case $by in uv) index=--index ;; pip) index=--index-url ;; esac
     torch_for_the_cpu $index "$TORCH_INDEX" || fall_back "does not give torch and torchvision (the reason stands above)"
 fi
 locks="requirements.lock ${groups:+requirements-dev.lock}"
 if [ $build = cpu ]; then
     cat $locks | grep -Ev '^(torch|torchvision|triton|cuda-.*|nvidia-.*)==' | install -r /dev/stdin && install --no-deps -e .
-elif [ -n "$UV" ]; then
+elif [ $by = uv ]; then
     echo "Installing uv.lock into .venv by uv (gigabytes, minutes; once)"
     UV_PROJECT_ENVIRONMENT=.venv "$UV" sync --frozen --all-extras $([ -n "$groups" ] || echo --no-dev)
 else
