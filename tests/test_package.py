@@ -178,6 +178,9 @@ def test_checkout_imports_what_is_declared(folder: str):
     assert files and not {str(path): names for path in files if (names := undeclared(path, declared))}
 
 
+LOCK = tomllib.loads((ROOT / "uv.lock").read_text(encoding="utf-8"))
+
+
 def uv(*arguments: str) -> str:
     command = [sys.executable, "-m", "uv", *arguments, "--offline", "--python", sys.executable]
     return subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=True).stdout
@@ -187,11 +190,50 @@ def test_lock_is_of_pyproject():
     uv("lock", "--check")
 
 
-def test_lock_for_pip_is_uvs():
-    made = uv("export", "--frozen", "--all-extras", "--all-groups", "--format", "requirements-txt", "--no-hashes",
+@pytest.mark.parametrize(
+    ("name", "chosen"),
+    [("requirements.lock", ["--all-extras", "--no-dev"]), ("requirements-dev.lock", ["--only-dev"])],
+)
+def test_lock_for_pip_is_uvs(name: str, chosen: list[str]):
+    made = uv("export", "--frozen", *chosen, "--format", "requirements-txt", "--no-hashes",
               "--no-annotate", "--no-header", "--no-emit-project")  # fmt: skip
-    head, _, pins = (ROOT / "requirements.lock").read_text(encoding="utf-8").partition("\n")
+    head, _, pins = (ROOT / name).read_text(encoding="utf-8").partition("\n")
     assert "make lock" in head and pins == made, "run `make lock`"
+
+
+def fits(wheel: str, python: str, platform: str) -> bool:
+    interpreter, abi, systems = wheel.removesuffix(".whl").split("-")[-3:]
+    ours = f"cp{python.replace('.', '')}"
+    for tag in interpreter.split("."):
+        stable = abi == "abi3" and tag.startswith("cp3") and int(tag[3:]) <= int(ours[3:])
+        if (tag == "py3" or tag == ours or stable) and re.search(rf"\bany$|{platform}", systems):
+            return True
+    return False
+
+
+@pytest.mark.parametrize("platform", ["manylinux.*x86_64", "manylinux.*aarch64", "macosx.*(arm64|universal2)"])
+def test_there_is_a_wheel_of_everything_locked_for_every_python(platform: str):
+    pythons = [line.rpartition(" ")[2] for line in PROJECT["classifiers"] if " :: Python :: 3." in line]
+    wheels = {
+        package["name"]: [] for package in LOCK["package"] if not package["name"].startswith(("cuda-", "nvidia-"))
+    }
+    for package in LOCK["package"]:
+        wheels.get(package["name"], []).extend(wheel["url"].rpartition("/")[2] for wheel in package.get("wheels", []))
+    lacking = {
+        name for name in wheels
+        if not all(any(fits(wheel, python, platform) for wheel in wheels[name]) for python in pythons)
+    }  # fmt: skip
+    assert pythons and lacking - {"triton", "pywin32"} == {"adapt-clip", "antlr4-python3-runtime"}, "pure Python both"
+
+
+def test_what_setup_leaves_out_for_the_cpu_is_what_pytorch_needs_on_linux_alone():
+    (pattern,) = re.findall(r"grep -Ev '(.*?)'", (ROOT / "setup.sh").read_text(encoding="utf-8"))
+    (torch,) = [package for package in LOCK["package"] if (package["name"], package["version"][:3]) == ("torch", "2.1")]
+    needs = {need["name"]: "sys_platform == 'linux'" in need.get("marker", "") for need in torch["dependencies"]}
+    assert needs == {name: bool(re.match(pattern, f"{name}==")) for name in needs}
+    others = {need["name"] for package in LOCK["package"] for need in package.get("dependencies", [])
+              if not re.match(pattern, f"{package['name']}==")}  # fmt: skip
+    assert {name for name in others if re.match(pattern, f"{name}==")} == {"torch", "torchvision"}
 
 
 def test_lock_names_the_public_registry_alone():
