@@ -1,20 +1,23 @@
 """Load a CLIP."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import get_args
 
+from adapt.api.checks import count, expect
 from adapt.clip import backbone, model_configs
 from adapt.clip.backbone import Backbone, Precision
 from adapt.errors import UserError, nearest
 from adapt.runtime.packaged import find
 
+WHERE = "adapt.load_clip"
 POCKET = "pocket"
 POCKET_WEIGHTS = "models/pocket.safetensors"
 
 
 def load_clip(
     name: str,
-    pretrained: str | None = None,
+    pretrained: str | Path | None = None,
     *,
     device: str = "auto",
     precision: Precision = "float32",
@@ -38,18 +41,31 @@ def load_clip(
         UserError: for an unknown name (with the nearest), unknown or missing weights, weights of another architecture,
             an encoder that cannot be run with prompts, and a device that is not there.
     """
-    name = model_configs.canonical_name(name)
+    expect(name, str, f"{WHERE}: name", "the name of an architecture")
+    expect(pretrained, str | Path | None, f"{WHERE}: pretrained", "a tag or a file")
+    expect(device, str, f"{WHERE}: device", "auto, cpu, cuda or another of torch's devices")
+    if text_batch_size is not None:
+        count(text_batch_size, f"{WHERE}: text_batch_size")
     if precision not in get_args(Precision):
-        raise UserError(f"adapt.load_clip: precision: unknown {precision!r}; {nearest(precision, get_args(Precision))}")
-    source = str(find(POCKET_WEIGHTS)) if name == POCKET and pretrained in (None, POCKET) else pretrained
+        raise UserError(f"{WHERE}: precision: unknown {precision!r}; {nearest(precision, get_args(Precision))}")
+    name, given = model_configs.canonical_name(name), whole_path(pretrained)
+    source = str(find(POCKET_WEIGHTS)) if name == POCKET and given in (None, POCKET) else given
     if source is None and name in model_configs.config_paths():
         import open_clip
 
         tags = open_clip.list_pretrained_tags_by_model(name)
-        raise UserError(f"adapt.load_clip: {name}: give its weights: a file, or a tag of {', '.join(tags) or 'none'}")
+        raise UserError(f"{WHERE}: {name}: give its weights: a file, or a tag of {', '.join(tags) or 'none'}")
     try:
         found = backbone.load(name, source or "", device)
     except UserError as error:
-        raise UserError(f"adapt.load_clip: {error}") from None
+        raise UserError(f"{WHERE}: {error}") from None
     settings = {"precision": precision, "text_batch_size": text_batch_size}
-    return replace(found, pretrained=pretrained or POCKET, **settings)
+    return replace(found, pretrained=given or POCKET, **settings)
+
+
+def whole_path(pretrained: str | Path | None) -> str | None:
+    """The full path where a file is meant, so that it is found from every folder; a tag as it is."""
+    if pretrained is None:
+        return None
+    path = Path(pretrained).expanduser()
+    return str(path.resolve()) if isinstance(pretrained, Path) or path.is_file() else pretrained

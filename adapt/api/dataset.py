@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from adapt.api.checks import expect, on_disk
 from adapt.data import catalog, custom, description
 from adapt.data.dataset import Dataset
 from adapt.errors import UserError
@@ -25,7 +26,7 @@ def load_dataset(
     Args:
         source: the name of a dataset (`list_datasets()`); or the path of a folder with a folder of images for each
             class, or with these in folders train, val and test; or of a CSV file with the columns path and label.
-            A string that is both a name and a path is a name; `./digits` is a path.
+            A string that is both a name and a path is a name; `./insects` is a path.
         template: the text that a class name is put into, for your own images; by default that of dataset.yaml in the
             folder, else `a photo of a {}.`
         classes: class names for your own images, by folder or label, or as a list in their order; by default those of
@@ -41,6 +42,16 @@ def load_dataset(
             missing, and images or classes that make no dataset: fewer than two classes, a class of fewer than three
             images.
     """
+    expect(source, str | Path, f"{WHERE}: source", "the name of a dataset, or the path of a folder or a CSV file")
+    expect(root, str | Path | None, f"{WHERE}: root", "a folder")
+    if not str(source).strip():
+        raise UserError(f"{WHERE}: source: expected a name or a path, got {source!r}")
+    with on_disk(WHERE):
+        return load(source, template, classes, root)
+
+
+def load(source: str | Path, template: str | None, classes: Any, root: str | Path | None) -> Dataset:
+    """A dataset by its name or its path."""
     place = Path(root or catalog.default_root()).expanduser()
     own = None if is_name(source, place) else Path(source).expanduser()
     if own is None and source in custom.names(place) and source not in catalog.known():
@@ -51,12 +62,13 @@ def load_dataset(
         return catalog.load(str(source), place)
     found = load_own(own, template, classes)
     for remark in custom.remarks(found, own) if own.is_dir() else []:
-        warnings.warn(f"{found.name}: {remark}", stacklevel=2)
+        warnings.warn(f"{found.name}: {remark}", stacklevel=3)
     return found
 
 
 def list_datasets(root: str | Path | None = None) -> list[str]:
     """List the datasets that `load_dataset` knows by name, those in the folder `root` included."""
+    expect(root, str | Path | None, "adapt.list_datasets: root", "a folder")
     return catalog.names(Path(root or catalog.default_root()).expanduser())
 
 

@@ -1,13 +1,15 @@
 """Fit a method to a few-shot dataset."""
 
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from adapt import methods
 from adapt.api import settings
+from adapt.api.checks import expect, on_disk
 from adapt.api.model import Model
-from adapt.api.teacher import SPLITS, TeacherFeatures, compute, describe
+from adapt.api.teacher import SPLITS, Images, TeacherFeatures, check, compute, decode, describe
 from adapt.clip.backbone import Backbone
 from adapt.config import Preset
 from adapt.data import twins
@@ -22,6 +24,7 @@ from adapt.task import FewShotTask
 from adapt.training import fit as training
 from adapt.training import numerics, run_folder
 
+WHERE = "adapt.fit"
 SECONDS = 60.0  # between two saves of a checkpoint
 
 
@@ -46,8 +49,9 @@ def fit(
         data: the images, from `load_dataset(…).few_shot(shots=…, seed=…)`.
         preset: whose settings of conf/ hold: `pocket` or `paper`; by default pocket for the pocket CLIP, else paper.
         features: the frozen model's features, from `teacher_features`, where several methods share them.
-        checkpoint: where the state is kept each minute and when it is stopped, to go on from there at the next call;
-            the file is removed at the end. By default none is kept.
+        checkpoint: a path; beside it, under its name with 16 digits that stand for all settings and images, the state
+            is kept each minute and when the fit is stopped. The same call goes on from there; at the end the file is
+            removed. By default none is kept.
         progress: whether to show a progress bar.
         **changed: settings of the method, or sections of them as mappings, whose other keys stay as they are:
             `n_ctx=4`, `optimizer={"lr": 0.01}`, `prune={"target": 12}`, `augment={"horizontal_flip": True}`.
@@ -60,29 +64,37 @@ def fit(
             be read, two classes of the same words, features of something else, a loss that is not finite.
         KeyboardInterrupt: for Ctrl-C.
     """
-    if not isinstance(data, FewShotDataset):
-        raise UserError(f"adapt.fit: expected load_dataset(…).few_shot(shots=…, seed=…), got {type(data).__name__}")
+    check(clip, data, WHERE)
+    expect(features, TeacherFeatures | None, f"{WHERE}: features", "teacher_features(clip, data)")
+    expect(checkpoint, str | Path | None, f"{WHERE}: checkpoint", "a path")
+    expect(method, str, f"{WHERE}: method", "the name of a method")
     chosen = settings.resolve(method, clip, data, preset, changed)
     for remark in remarks(method, clip, data, chosen):
         warnings.warn(remark, stacklevel=2)
-    with signals.installed():
-        expected = describe(clip, data, chosen.augment, chosen.teacher)
+    with signals.installed(), ExitStack() as leaving:
+        images = decode(data)
+        expected = describe(clip, data, images, chosen.augment, chosen.teacher)
         if features is None:
-            features = compute(clip, data, chosen.augment, chosen.teacher)
+            features = compute(clip, data, images, chosen.augment, chosen.teacher)
         elif features.made_from != expected:
             wrong = next(key for key, value in expected.items() if features.made_from.get(key) != value)
             raise UserError(
-                f"adapt.fit: the features are of another {wrong}; make them with teacher_features(clip, data)"
+                f"{WHERE}: features: these are of another {wrong}; make them with teacher_features(clip, data), and "
+                "preset, augment and teacher as here"
             )
         made_from = run_folder.describe(
             clip, preset=chosen.preset, dataset=data.name, template=data.template, classes=list(data.classes),
             method=method, config=chosen.config, augment=chosen.augment,
         ) | {"seed": data.seed}  # fmt: skip
-        store = open_store(checkpoint, made_from, expected, features.digest())
-        with numerics.fixed(clip.precision):
-            result = run(method, clip, data, chosen, features, store, progress)
-    if store:
-        store.clear()
+        store = open_store(checkpoint, made_from, expected)
+        if store:
+            leaving.callback(store.close)
+            for remark in store.remarks():
+                warnings.warn(remark, stacklevel=2)
+        with numerics.fixed(clip), on_disk(f"{WHERE}: checkpoint"):
+            result = run(method, clip, data, images, chosen, features, store, progress)
+            if store:
+                store.clear()
     if (remark := result.remark()) and not resolution.config_warning(method, clip.name, chosen.config):
         warnings.warn(f"{method} on {data.name}: {result.tokens} tokens, {remark}", stacklevel=2)
     return Model(clip, result, made_from, {name: value.cpu() for name, value in features.classes.items()})
@@ -94,15 +106,15 @@ def list_methods() -> list[str]:
 
 
 def run(
-    method: str, clip: Backbone, data: FewShotDataset, chosen: settings.Settings, features: TeacherFeatures,
-    store: Checkpoint | None, progress: bool,
+    method: str, clip: Backbone, data: FewShotDataset, images: Images, chosen: settings.Settings,
+    features: TeacherFeatures, store: Checkpoint | None, progress: bool,
 ) -> training.FitResult:  # fmt: skip
     """The same calls as those of the stage `train`, on what is in memory."""
-    images = {split: [to_tensor(data.image(item.path)) for item in getattr(data, split)] for split in SPLITS}
+    pixels = {split: [to_tensor(image) for image in found] for split, found in images.items()}
     labels = {split: getattr(data, split).labels for split in SPLITS}
     optimizer = getattr(chosen.config, "optimizer", None)
     loaders = training.make_loaders(
-        clip, images, labels, features.images, seed=data.seed, optimizer=optimizer, augment=chosen.augment
+        clip, pixels, labels, features.images, seed=data.seed, optimizer=optimizer, augment=chosen.augment
     )
     classes = {name: value.to(clip.device) for name, value in features.classes.items()}
     task = FewShotTask(clip, data.template, list(data.classes), classes["features"], data.seed, classes["zero_shot"])
@@ -122,7 +134,8 @@ def open_store(checkpoint: str | Path | None, *inputs: Any) -> Checkpoint | None
     """The checkpoint at a path, where one is asked for."""
     if checkpoint is None:
         return None
-    store = open_checkpoint(Path(checkpoint).expanduser(), SECONDS, *inputs)
-    for remark in store.remarks():
-        warnings.warn(remark, stacklevel=3)
-    return store
+    with on_disk(f"{WHERE}: checkpoint"):
+        path = Path(checkpoint).expanduser()
+        if not path.name:
+            raise UserError(f"{WHERE}: checkpoint: expected the path of a file to be, got {str(checkpoint)!r}")
+        return open_checkpoint(path, SECONDS, *inputs)

@@ -1,7 +1,7 @@
 """A fitted method: what it predicts, how long its prompts are, and how it is saved and loaded."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from adapt.api.clip import load_clip
+from adapt.api.checks import count, expect, on_disk
+from adapt.api.clip import POCKET, load_clip
 from adapt.api.pictures import Picture, Pictures
 from adapt.clip.backbone import Backbone
 from adapt.clip.oom import retry_with_smaller_text_batch
@@ -30,7 +31,7 @@ MADE_BY = "Model.save"
 BATCH_SIZE = 256  # images at a time; no result depends on it
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Model:
     """A fitted method on the CLIP that it was fitted to.
 
@@ -51,6 +52,10 @@ class Model:
             f"<{made['method']} on {made['dataset']}, seed {made['seed']}: {self.result.tokens} tokens; {self.clip!r}>"
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: the fields, without what is built of them when it is first needed."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
     @property
     def name(self) -> str:
         """The method."""
@@ -59,7 +64,7 @@ class Model:
     @property
     def classes(self) -> list[str]:
         """The class names, in the order of the labels."""
-        return self.made_from["classes"]
+        return list(self.made_from["classes"])
 
     @property
     def log(self) -> TrainLog:
@@ -111,6 +116,7 @@ class Model:
         Raises:
             UserError: for an image that cannot be read, by its path or its position; for no images.
         """
+        count(batch_size, "predict: batch_size")
         pictures = Pictures(images, self.clip.image_size)
 
         def run(clip: Backbone) -> Tensor:
@@ -121,7 +127,7 @@ class Model:
                 classify = smaller.classifier()
             return predict.logits(smaller, classify, pictures, batch_size=batch_size)
 
-        with numerics.fixed(self.clip.precision):
+        with numerics.fixed(self.clip):
             return retry_with_smaller_text_batch(run, self.clip, len(self.classes))
 
     def predict(self, images: Split | Iterable[Picture], *, batch_size: int = BATCH_SIZE) -> list[str]:
@@ -142,13 +148,15 @@ class Model:
         Raises:
             UserError: for a folder that is there already.
         """
-        path = Path(folder).expanduser()
-        is_model = (path / run_folder.PROMPTS).is_file()
-        if path.exists() and not (overwrite and is_model):
-            hint = "say overwrite=True or give another" if is_model else "it holds no model; give another"
-            raise UserError(f"{path} is there already: {hint}")
-        with files.atomic_dir(path) as building:
-            run_folder.write(building, self.result, self.made_from, self.class_features)
+        expect(folder, str | Path, "save: folder", "a path")
+        with on_disk("save"):
+            path = Path(folder).expanduser().resolve()
+            is_model = (path / run_folder.PROMPTS).is_file()
+            if path.exists() and not (overwrite and is_model):
+                hint = "say overwrite=True or give another" if is_model else "it holds no model; give another"
+                raise UserError(f"save: {path} is there already: {hint}")
+            with files.atomic_dir(path) as building:
+                run_folder.write(building, self.result, self.made_from, self.class_features)
 
 
 def load(folder: str | Path, clip: Backbone | None = None, *, device: str = "auto") -> Model:
@@ -166,10 +174,13 @@ def load(folder: str | Path, clip: Backbone | None = None, *, device: str = "aut
         UserError: for a folder that holds no model or one of another version, for a CLIP of other weights than the
             model was fitted to, and as `load_clip`.
     """
+    expect(folder, str | Path, "adapt.load: folder", "a path")
+    expect(clip, Backbone | None, "adapt.load: clip", "load_clip(…)")
     path = Path(folder).expanduser()
-    result, made, classes = run_folder.read(path, MADE_BY)
-    if missing := [key for key in ("backbone", "weights", "template", "classes", "config") if key not in made]:
-        raise UserError(f"{path / run_folder.PROMPTS} does not say its {missing[0]}; save the model again")
+    with on_disk("adapt.load"):
+        if not path.is_dir():
+            raise UserError(f"adapt.load: there is no folder {path}")
+        result, made, classes = run_folder.read(path, MADE_BY)
     if clip is None:
         clip = load_clip(made["backbone"], pretrained(made), device=device, precision=made["precision"])
     if clip.weights != made["weights"]:
@@ -179,15 +190,18 @@ def load(folder: str | Path, clip: Backbone | None = None, *, device: str = "aut
         )
     model = Model(clip, result, made, classes)
     try:
-        model.method  # noqa: B018 (it is built now, so that what does not fit is told now)
+        same = model.method.lengths() == model.lengths()  # built now, so that what does not fit is told now
     except predict.TensorMismatch as error:
         raise UserError(f"{path} is not of this version of {made['method']} ({error}); fit it again") from None
+    if not same:
+        raise UserError(f"{path}: lengths.csv is not of these prompts; save the model again")
     return model
 
 
 def pretrained(made: dict[str, Any]) -> str | None:
-    """Where the weights are to be had that a run was made from; those of the pocket come with this package."""
-    return None if made["backbone"] == "pocket" else made["pretrained"]
+    """Where the weights are to be had that a run was made from; the pocket's come with this package."""
+    given = made["pretrained"]
+    return None if made["backbone"] == POCKET and not (given and Path(given).is_file()) else given
 
 
 def evaluate(model: Model, split: Split, *, batch_size: int = BATCH_SIZE) -> float:
@@ -204,8 +218,8 @@ def evaluate(model: Model, split: Split, *, batch_size: int = BATCH_SIZE) -> flo
     Raises:
         UserError: for a split of other classes, for an empty one, and for an image that cannot be read.
     """
-    if not isinstance(split, Split):
-        raise UserError(f"evaluate: expected a split of a dataset, such as data.test, got {type(split).__name__}")
+    expect(model, Model, "evaluate: model", "what fit or load gives")
+    expect(split, Split, "evaluate: split", "a split of a dataset, such as data.test")
     if list(split.dataset.classes) != model.classes:
         raise UserError(
             f"evaluate: the classes of {split.dataset.name} are not those that the model was fitted to on "

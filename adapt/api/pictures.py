@@ -51,8 +51,11 @@ class Pictures:
 
 def as_list(pictures: Any) -> list[Any]:
     """The images one by one; raises UserError for a single image."""
-    if isinstance(pictures, str | Path | PIL.Image.Image):
+    single = isinstance(pictures, str | bytes | Path | PIL.Image.Image) or getattr(pictures, "ndim", 4) < 4
+    if single:
         raise UserError("predict: expected a list of images, got a single one: put it into a list")
+    if not isinstance(pictures, Iterable):
+        raise UserError(f"predict: expected a list of images, got {type(pictures).__name__}")
     return list(pictures)
 
 

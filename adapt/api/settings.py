@@ -1,9 +1,10 @@
 """The settings of a fit: those of conf/, with what the caller changes by keyword."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
+import numpy as np
 from pydantic import ValidationError
 
 from adapt import methods
@@ -28,7 +29,7 @@ from adapt.settings.composition import compose
 from adapt.settings.validation import explain
 
 SHARED = ("augment", "teacher")  # sections that are the same for every method
-WHERE = "adapt.fit: "
+WHERE = "adapt.fit"
 
 
 class Defaults(Config):
@@ -59,12 +60,12 @@ def defaults(preset: str) -> Defaults:
     return Defaults.model_validate({name: values[name] for name in Defaults.model_fields})
 
 
-def choose_preset(preset: Preset | None, clip: Backbone) -> Preset:
+def choose_preset(preset: Preset | None, clip: Backbone, where: str) -> Preset:
     """The preset that is asked for, else the pocket for the pocket CLIP and the paper for all others."""
     if preset is None:
         return "pocket" if clip.name == POCKET else "paper"
     if preset not in PRESETS:
-        raise UserError(f"{WHERE}unknown preset {preset!r}; {nearest(preset, PRESETS)}")
+        raise UserError(f"{where}: unknown preset {preset!r}; {nearest(preset, PRESETS)}")
     return preset
 
 
@@ -75,31 +76,48 @@ def resolve(
 
     Raises: UserError with one line for each wrong or contradicting value, and for a method that cannot be used.
     """
+    where = WHERE
     if method not in methods.names():
-        raise UserError(f"{WHERE}unknown method {method!r}; {nearest(method, methods.names())}")
-    resolution.check_towers([method], clip.name, WHERE)
-    preset = choose_preset(preset, clip)
-    augment, teacher = shared(preset, changed)
+        raise UserError(f"{where}: unknown method {method!r}; {nearest(method, methods.names())}")
+    resolution.check_towers([method], clip.name, f"{where}: ")
+    preset = choose_preset(preset, clip, where)
+    changed = plain(changed)
+    only(changed, {*resolution.schema(method).model_fields, *SHARED}, where)
+    augment, teacher = shared(preset, changed, where)
     found, own = defaults(preset), {key: value for key, value in changed.items() if key not in SHARED}
     sections = {name: getattr(found, name) for name in resolution.SECTIONS}
-    config = resolution.resolve(
-        method, preset, data.name, data.shots, clip.name, found.method, sections, WHERE, changed=own
-    )
+    here = preset, data.name, data.shots, clip.name
+    config = resolution.resolve(method, *here, found.method, sections, f"{where}: ", changed=own)
     return Settings(preset, config, augment, teacher)
 
 
-def shared(preset: str, changed: Mapping[str, Any]) -> tuple[AugmentConfig, TeacherConfig]:
+def only(changed: Mapping[str, Any], known: Iterable[str], where: str) -> None:
+    """Refuse settings that are not known."""
+    if unknown := [key for key in changed if key not in known]:
+        raise UserError(f"{where}: {unknown[0]}: unknown key; {nearest(unknown[0], known)}")
+
+
+def plain(value: Any) -> Any:
+    """Settings as YAML has them: tuples, and what OmegaConf and numpy have in place of lists and numbers."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [plain(item) for item in value]
+    return plain(value.tolist()) if isinstance(value, np.ndarray | np.generic) else value
+
+
+def shared(preset: Preset, changed: Mapping[str, Any], where: str) -> tuple[AugmentConfig, TeacherConfig]:
     """The sections that are the same for every method."""
     found = defaults(preset)
-    return section(found.augment, "augment", changed), section(found.teacher, "teacher", changed)
+    return section(found.augment, "augment", changed, where), section(found.teacher, "teacher", changed, where)
 
 
-def section(default: Any, name: str, changed: Mapping[str, Any]) -> Any:
+def section(default: Any, name: str, changed: Mapping[str, Any], where: str) -> Any:
     """A section with what the caller changes of it."""
     values = changed.get(name, {})
     if not isinstance(values, Mapping):
-        raise UserError(f"{WHERE}{name}: expected a mapping of settings, got {values!r}")
+        raise UserError(f"{where}: {name}: expected a mapping of settings, got {values!r}")
     try:
         return type(default).model_validate({**default.model_dump(), **values})
     except ValidationError as error:
-        raise UserError("\n".join(f"{WHERE}{name}.{explain(p, type(default))}" for p in error.errors())) from None
+        raise UserError("\n".join(f"{where}: {name}.{explain(p, type(default))}" for p in error.errors())) from None

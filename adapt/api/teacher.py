@@ -1,13 +1,16 @@
 """The frozen model's features, which every method on a few-shot dataset shares."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from PIL.Image import Image
 from torch import Tensor
 
 from adapt.api import settings
+from adapt.api.checks import expect
 from adapt.clip.backbone import Backbone
 from adapt.config import AugmentConfig, Preset, TeacherConfig
 from adapt.data.dataset import FewShotDataset
@@ -15,9 +18,11 @@ from adapt.training import numerics
 from adapt.training.teacher_features import of_classes, of_images
 
 SPLITS = ("train", "val")
+WHERE = "adapt.teacher_features"
+Images = Mapping[str, Sequence[Image]]
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class TeacherFeatures:
     """Features of the classes and of the few-shot images, to fit several methods on the same.
 
@@ -30,12 +35,8 @@ class TeacherFeatures:
     images: dict[str, Tensor]
     made_from: dict[str, Any]
 
-    def digest(self) -> str:
-        """A hash of the tensors: of other images, it is another."""
-        found = hashlib.sha256()
-        for tensor in (*self.classes.values(), *self.images.values()):
-            found.update(tensor.cpu().contiguous().numpy().tobytes())
-        return found.hexdigest()
+    def __repr__(self) -> str:
+        return f"<features of {self.made_from['dataset']}, seed {self.made_from['seed']}>"
 
 
 def teacher_features(
@@ -55,23 +56,43 @@ def teacher_features(
     Raises:
         UserError: for a setting that is wrong, an image that cannot be read, a class name that CLIP cannot read whole.
     """
-    preset = settings.choose_preset(preset, clip)
-    return compute(clip, data, *settings.shared(preset, changed))
+    check(clip, data, WHERE)
+    changed = settings.plain(changed)
+    settings.only(changed, settings.SHARED, WHERE)
+    augment, teacher = settings.shared(settings.choose_preset(preset, clip, WHERE), changed, WHERE)
+    return compute(clip, data, decode(data), augment, teacher)
 
 
-def compute(clip: Backbone, data: FewShotDataset, augment: AugmentConfig, teacher: TeacherConfig) -> TeacherFeatures:
+def check(clip: Any, data: Any, where: str) -> None:
+    """Refuse what is no CLIP and no few-shot dataset."""
+    expect(clip, Backbone, f"{where}: clip", "load_clip(…)")
+    expect(data, FewShotDataset, f"{where}: data", "load_dataset(…).few_shot(shots=…, seed=…)")
+
+
+def decode(data: FewShotDataset) -> dict[str, list[Image]]:
+    """The few-shot images by split."""
+    return {split: [data.image(sample.path) for sample in getattr(data, split)] for split in SPLITS}
+
+
+def compute(
+    clip: Backbone, data: FewShotDataset, images: Images, augment: AugmentConfig, teacher: TeacherConfig
+) -> TeacherFeatures:
     """The features under these settings."""
-    images = {split: [data.image(sample.path) for sample in getattr(data, split)] for split in SPLITS}
-    with numerics.fixed(clip.precision), torch.no_grad():
+    with numerics.fixed(clip), torch.no_grad():
         classes = of_classes(clip, list(data.classes), teacher.templates)
         found = of_images(clip, images, data.seed, teacher, augment)
-    return TeacherFeatures(classes, found, describe(clip, data, augment, teacher))
+    return TeacherFeatures(classes, found, describe(clip, data, images, augment, teacher))
 
 
-def describe(clip: Backbone, data: FewShotDataset, augment: AugmentConfig, teacher: TeacherConfig) -> dict[str, Any]:
+def describe(
+    clip: Backbone, data: FewShotDataset, images: Images, augment: AugmentConfig, teacher: TeacherConfig
+) -> dict[str, Any]:
     """What features depend on."""
+    pixels = hashlib.sha256()
+    for image in (image for split in SPLITS for image in images[split]):
+        pixels.update(f"{image.size}".encode() + image.tobytes())
     return {
         "weights": clip.weights, "precision": clip.precision, "dataset": data.name, "seed": data.seed,
-        "classes": list(data.classes), "train": [item.path for item in data.train],
-        "val": [item.path for item in data.val], "augment": augment.model_dump(), "teacher": teacher.model_dump(),
+        "shots": data.shots, "classes": list(data.classes), "images": pixels.hexdigest(),
+        "augment": augment.model_dump(), "teacher": teacher.model_dump(),
     }  # fmt: skip

@@ -145,11 +145,16 @@ def weights_hash(model: nn.Module) -> str:
 
 
 def choose_device(device: str) -> str:
-    """`auto` is a GPU where there is one."""
+    """`auto` is a GPU where there is one; raises UserError for a device that is not there."""
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "mps":
+    kind, _, number = device.partition(":")
+    if kind == "mps":
         raise UserError("device: mps asked for, but a Mac's GPU is not supported; set it to auto or cpu")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("device: cuda asked for, but torch sees no GPU; set it to auto or cpu")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"device: {device} asked for, but torch sees no GPU; set it to auto or cpu")
+    if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
+        raise UserError(f"device: unknown {device!r}; known: auto, cpu, cuda, cuda:0 …")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise UserError(f"device: {device} asked for, but torch sees {torch.cuda.device_count()} GPUs")
     return device

@@ -3,6 +3,8 @@
 import logging
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +31,22 @@ def read(name: str, pretrained: str, device: torch.device) -> Any:
     if why := model_configs.unsupported_reason(name):
         raise UserError(f"name: {name} cannot be used: {why}; give a CLIP such as ViT-B-16")
     file = Path(pretrained)
-    model = from_file(name, file, pretrained, device) if file.is_file() else from_tag(name, pretrained, device)
+    with untouched():
+        model = from_file(name, file, pretrained, device) if file.is_file() else from_tag(name, pretrained, device)
     check_resize(name, model)
     return model
+
+
+@contextmanager
+def untouched() -> Iterator[None]:
+    """Leave the caller's random numbers and logging as they are: open_clip draws weights, and logs by the root."""
+    handlers, disabled = logging.root.handlers[:], logging.root.manager.disable
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        logging.root.handlers[:] = handlers
+        logging.disable(disabled)
 
 
 def from_file(name: str, path: Path, given: str, device: torch.device) -> Any:
@@ -114,11 +129,12 @@ def read_archive(path: str) -> dict[str, torch.Tensor]:
 
 def untrained(name: str, device: torch.device) -> Any:
     """A model of open_clip with random weights, without its warning that they are."""
+    disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
         return open_clip.create_model(name, device=device, precision="fp32")
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(disabled)
 
 
 def brief(error: Exception) -> str:

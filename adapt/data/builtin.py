@@ -9,7 +9,7 @@ import gzip
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,19 +80,21 @@ def handwriting(name: str, table: NDArray[np.uint16], white: int, margin: int) -
     grey = (pixels * (255 // white)).astype(np.uint8).reshape(-1, side, side)
     grey = np.pad(grey, ((0, 0), (margin, margin), (margin, margin)))
 
-    def read(path: str) -> Image.Image:
-        kind, _, row = path.partition("/")
-        if kind != name or not row.isdigit() or int(row) >= len(grey):
-            raise UserError(f"There is no image {path!r} in the dataset {name!r}.")
-        return Image.fromarray(grey[int(row)]).resize((SIZE, SIZE), Image.Resampling.BILINEAR).convert("RGB")
-
     rng = np.random.default_rng(SEED)
     parts = zip(*(split(np.flatnonzero(labels == digit).tolist(), rng) for digit in range(10)), strict=True)
     train, val, test = (
         Split(Sample(f"{name}/{row:04d}", i, DIGITS[i]) for i, rows in enumerate(part) for row in sorted(rows))
         for part in parts
     )
-    return Dataset(name, "a photo of the number {}.", DIGITS, train, val, test, read)
+    return Dataset(name, "a photo of the number {}.", DIGITS, train, val, test, partial(read_digit, name, grey))
+
+
+def read_digit(name: str, grey: NDArray[np.uint8], path: str) -> Image.Image:
+    """The image "name/row" of a dataset of square grey images [n, side, side]."""
+    kind, _, row = path.partition("/")
+    if kind != name or not row.isdigit() or int(row) >= len(grey):
+        raise UserError(f"there is no image {path!r} in the dataset {name}; a path is {name}/ and a number")
+    return Image.fromarray(grey[int(row)]).resize((SIZE, SIZE), Image.Resampling.BILINEAR).convert("RGB")
 
 
 @cache
@@ -138,7 +140,7 @@ def read_icon(path: str) -> Image.Image:
         family, name, style, _ = path.split("/")
         glyph = drawings(family)[name].styles[style]
     except (ValueError, KeyError):
-        raise UserError(f"There is no icon {path!r}; an icon's path is family/drawing/style/number.") from None
+        raise UserError(f"there is no icon {path!r}; an icon's path is family/drawing/style/number") from None
     seed = int.from_bytes(hashlib.blake2b(path.encode(), digest_size=8).digest(), "big")
     return render_glyph(_mask(glyph), np.random.default_rng(seed), SIZE)
 
@@ -172,5 +174,5 @@ NAMES = tuple(MAKERS)
 def load(name: str) -> Dataset:
     """One of `NAMES`, the same in every process; raises `UserError` for another name."""
     if name not in MAKERS:
-        raise UserError(f"There is no pocket dataset {name!r}; {nearest(name, MAKERS)}.")
+        raise UserError(f"there is no pocket dataset {name!r}; {nearest(name, MAKERS)}")
     return MAKERS[name]()

@@ -5,7 +5,7 @@
     datasets/my_birds/images.csv        … or a table of images: path and label
 
 The 50 : 20 : 30 split is drawn once, per class, and kept beside the images as split.json; where the class folders lie
-in folders called train, val and test, it is theirs.
+in folders called train, val and test, or the table has a column split, it is theirs.
 """
 
 import csv
@@ -79,8 +79,7 @@ def read_folder(home: Path, described: Description, where: Path | str) -> Datase
 
 def read_table(table: Path, described: Description, where: Path | str) -> Dataset:
     """The dataset in a table of images, whatever its name, with the split as it would be drawn; nothing is written."""
-    images = [Image(path, label) for path, label in from_table(table)]
-    drawn = make_split(images, table)
+    drawn = make_split(from_table(table), table)
     return build(table.stem, table.parent, drawn, described, table, where)
 
 
@@ -120,7 +119,7 @@ def agree(found: Splits, home: Path) -> None:
     """Refuse a split that says otherwise than the table which it was drawn from: raises UserError."""
     if not (home / TABLE).is_file():
         return
-    told = dict(from_table(home / TABLE))
+    told = {image.path: image.label for image in from_table(home / TABLE)}
     for item in (item for part in found for item in part):
         if told.get(plain(item.path)) not in (item.name, str(item.label)):
             here = repr(told[plain(item.path)]) if plain(item.path) in told else "not there"
@@ -146,7 +145,7 @@ def unused(found: Dataset, home: Path) -> Unused:
     """What lies in the folder and is not in the dataset. The split stands, so nothing is refused."""
     listed = {plain(item.path) for part in (found.train, found.val, found.test) for item in part}
     names = [name for name in listing(home) if name not in listed | {FILE, TABLE, SPLIT}]
-    tabled = {path for path, _ in from_table(home / TABLE)} if (home / TABLE).is_file() else None
+    tabled = {image.path for image in from_table(home / TABLE)} if (home / TABLE).is_file() else None
     wanted = [name for name in names if ("/" in name if tabled is None else name in tabled) and is_image(home / name)]
     return Unused(wanted, [name for name in names if name not in set(wanted)])
 
@@ -194,12 +193,15 @@ def find(home: Path) -> list[Image]:
     Raises: UserError for a table or a folder that makes no sense.
     """
     if (home / TABLE).is_file():
-        return [Image(path, label) for path, label in from_table(home / TABLE)]
+        return from_table(home / TABLE)
     return folders.find(home)
 
 
-def from_table(source: Path) -> list[tuple[str, str]]:
-    """The rows of a table of images: columns path and label, a number or the class's name, blanks around stripped."""
+def from_table(source: Path) -> list[Image]:
+    """The rows of a table of images: columns path, label (a number or the class's name) and, where it is given, split.
+
+    Blanks around a value do not count.
+    """
     try:
         with source.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True, skipinitialspace=True)
@@ -208,8 +210,9 @@ def from_table(source: Path) -> list[tuple[str, str]]:
     except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{source} is not a readable CSV file: {error}") from None
     if not columns.count("path") == columns.count("label") == 1:
-        raise UserError(f"{source}: the columns are path and label, got {', '.join(columns) or 'none'}")
-    found: dict[str, str] = {}
+        hint = "; separate them by commas" if len(columns) == 1 and re.search("[;\t|]", columns[0]) else ""
+        raise UserError(f"{source}: the columns are path and label, got {', '.join(columns) or 'none'}{hint}")
+    found: dict[str, Image] = {}
     for line, row in rows:
         path, label = ((row[column] or "").strip() for column in ("path", "label"))
         if not path and not label:  # as spreadsheets leave them at the end
@@ -221,14 +224,17 @@ def from_table(source: Path) -> list[tuple[str, str]]:
             raise UserError(f"{source}, line {line}: {path} has no label")
         if not (source.parent / path).is_file():
             raise UserError(f"{source}, line {line}: there is no image {source.parent / path}")
-        found[path] = label
-    return list(found.items())
+        split = (row["split"] or "").strip().lower() if "split" in columns else None
+        if split is not None and split not in Splits._fields:
+            raise UserError(f"{source}, line {line}: split: expected train, val or test, got {split!r}")
+        found[path] = Image(path, label, split)
+    return list(found.values())
 
 
 def make_split(found: list[Image], home: Path) -> Splits:
     """CoOp's protocol for datasets without a split: each class's images shuffled and cut 50 : 20 : 30.
 
-    Images that lie in folders of splits stay in theirs.
+    Images whose folders or table say a split stay in theirs.
     """
     by_label: dict[str, list[Image]] = {}
     for image in found:
@@ -246,7 +252,7 @@ def make_split(found: list[Image], home: Path) -> Splits:
 
 
 def cut(label: str, images: list[Image], home: Path, rng: np.random.Generator) -> Iterable[list[str]]:
-    """A class's images by split, as their folders say or drawn."""
+    """A class's images by split, as folders or the table say, or drawn."""
     if images[0].split:
         return [[image.path for image in images if image.split == part] for part in Splits._fields]
     if len(images) < LEAST:

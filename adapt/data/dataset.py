@@ -1,5 +1,6 @@
 """What every dataset looks like to the rest of the library, whether it comes from a folder or from a package."""
 
+import operator
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -15,6 +16,7 @@ from adapt.data.sampling import Sample, sample
 from adapt.errors import UserError
 
 LONGEST = 50  # times the shorter edge
+MOST = 2**32 - 1  # of shots and seeds: what every generator takes
 
 
 class Split(tuple[Sample, ...]):
@@ -80,16 +82,14 @@ class Dataset:
         sizes = ", ".join(f"{len(getattr(self, part))} {part}" for part in ("train", "val", "test"))
         return f"<{self.name}: {len(self.classes)} classes; {sizes} images>"
 
-    def few_shot(self, shots: int, seed: int) -> "FewShotDataset":
+    def few_shot(self, shots: SupportsIndex, seed: SupportsIndex) -> "FewShotDataset":
         """The few-shot subset of a seed: `shots` images a class to train, min(shots, 4) to validate, all of test.
 
         By CoOp's protocol (adapt/data/sampling.py): the same seed gives the same images as its published index files.
 
         Raises: UserError for a number of shots below 1 and a seed below 0.
         """
-        for name, value, least in (("shots", shots, 1), ("seed", seed, 0)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise UserError(f"few_shot: {name}: expected a whole number from {least} on, got {value!r}")
+        shots, seed = whole("shots", shots, 1), whole("seed", seed, 0)
         drawn = sample(self.train, self.val, shots, seed)
         same = {field.name: getattr(self, field.name) for field in fields(Dataset)}
         return FewShotDataset(
@@ -120,6 +120,16 @@ class Dataset:
             raise UserError(
                 f"image {path} of dataset {self.name} cannot be read ({error}); replace it or take it out of the split"
             ) from None
+
+
+def whole(name: str, value: Any, least: int) -> int:
+    """A whole number, numpy's too, from `least` to MOST; raises UserError for anything else."""
+    try:
+        if isinstance(value, bool) or not least <= operator.index(value) <= MOST:
+            raise TypeError
+    except TypeError:
+        raise UserError(f"few_shot: {name}: expected a whole number from {least} to {MOST}, got {value!r}") from None
+    return operator.index(value)
 
 
 @dataclass(frozen=True, repr=False)

@@ -57,7 +57,13 @@ class Checkpoint:
         """Delete the state: the run's results are written."""
         if self.lock is not None:
             self.path.unlink(missing_ok=True)
+        self.close()
+
+    def close(self) -> None:
+        """Let others have the run; what is saved stays."""
+        if self.lock is not None:
             locks.release(self.path.with_suffix(".lock"), self.lock)
+            self.lock = None
 
     def stale(self) -> list[Path]:
         """The states of this run with other inputs: not used here, there for when those come back."""

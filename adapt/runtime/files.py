@@ -18,10 +18,13 @@ def atomic_dir(path: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise
+    old = path.with_name(f".{path.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
     if path.exists():
-        shutil.rmtree(path)
+        path.rename(old)
     building.rename(path)
     sync(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager

@@ -55,7 +55,7 @@ def installed() -> Iterator[None]:
         _asked.clear()
     if asked is not None:
         signal.raise_signal(asked)
-        raise Interrupted(asked)  # the caller's handler only took note: the work is stopped all the same
+        raise KeyboardInterrupt  # the caller's handler only took note: the work is stopped all the same
 
 
 def request_stop(number: int, frame: FrameType | None = None) -> None:

@@ -67,7 +67,12 @@ def resolve(
         validate(method, backbone, known, merge(config, changes(override)), where)
         if holds(override, **here):
             config = merge(config, changes(override))
-    return validate(method, backbone, known, merge(config, changed or {}), where)
+    same = {
+        key: {k: v for k, v in value.items() if k != "name" or v != config[key].get("name")}
+        for key, value in (changed or {}).items()
+        if isinstance(value, Mapping) and isinstance(config.get(key), Mapping)
+    }  # a name that stays leaves the section's other keys as they are
+    return validate(method, backbone, known, merge(config, {**(changed or {}), **same}), where)
 
 
 def by_preset(value: Any, preset: str, where: str) -> Any:

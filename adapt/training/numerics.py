@@ -2,26 +2,36 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 
-from adapt.clip.backbone import Precision
+from adapt.clip.backbone import Backbone, Precision
 
 THREADS = 1  # seeds run side by side, a thread each; sums of another number of threads round otherwise
 
 
 @contextmanager
-def fixed(precision: Precision) -> Iterator[None]:
-    """The threads and products of the stages within the block, the caller's after it: so numbers are the same."""
+def fixed(backbone: Backbone) -> Iterator[None]:
+    """Within the block PyTorch computes as in the stages, after it as the caller had it: so numbers are the same.
+
+    That is: one thread, products of the backbone's precision, gradients, no autocast of the caller's, float32.
+    """
     threads, products = torch.get_num_threads(), torch.get_float32_matmul_precision()
-    convolutions = torch.backends.cudnn.allow_tf32
+    convolutions, dtype = torch.backends.cudnn.allow_tf32, torch.get_default_dtype()
     torch.set_num_threads(THREADS)
-    set_matmul_precision(precision)
+    torch.set_default_dtype(torch.float32)
+    set_matmul_precision(backbone.precision)
     try:
-        yield
+        with ExitStack() as within:
+            within.enter_context(torch.inference_mode(False))
+            within.enter_context(torch.enable_grad())
+            for device in {"cpu", backbone.device.type}:
+                within.enter_context(torch.autocast(device, enabled=False))
+            yield
     finally:
         torch.set_num_threads(threads)
+        torch.set_default_dtype(dtype)
         torch.set_float32_matmul_precision(products)
         torch.backends.cudnn.allow_tf32 = convolutions
 

@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from torch import Tensor
 
-from adapt.clip.backbone import Backbone
-from adapt.config import AugmentConfig, Config
+from adapt import methods
+from adapt.clip.backbone import Backbone, Precision
+from adapt.config import AugmentConfig, Config, Preset
+from adapt.errors import UserError
 from adapt.runtime import formats
 from adapt.training.fit import FitResult
 from adapt.training.trainer import TrainLog
@@ -23,6 +26,23 @@ COLUMNS = {
     "trace.csv": ("step", "epoch", "tokens_left", "branch", "layer", "token", "score"),
 }
 OF_CLASSES = ("backbone", "weights", "precision", "dataset")  # all that class embeddings are made from
+
+
+class MadeFrom(BaseModel):
+    """What a run is made from: the metadata of prompts.safetensors."""
+
+    preset: Preset
+    backbone: str
+    pretrained: str | None
+    weights: str
+    precision: Precision
+    dataset: str
+    template: str
+    classes: list[str]
+    method: str
+    config: dict[str, Any]
+    augment: dict[str, Any]
+    seed: int
 
 
 def describe(
@@ -69,15 +89,32 @@ def read(folder: Path, made_by: str) -> tuple[FitResult, dict[str, Any], dict[st
     """
     tensors = formats.read_tensors(folder / PROMPTS, made_by)
     classes = formats.read_tensors(folder / CLASSES, made_by)
-    tables = {name: [parse(row) for row in formats.read_csv(folder / name, made_by)] for name in COLUMNS}
+    tables = {name: formats.read_csv(folder / name, made_by) for name in COLUMNS}
     cost = formats.read_json(folder / "cost.json", made_by)
-    log = TrainLog(tables["history.csv"], tables["trace.csv"], cost["steps"], cost["seconds"])
-    memory, flops = round(cost["memory_mb"] * 1e6), round(cost.get("step_gflop", 0) * 1e9)
-    result = FitResult(tensors, tables["lengths.csv"], log, memory, flops, cost.get("budget"))
-    return result, formats.read_made_from(folder / PROMPTS), classes
+    try:
+        made_from = MadeFrom.model_validate(formats.read_made_from(folder / PROMPTS), strict=True).model_dump()
+        lengths, history, trace = ([parse(row) for row in rows] for rows in tables.values())
+        missing = [key for key in COLUMNS["lengths.csv"] if any(key not in row for row in lengths)]
+        if missing or not lengths or made_from["method"] not in methods.names():
+            raise ValueError(f"lengths.csv lacks {missing or 'rows'}, or the method is unknown")
+        shape = len(made_from["classes"]), 2
+        for name in ("features", "zero_shot"):
+            if (classes[name].shape[0], classes[name].ndim) != shape or not classes[name].isfinite().all():
+                raise ValueError(f"{name} of {CLASSES} are not of {shape[0]} classes")
+        log = TrainLog(history, trace, cost["steps"], cost["seconds"])
+        memory, flops = round(cost["memory_mb"] * 1e6), round(cost.get("step_gflop", 0) * 1e9)
+        result = FitResult(tensors, lengths, log, memory, flops, cost.get("budget"))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{folder} is not as `{made_by}` writes it ({reason}); make it again") from None
+    return result, made_from, classes
 
 
 def parse(row: Mapping[str, str]) -> dict[str, Any]:
     """A row of a table, its numbers as numbers."""
-    return {key: value if key == "branch" else float(value) if "." in value or "e" in value else int(value)
-            for key, value in row.items()}  # fmt: skip
+    return {key: value if key == "branch" else number(value) for key, value in row.items()}
+
+
+def number(text: str) -> float | int:
+    """A number as it was written; raises ValueError for what is none."""
+    return int(text) if text.lstrip("-").isdecimal() else float(text)

@@ -165,8 +165,8 @@ class Trainer:
             group["lr"] = lr
         loss, terms = self.method.losses(batch)
         self.step_losses.append({name: term.detach() for name, term in {"loss": loss, **terms}.items()})
-        if not loss.requires_grad:  # every token has been pruned: nothing is left to tune
-            return
+        if not any(parameter.numel() for parameter in self.method.parameters()):
+            return  # every token has been pruned: nothing is left to tune
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.method.on_after_backward(self.log.steps)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import adapt
@@ -84,3 +85,22 @@ def test_slice_of_a_split_is_a_split(data):
 
 def test_known_datasets_are_listed():
     assert {"digits", "dtd", "imagenet"} <= set(adapt.list_datasets())
+
+
+def test_split_of_a_table_holds(folder):
+    parts = ("train", "val", "test")
+    rows = [f"{name}/{n}.png,{name},{parts[n % 3]}" for name in ("ant", "bee_hive") for n in range(6)]
+    (folder / "mine.csv").write_text("\n".join(["path,label,split", *rows]), encoding="utf-8")
+    found = adapt.load_dataset(folder / "mine.csv")
+    assert {sample.path for sample in found.test} == {f"{name}/{n}.png" for name in ("ant", "bee_hive") for n in (2, 5)}
+
+
+def test_unknown_split_of_a_table_is_refused(folder):
+    (folder / "mine.csv").write_text("path,label,split\nant/0.png,ant,holdout\n", encoding="utf-8")
+    with pytest.raises(adapt.UserError, match="line 2: split: expected train, val or test, got 'holdout'"):
+        adapt.load_dataset(folder / "mine.csv")
+
+
+def test_numbers_of_numpy_are_numbers(data):
+    found = adapt.load_dataset("digits").few_shot(shots=np.int64(2), seed=np.int32(1))
+    assert (found.train, found.shots) == (data.train, 2)

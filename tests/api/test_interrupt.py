@@ -71,7 +71,7 @@ def test_handlers_of_the_caller_come_back():
     seen = []
     before = signal.signal(signal.SIGTERM, lambda number, frame: seen.append(number))
     try:
-        with pytest.raises(signals.Interrupted), signals.installed(), signals.deferred():
+        with pytest.raises(KeyboardInterrupt), signals.installed(), signals.deferred():
             signal.raise_signal(signal.SIGTERM)
         assert seen == [signal.SIGTERM] and not signals.stop_requested()
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -85,3 +85,22 @@ def test_fit_works_in_another_thread(clip, data):
     thread.start()
     thread.join()
     assert found[0].name == "zero_shot"
+
+
+def test_stopped_fit_goes_on_while_its_error_is_still_held(clip, data, tmp_path, monkeypatch):
+    """As a notebook holds the last error, and with it all that the stopped call had open."""
+    from adapt.training import trainer
+
+    step, steps = trainer.Trainer.step, []
+
+    def stopped(self, *given):
+        step(self, *given)
+        steps.append(1)
+        if len(steps) == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(trainer.Trainer, "step", stopped)
+    with pytest.raises(KeyboardInterrupt) as held:
+        adapt.fit("adapt", clip, data, checkpoint=tmp_path / "state", progress=False, **QUICK)
+    fitted = adapt.fit("adapt", clip, data, checkpoint=tmp_path / "state", progress=False, **QUICK)
+    assert len(steps) == fitted.log.steps and held and not list(tmp_path.iterdir())

@@ -1,8 +1,11 @@
 """What a fitted model predicts, and that it is saved and loaded whole."""
 
 import json
+import logging
+import pickle
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -125,7 +128,7 @@ def test_features_are_shared_by_several_fits(clip, data, model):
 
 def test_features_of_another_seed_are_refused(clip, data):
     features = adapt.teacher_features(clip, adapt.load_dataset("digits").few_shot(shots=2, seed=2))
-    with pytest.raises(adapt.UserError, match="the features are of another seed"):
+    with pytest.raises(adapt.UserError, match="features: these are of another seed"):
         adapt.fit("adapt", clip, data, features=features)
 
 
@@ -159,3 +162,76 @@ def test_pair_of_towers_without_a_vit_is_refused_for_prompts_in_it(data, backbon
     other = freeze("RN50", backbone.model, backbone.device)
     with pytest.raises(adapt.UserError, match=r"adapt.fit: vpt: these put prompts or adapters into the image tower"):
         adapt.fit("vpt", other, data)
+
+
+@pytest.mark.parametrize(
+    "context",
+    [torch.no_grad, torch.inference_mode, lambda: torch.autocast("cpu", torch.bfloat16)],
+    ids=["no_grad", "inference_mode", "autocast"],
+)
+def test_context_of_the_caller_changes_no_number(context, clip, data, model):
+    with context():
+        again = adapt.fit("adapt", clip, data, progress=False, **QUICK)
+        logits = again.logits(data.test[:3])
+    assert all(torch.equal(value, again.result.tensors[name]) for name, value in model.result.tensors.items())
+    assert torch.equal(logits, model.logits(data.test[:3]))
+
+
+def test_default_type_of_the_caller_changes_no_number(clip, data, model):
+    torch.set_default_dtype(torch.float64)
+    try:
+        again = adapt.fit("adapt", clip, data, progress=False, **QUICK)
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert all(torch.equal(value, again.result.tensors[name]) for name, value in model.result.tensors.items())
+
+
+def test_model_is_pickled_also_after_it_predicted(model, data):
+    model.predict(data.test[:1])
+    again = pickle.loads(pickle.dumps(model))
+    assert torch.equal(again.logits(data.test[:3]), model.logits(data.test[:3]))
+
+
+def test_models_are_themselves_alone(model, saved, clip):
+    assert model in {model} and model != adapt.load(saved, clip)
+
+
+def test_weights_may_be_a_path(data, tmp_path, monkeypatch):
+    from adapt.api.clip import POCKET_WEIGHTS
+    from adapt.runtime.packaged import find
+
+    (tmp_path / "w.safetensors").write_bytes(find(POCKET_WEIGHTS).read_bytes())
+    monkeypatch.chdir(tmp_path)
+    clip = adapt.load_clip("pocket", Path("w.safetensors"))
+    adapt.fit("zero_shot", clip, data, progress=False).save("run")
+    monkeypatch.chdir("/")
+    assert adapt.load(tmp_path / "run").clip.pretrained == str(tmp_path / "w.safetensors")
+
+
+def test_loading_a_clip_leaves_random_numbers_and_logging(capfd):
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    handlers = logging.root.handlers[:]
+    adapt.load_clip("pocket")
+    assert torch.equal(torch.rand(2), expected) and logging.root.handlers == handlers
+
+
+def test_features_of_other_images_of_the_same_names_are_refused(clip, tmp_path):
+    from tests.api.test_refusals import images
+
+    one = adapt.load_dataset(images(tmp_path / "one/mine", ant=4, bee=4)).few_shot(shots=1, seed=1)
+    other = adapt.load_dataset(images(tmp_path / "other/mine", bee=4, ant=4)).few_shot(shots=1, seed=1)
+    with pytest.raises(adapt.UserError, match="features: these are of another images"):
+        adapt.fit("coop", clip, one, features=adapt.teacher_features(clip, other))
+
+
+def test_name_of_an_optimizer_that_stays_leaves_its_other_keys(clip, data):
+    fitted = adapt.fit("coop", clip, data, progress=False, optimizer={"name": "sgd", "epochs": 1})
+    assert fitted.config.optimizer.lr == 0.2
+
+
+def test_settings_may_be_tuples_and_numbers_of_numpy(clip, data):
+    settings = {"augment": {"crop_scale": (0.5, 1.0)}, "optimizer": {"epochs": np.int64(1)}}
+    assert len(adapt.fit("coop", clip, data, progress=False, **settings).log.history) == 1

@@ -28,11 +28,11 @@ def images(folder, **classes: int):
         ),
         (
             lambda clip, data: data.few_shot(shots=0, seed=1),
-            "few_shot: shots: expected a whole number from 1 on, got 0",
+            "few_shot: shots: expected a whole number from 1 to 4294967295, got 0",
         ),
         (
             lambda clip, data: data.few_shot(shots=2, seed=-1),
-            "few_shot: seed: expected a whole number from 0 on, got -1",
+            "few_shot: seed: expected a whole number from 0 to 4294967295, got -1",
         ),
         (
             lambda clip, data: adapt.load_clip("pocke"),
@@ -56,7 +56,7 @@ def images(folder, **classes: int):
         ),
         (
             lambda clip, data: adapt.fit("adapt", clip, adapt.load_dataset("digits")),
-            "adapt.fit: expected load_dataset(…).few_shot(shots=…, seed=…), got Dataset",
+            "adapt.fit: data: expected load_dataset(…).few_shot(shots=…, seed=…), got Dataset",
         ),
         (
             lambda clip, data: adapt.fit("adapt", clip, data, preset="pockt"),
@@ -150,7 +150,7 @@ def test_evaluation_of_other_classes_is_refused(model):
 
 
 def test_evaluation_of_paths_is_refused(model):
-    with pytest.raises(adapt.UserError, match="evaluate: expected a split of a dataset, such as data.test, got list"):
+    with pytest.raises(adapt.UserError, match="evaluate: split: expected a split .*, such as data.test, got list"):
         adapt.evaluate(model, ["a.png"])
 
 
@@ -191,3 +191,124 @@ def test_missing_package_of_the_pocket_is_a_sentence(monkeypatch):
     monkeypatch.setattr(glyphs, "find_spec", lambda name: None)
     with pytest.raises(adapt.UserError, match=r"pip install 'adapt-clip\[pocket\]'"):
         adapt.load_dataset("remix")
+
+
+@pytest.mark.parametrize(
+    ("work", "says"),
+    [
+        (
+            lambda clip, data: adapt.load_clip(None),
+            "adapt.load_clip: name: expected the name of an architecture, got None",
+        ),
+        (
+            lambda clip, data: adapt.load_clip("pocket", 3),
+            "adapt.load_clip: pretrained: expected a tag or a file, got 3",
+        ),
+        (
+            lambda clip, data: adapt.load_clip("pocket", device="gpu"),
+            "adapt.load_clip: device: unknown 'gpu'; known: auto, cpu, cuda, cuda:0 …",
+        ),
+        (
+            lambda clip, data: adapt.load_clip("pocket", text_batch_size=0),
+            "adapt.load_clip: text_batch_size: expected a whole number from 1 on, got 0",
+        ),
+        (
+            lambda clip, data: adapt.load_dataset(None),
+            "adapt.load_dataset: source: expected the name of a dataset, or the path of a folder or a CSV file, "
+            "got None",
+        ),
+        (lambda clip, data: adapt.load_dataset(""), "adapt.load_dataset: source: expected a name or a path, got ''"),
+        (lambda clip, data: adapt.fit("coop", "pocket", data), "adapt.fit: clip: expected load_clip(…), got 'pocket'"),
+        (lambda clip, data: adapt.fit(None, clip, data), "adapt.fit: method: expected the name of a method, got None"),
+        (
+            lambda clip, data: adapt.fit("coop", clip, data, features=1),
+            "adapt.fit: features: expected teacher_features(clip, data), got 1",
+        ),
+        (
+            lambda clip, data: adapt.fit("coop", clip, data, checkpoint=1),
+            "adapt.fit: checkpoint: expected a path, got 1",
+        ),
+        (
+            lambda clip, data: adapt.fit("coop", clip, data, checkpoint="/"),
+            "adapt.fit: checkpoint: expected the path of a file to be, got '/'",
+        ),
+        (
+            lambda clip, data: adapt.fit("coop", clip, data, checkpoint="/dev/null/state"),
+            "adapt.fit: checkpoint: /dev/null: File exists",
+        ),
+        (
+            lambda clip, data: adapt.fit("coop", clip, data, augmnt={}),
+            "adapt.fit: augmnt: unknown key; did you mean 'augment'?",
+        ),
+        (
+            lambda clip, data: adapt.teacher_features(clip, data, augmentt={}),
+            "adapt.teacher_features: augmentt: unknown key; did you mean 'augment'?",
+        ),
+        (
+            lambda clip, data: adapt.teacher_features(clip, adapt.load_dataset("digits")),
+            "adapt.teacher_features: data: expected load_dataset(…).few_shot(shots=…, seed=…), got Dataset",
+        ),
+        (lambda clip, data: adapt.load("/nowhere"), "adapt.load: there is no folder /nowhere"),
+        (lambda clip, data: adapt.load(None), "adapt.load: folder: expected a path, got None"),
+        (
+            lambda clip, data: adapt.evaluate("run", data.test),
+            "evaluate: model: expected what fit or load gives, got 'run'",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_argument_of_another_kind_is_a_sentence(work, says, clip, data):
+    with pytest.raises(adapt.UserError) as error:
+        work(clip, data)
+    assert str(error.value) == says
+
+
+@pytest.mark.parametrize("single", [np.zeros((32, 32, 3), np.uint8), b"abc", Image.new("RGB", (4, 4))], ids=type)
+def test_single_image_is_not_taken_for_many(single, model):
+    with pytest.raises(adapt.UserError, match="expected a list of images, got a single one"):
+        model.predict(single)
+
+
+def test_batch_of_no_images_is_refused(model, data):
+    with pytest.raises(adapt.UserError, match="predict: batch_size: expected a whole number from 1 on, got 0"):
+        model.predict(data.test[:2], batch_size=0)
+
+
+@pytest.mark.parametrize("place", ["/proc/run", "/dev/null/run"])
+def test_place_that_cannot_be_written_is_named(place, model):
+    with pytest.raises(adapt.UserError, match=r"^save: /\w+"):
+        model.save(place)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("lengths.csv", "branch,layer,length\n"),
+        ("lengths.csv", "branch,layer\ntext,0\n"),
+        ("lengths.csv", "branch,layer,length\ntext,0,many\n"),
+        ("lengths.csv", "branch,layer,length\ntext,0,5\n"),
+        ("history.csv", "epoch,loss\n0\n"),
+        ("cost.json", "[]"),
+        ("cost.json", "{}"),
+    ],
+)
+def test_model_with_an_edited_file_is_refused(name, content, model, clip, tmp_path):
+    model.save(tmp_path / "run")
+    (tmp_path / "run" / name).write_text(content, encoding="utf-8")
+    with pytest.raises(adapt.UserError, match="is not as `Model.save` writes it|lengths.csv is not of these prompts"):
+        adapt.load(tmp_path / "run", clip)
+
+
+@pytest.mark.parametrize("change", [{"method": "none"}, {"seed": "1"}, {"classes": ["one"]}, {"template": None}])
+def test_model_of_other_metadata_is_refused(change, model, clip, tmp_path):
+    from dataclasses import replace
+
+    replace(model, made_from={**model.made_from, **change}).save(tmp_path / "run")
+    with pytest.raises(adapt.UserError, match="is not as `Model.save` writes it"):
+        adapt.load(tmp_path / "run", clip)
+
+
+def test_table_of_another_separator_is_told_so(tmp_path):
+    (tmp_path / "ages.csv").write_text("path;label\na.png;1\n", encoding="utf-8")
+    with pytest.raises(adapt.UserError, match="got path;label; separate them by commas"):
+        adapt.load_dataset(tmp_path / "ages.csv")
