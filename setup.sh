@@ -119,7 +119,7 @@ except Exception as error:
 }
 
 fall_back() {
-    echo "$TORCH_INDEX $1: taking PyPI's build of PyTorch instead, 3.1 GB to download, which runs without a GPU, too."
+    echo "$TORCH_INDEX $1: taking PyPI's build of PyTorch instead, 3.0 GB to download, which runs without a GPU, too."
     build=pypi
 }
 
