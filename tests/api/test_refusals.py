@@ -185,14 +185,6 @@ def test_classes_of_the_same_words_are_refused(tmp_path, clip):
         adapt.fit("adapt", clip, data)
 
 
-def test_missing_package_of_the_pocket_is_a_sentence(monkeypatch):
-    from adapt.data import glyphs
-
-    monkeypatch.setattr(glyphs, "find_spec", lambda name: None)
-    with pytest.raises(adapt.UserError, match=r"pip install 'adapt-clip\[pocket\]'"):
-        adapt.load_dataset("remix")
-
-
 @pytest.mark.parametrize(
     ("work", "says"),
     [
