@@ -69,12 +69,11 @@ range="Python from ${VERSIONS%% *} to ${VERSIONS##* }"
 [ -n "$UV" ] || range="$range with the module ensurepip (on Debian and Ubuntu in the package python3-venv)"
 
 base="" anew=""
+if [ -e .venv ] && [ ! -x $python ]; then anew="since its Python is gone"; fi
 if [ -n "$PYTHON" ]; then
     base=$(program "$PYTHON" || program "python$PYTHON") || case " $VERSIONS " in *" $PYTHON "*) base=$(bring "$PYTHON") || true ;; esac
     [ -n "$base" ] || refuse "python=$PYTHON is no $range that runs here."
     [ ! -x $python ] || [ "$($python -V)" = "$("$base" -V)" ] || anew="with $("$base" -V)"
-elif [ -e .venv ] && [ ! -x $python ]; then
-    anew="since its Python is gone"
 fi
 
 # ---- PyTorch: PyPI's build, or on x86_64 Linux the much smaller one for the CPU, from an index of its own
@@ -127,8 +126,7 @@ if [ $build = cpu ] && ! { [ $build = "$had_build" ] && [ -z "$anew" ] && torch_
     fall_back "does not answer (${why:-no name server does})"
     finished && exit
 fi
-by=${UV:+uv}
-by=${by:-pip}
+if [ -n "$UV" ]; then by=uv; else by=pip; fi
 case $build in cpu) whose="PyTorch's build for the CPU" ;; *) whose="PyPI's build of PyTorch" ;; esac
 [ -n "$anew" ] || [ -z "$had_build" ] || [ $build = "$had_build" ] || anew="with $whose"
 groups=${groups:-$had_groups}
@@ -148,14 +146,16 @@ if [ $build = cpu ]; then
     case $by in uv) index=--index ;; pip) index=--index-url ;; esac
     torch_for_the_cpu $index "$TORCH_INDEX" || fall_back "does not give torch and torchvision (the reason stands above)"
 fi
-locks="requirements.lock ${groups:+requirements-dev.lock}"
 if [ $build = cpu ]; then
-    cat $locks | grep -Ev '^(torch|torchvision|triton|cuda-.*|nvidia-.*)==' | install -r /dev/stdin && install --no-deps -e .
+    grep -hEv '^(torch|torchvision|triton|cuda-.*|nvidia-.*)==' requirements.lock ${groups:+requirements-dev.lock} |
+        install -r /dev/stdin
+    install --no-deps -e .
 elif [ $by = uv ]; then
     echo "Installing uv.lock into .venv by uv (gigabytes, minutes; once)"
     UV_PROJECT_ENVIRONMENT=.venv "$UV" sync --frozen --all-extras $([ -n "$groups" ] || echo --no-dev)
 else
     echo "Installing requirements.lock into .venv by pip (gigabytes, minutes; once)"
-    cat $locks | install -r /dev/stdin && install --no-deps -e .
+    install -r requirements.lock ${groups:+-r requirements-dev.lock}
+    install --no-deps -e .
 fi
 printf '%s\n' "$wanted" "$here" $build "$groups" >$STAMP

@@ -92,7 +92,7 @@ def calls(tools: Path) -> list[str]:
 
 
 PIP = "python3.11 -m pip --disable-pip-version-check install"
-BY_PIP = ["python3.11 -m venv .venv", f"{PIP} -r /dev/stdin", f"{PIP} --no-deps -e ."]
+BY_PIP = ["python3.11 -m venv .venv", f"{PIP} -r requirements.lock", f"{PIP} --no-deps -e ."]
 SYNC = "uv sync --frozen --all-extras"
 
 
@@ -130,6 +130,18 @@ def test_failed_installation_is_tried_again(clone, tools):
     put_uv(tools)
     assert make(clone, "setup").returncode == 0
     assert calls(tools) == by_uv(tools)
+
+
+@pytest.mark.parametrize("step", ["venv", "requirements.lock", "-e"])
+def test_failure_of_pip_is_no_setup(step: str, clone, tools):
+    python = (tools / "bin/python3.11").read_text(encoding="utf-8")
+    put(tools / "bin/python3.11", f'{python}\ncase "$*" in *" {step} "*|*" {step}") exit 1 ;; esac\n')
+    assert make(clone, "setup", "uv=").returncode
+    put_python(tools)
+    (clone / ".venv/bin/python").write_bytes((tools / "bin/python3.11").read_bytes())
+    calls(tools)
+    assert make(clone, "setup", "uv=").returncode == 0
+    assert calls(tools) == BY_PIP
 
 
 def test_second_setup_does_nothing(clone, tools):

@@ -227,7 +227,7 @@ def test_there_is_a_wheel_of_everything_locked_for_every_python(platform: str):
 
 
 def test_what_setup_leaves_out_for_the_cpu_is_what_pytorch_needs_on_linux_alone():
-    (pattern,) = re.findall(r"grep -Ev '(.*?)'", (ROOT / "setup.sh").read_text(encoding="utf-8"))
+    (pattern,) = re.findall(r"grep -hEv '(.*?)'", (ROOT / "setup.sh").read_text(encoding="utf-8"))
     (torch,) = [package for package in LOCK["package"] if (package["name"], package["version"][:3]) == ("torch", "2.1")]
     needs = {need["name"]: "sys_platform == 'linux'" in need.get("marker", "") for need in torch["dependencies"]}
     assert needs == {name: bool(re.match(pattern, f"{name}==")) for name in needs}
