@@ -46,14 +46,14 @@ def test_tar_of_any_compression_is_unpacked(mode, tmp_path):
 
 
 def test_tar_is_refused_by_a_python_that_cannot_check_its_members(tmp_path, monkeypatch):
-    monkeypatch.delattr(tarfile, "data_filter")
+    monkeypatch.delattr(tarfile, "data_filter", raising=False)
     archive = tar(tmp_path / "x", ("a/b.jpg", b"image"))
     assert refusal(archive, tmp_path) == f"{archive}: this Python cannot unpack a tar safely; use 3.11.4 or later"
     assert not any((tmp_path / "out").iterdir())
 
 
 def test_zip_is_unpacked_by_a_python_that_cannot_check_tars(tmp_path, monkeypatch):
-    monkeypatch.delattr(tarfile, "data_filter")
+    monkeypatch.delattr(tarfile, "data_filter", raising=False)
     unpack(zipped(tmp_path / "x", ("a/b.jpg", b"image")), tmp_path / "out")
     assert (tmp_path / "out/a/b.jpg").read_bytes() == b"image"
 
