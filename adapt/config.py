@@ -203,6 +203,18 @@ class AdamWConfig(Config):
 OptimizerConfig = Annotated[SGDConfig | AdamWConfig, Field(discriminator="name")]
 
 
+class FitConfig(Config):
+    """The sections of the params that a fit is made from, whoever runs it: a stage or the library."""
+
+    augment: AugmentConfig
+    teacher: TeacherConfig
+    prompts: PromptsConfig
+    prune: PruneConfig
+    distill: DistillConfig
+    optimizer: OptimizerConfig
+    method: dict[str, dict[str, Any]]  # checked by adapt/settings/resolution.py, which knows the methods
+
+
 class EvaluateConfig(Config):
     """Which split is scored (settings are chosen on val, results are on test), and images per batch."""
 

@@ -33,6 +33,6 @@ def on_disk(where: str) -> Iterator[None]:
     except OSError as error:
         raise UserError(f"{where}: {error.filename or 'the disk'}: {error.strerror or error}") from None
     except ValueError as error:
-        if "null" not in str(error):  # as in a path
+        if "embedded null" not in str(error):  # in a path
             raise
         raise UserError(f"{where}: {error}") from None

@@ -30,7 +30,7 @@ def load_clip(
             `pocket`, the small CLIP that comes with this package: 32 × 32 pixels, icons and characters only.
         pretrained: the weights: a tag of open_clip's, which are downloaded where need be (`openai`), or the path of a
             file (.safetensors, .pt, OpenAI's archive). `pocket` has weights of its own.
-        device: `cpu`, `cuda`, another of torch's devices, or `auto`: a GPU where there is one.
+        device: `cpu`, `cuda`, one of several GPUs (`cuda:1`), or `auto`: a GPU where there is one.
         precision: of the towers' matrix products; prompts, features and losses are float32.
         text_batch_size: texts encoded at a time, None for all; fewer take less memory and more time.
 
@@ -43,7 +43,7 @@ def load_clip(
     """
     expect(name, str, f"{WHERE}: name", "the name of an architecture")
     expect(pretrained, str | Path | None, f"{WHERE}: pretrained", "a tag or a file")
-    expect(device, str, f"{WHERE}: device", "auto, cpu, cuda or another of torch's devices")
+    expect(device, str, f"{WHERE}: device", "auto, cpu or cuda")
     if text_batch_size is not None:
         count(text_batch_size, f"{WHERE}: text_batch_size")
     if precision not in get_args(Precision):

@@ -75,7 +75,7 @@ def fit(
         images = decode(data)
         expected = describe(clip, data, images, chosen.augment, chosen.teacher)
         if features is None:
-            features = compute(clip, data, images, chosen.augment, chosen.teacher)
+            features = compute(clip, data, images, chosen.augment, chosen.teacher, expected)
         elif features.made_from != expected:
             wrong = next(key for key, value in expected.items() if features.made_from.get(key) != value)
             raise UserError(
@@ -88,13 +88,14 @@ def fit(
         ) | {"seed": data.seed}  # fmt: skip
         store = open_store(checkpoint, made_from, expected)
         if store:
+            leaving.enter_context(on_disk(f"{WHERE}: checkpoint"))
             leaving.callback(store.close)
             for remark in store.remarks():
                 warnings.warn(remark, stacklevel=2)
-        with numerics.fixed(clip), on_disk(f"{WHERE}: checkpoint"):
+        with numerics.fixed(clip):
             result = run(method, clip, data, images, chosen, features, store, progress)
-            if store:
-                store.clear()
+        if store:
+            store.clear()
     if (remark := result.remark()) and not resolution.config_warning(method, clip.name, chosen.config):
         warnings.warn(f"{method} on {data.name}: {result.tokens} tokens, {remark}", stacklevel=2)
     return Model(clip, result, made_from, {name: value.cpu() for name, value in features.classes.items()})

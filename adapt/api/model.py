@@ -93,7 +93,8 @@ class Model:
         task = FewShotTask(
             clip, made["template"], self.classes, features["features"], made["seed"], features["zero_shot"]
         )
-        return predict.restore(self.name, task, self.config, self.result.tensors)
+        with numerics.fixed(clip):
+            return predict.restore(self.name, task, self.config, self.result.tensors)
 
     def lengths(self) -> dict[str, list[int]]:
         """Return the learned tokens of every layer, by branch (`text`, `image`)."""

@@ -10,17 +10,7 @@ from pydantic import ValidationError
 from adapt import methods
 from adapt.api.clip import POCKET
 from adapt.clip.backbone import Backbone
-from adapt.config import (
-    PRESETS,
-    AugmentConfig,
-    Config,
-    DistillConfig,
-    OptimizerConfig,
-    Preset,
-    PromptsConfig,
-    PruneConfig,
-    TeacherConfig,
-)
+from adapt.config import PRESETS, AugmentConfig, Config, FitConfig, Preset, TeacherConfig
 from adapt.data.dataset import FewShotDataset
 from adapt.errors import UserError, nearest
 from adapt.runtime import yaml
@@ -30,18 +20,6 @@ from adapt.settings.validation import explain
 
 SHARED = ("augment", "teacher")  # sections that are the same for every method
 WHERE = "adapt.fit"
-
-
-class Defaults(Config):
-    """What conf/ says of fitting, for a preset."""
-
-    augment: AugmentConfig
-    teacher: TeacherConfig
-    prompts: PromptsConfig
-    prune: PruneConfig
-    distill: DistillConfig
-    optimizer: OptimizerConfig
-    method: dict[str, dict[str, Any]]
 
 
 class Settings(NamedTuple):
@@ -54,10 +32,10 @@ class Settings(NamedTuple):
 
 
 @cache
-def defaults(preset: str) -> Defaults:
+def defaults(preset: str) -> FitConfig:
     """The defaults of a preset."""
     values = yaml.parse(compose([f"preset={preset}"]))
-    return Defaults.model_validate({name: values[name] for name in Defaults.model_fields})
+    return FitConfig.model_validate({name: values[name] for name in FitConfig.model_fields})
 
 
 def choose_preset(preset: Preset | None, clip: Backbone, where: str) -> Preset:
@@ -76,18 +54,17 @@ def resolve(
 
     Raises: UserError with one line for each wrong or contradicting value, and for a method that cannot be used.
     """
-    where = WHERE
     if method not in methods.names():
-        raise UserError(f"{where}: unknown method {method!r}; {nearest(method, methods.names())}")
-    resolution.check_towers([method], clip.name, f"{where}: ")
-    preset = choose_preset(preset, clip, where)
+        raise UserError(f"{WHERE}: unknown method {method!r}; {nearest(method, methods.names())}")
+    resolution.check_towers([method], clip.name, f"{WHERE}: ")
+    preset = choose_preset(preset, clip, WHERE)
     changed = plain(changed)
-    only(changed, {*resolution.schema(method).model_fields, *SHARED}, where)
-    augment, teacher = shared(preset, changed, where)
+    only(changed, {*resolution.schema(method).model_fields, *SHARED}, WHERE)
+    augment, teacher = shared(preset, changed, WHERE)
     found, own = defaults(preset), {key: value for key, value in changed.items() if key not in SHARED}
     sections = {name: getattr(found, name) for name in resolution.SECTIONS}
     here = preset, data.name, data.shots, clip.name
-    config = resolution.resolve(method, *here, found.method, sections, f"{where}: ", changed=own)
+    config = resolution.resolve(method, *here, found.method, sections, f"{WHERE}: ", changed=own)
     return Settings(preset, config, augment, teacher)
 
 

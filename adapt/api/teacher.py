@@ -60,7 +60,9 @@ def teacher_features(
     changed = settings.plain(changed)
     settings.only(changed, settings.SHARED, WHERE)
     augment, teacher = settings.shared(settings.choose_preset(preset, clip, WHERE), changed, WHERE)
-    return compute(clip, data, decode(data), augment, teacher)
+    images = decode(data)
+    made_from = describe(clip, data, images, augment, teacher)
+    return compute(clip, data, images, augment, teacher, made_from)
 
 
 def check(clip: Any, data: Any, where: str) -> None:
@@ -75,13 +77,18 @@ def decode(data: FewShotDataset) -> dict[str, list[Image]]:
 
 
 def compute(
-    clip: Backbone, data: FewShotDataset, images: Images, augment: AugmentConfig, teacher: TeacherConfig
+    clip: Backbone,
+    data: FewShotDataset,
+    images: Images,
+    augment: AugmentConfig,
+    teacher: TeacherConfig,
+    made_from: dict[str, Any],
 ) -> TeacherFeatures:
     """The features under these settings."""
     with numerics.fixed(clip), torch.no_grad():
         classes = of_classes(clip, list(data.classes), teacher.templates)
         found = of_images(clip, images, data.seed, teacher, augment)
-    return TeacherFeatures(classes, found, describe(clip, data, images, augment, teacher))
+    return TeacherFeatures(classes, found, made_from)
 
 
 def describe(

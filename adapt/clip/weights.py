@@ -39,12 +39,17 @@ def read(name: str, pretrained: str, device: torch.device) -> Any:
 
 @contextmanager
 def untouched() -> Iterator[None]:
-    """Leave the caller's random numbers and logging as they are: open_clip draws weights, and logs by the root."""
-    handlers, disabled = logging.root.handlers[:], logging.root.manager.disable
+    """Leave the caller's random numbers and logging as they are: open_clip draws weights, and logs by the root.
+
+    And the other way round: inference mode and a default type of the caller's do not reach the weights.
+    """
+    handlers, disabled, dtype = logging.root.handlers[:], logging.root.manager.disable, torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), torch.inference_mode(False):
             yield
     finally:
+        torch.set_default_dtype(dtype)
         logging.root.handlers[:] = handlers
         logging.disable(disabled)
 

@@ -16,18 +16,13 @@ from pydantic import (
 from adapt import methods
 from adapt.clip import model_configs
 from adapt.config import (
-    AugmentConfig,
     BackboneConfig,
     Config,
-    DistillConfig,
     EvaluateConfig,
-    OptimizerConfig,
+    FitConfig,
     Preset,
     PretrainConfig,
-    PromptsConfig,
-    PruneConfig,
     RuntimeConfig,
-    TeacherConfig,
     one_of,
 )
 from adapt.data import catalog
@@ -75,7 +70,7 @@ def known_dataset(name: str, info: ValidationInfo) -> str:
     return name
 
 
-class Params(Config):
+class Params(FitConfig):
     """The whole of params.yaml."""
 
     preset: Preset
@@ -87,13 +82,7 @@ class Params(Config):
     ]
     methods: Annotated[list[MethodName], Field(min_length=1), AfterValidator(distinct)]
     backbone: BackboneConfig
-    augment: AugmentConfig
-    teacher: TeacherConfig
-    prompts: PromptsConfig
-    prune: PruneConfig
-    distill: DistillConfig
-    optimizer: OptimizerConfig
-    method: dict[MethodName, dict[str, Any]]  # checked by adapt/settings/resolution.py, which knows the methods
+    method: dict[MethodName, dict[str, Any]]
     evaluate: EvaluateConfig
     runtime: RuntimeConfig
     pretrain: PretrainConfig

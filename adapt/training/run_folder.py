@@ -94,9 +94,10 @@ def read(folder: Path, made_by: str) -> tuple[FitResult, dict[str, Any], dict[st
     try:
         made_from = MadeFrom.model_validate(formats.read_made_from(folder / PROMPTS), strict=True).model_dump()
         lengths, history, trace = ([parse(row) for row in rows] for rows in tables.values())
-        missing = [key for key in COLUMNS["lengths.csv"] if any(key not in row for row in lengths)]
-        if missing or not lengths or made_from["method"] not in methods.names():
-            raise ValueError(f"lengths.csv lacks {missing or 'rows'}, or the method is unknown")
+        if made_from["method"] not in methods.names():
+            raise ValueError(f"there is no method {made_from['method']!r}")
+        if not lengths or any(row.keys() != set(COLUMNS["lengths.csv"]) for row in lengths):
+            raise ValueError("lengths.csv has no rows of branch, layer and length")
         shape = len(made_from["classes"]), 2
         for name in ("features", "zero_shot"):
             if (classes[name].shape[0], classes[name].ndim) != shape or not classes[name].isfinite().all():

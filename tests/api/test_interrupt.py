@@ -11,6 +11,7 @@ import torch
 
 import adapt
 from adapt.runtime import signals
+from adapt.training.trainer import Trainer
 from tests.api.conftest import QUICK
 
 PROGRAM = """
@@ -46,18 +47,22 @@ def test_ctrl_c_is_a_keyboard_interrupt_and_keeps_the_state(tmp_path):
     assert [path.suffix for path in tmp_path.glob("state-*.pt")] == [".pt"]
 
 
-def test_fit_goes_on_from_its_checkpoint_to_the_same_tensors(clip, data, model, tmp_path, monkeypatch):
-    from adapt.training import trainer
-
-    step, steps = trainer.Trainer.step, []
+@pytest.fixture
+def steps(monkeypatch) -> list[int]:
+    """The steps that are done; Ctrl-C comes after the second."""
+    step, done = Trainer.step, []
 
     def stopped(self, *given):
         step(self, *given)
-        steps.append(1)
-        if len(steps) == 2:
+        done.append(1)
+        if len(done) == 2:
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(trainer.Trainer, "step", stopped)
+    monkeypatch.setattr(Trainer, "step", stopped)
+    return done
+
+
+def test_fit_goes_on_from_its_checkpoint_to_the_same_tensors(clip, data, model, tmp_path, steps):
     with pytest.raises(KeyboardInterrupt):
         adapt.fit("adapt", clip, data, checkpoint=tmp_path / "state", progress=False, **QUICK)
     assert len(steps) == 2 and list(tmp_path.glob("state-*.pt"))
@@ -87,19 +92,8 @@ def test_fit_works_in_another_thread(clip, data):
     assert found[0].name == "zero_shot"
 
 
-def test_stopped_fit_goes_on_while_its_error_is_still_held(clip, data, tmp_path, monkeypatch):
+def test_stopped_fit_goes_on_while_its_error_is_still_held(clip, data, tmp_path, steps):
     """As a notebook holds the last error, and with it all that the stopped call had open."""
-    from adapt.training import trainer
-
-    step, steps = trainer.Trainer.step, []
-
-    def stopped(self, *given):
-        step(self, *given)
-        steps.append(1)
-        if len(steps) == 2:
-            signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(trainer.Trainer, "step", stopped)
     with pytest.raises(KeyboardInterrupt) as held:
         adapt.fit("adapt", clip, data, checkpoint=tmp_path / "state", progress=False, **QUICK)
     fitted = adapt.fit("adapt", clip, data, checkpoint=tmp_path / "state", progress=False, **QUICK)

@@ -235,3 +235,22 @@ def test_name_of_an_optimizer_that_stays_leaves_its_other_keys(clip, data):
 def test_settings_may_be_tuples_and_numbers_of_numpy(clip, data):
     settings = {"augment": {"crop_scale": (0.5, 1.0)}, "optimizer": {"epochs": np.int64(1)}}
     assert len(adapt.fit("coop", clip, data, progress=False, **settings).log.history) == 1
+
+
+@pytest.mark.parametrize("context", [torch.inference_mode, torch.no_grad])
+def test_clip_that_was_loaded_in_a_context_is_the_same(context, clip, data, model):
+    with context():
+        again = adapt.fit("adapt", adapt.load_clip("pocket"), data, progress=False, **QUICK)
+    assert again.clip.weights == clip.weights
+    assert all(torch.equal(value, again.result.tensors[name]) for name, value in model.result.tensors.items())
+
+
+def test_model_that_was_loaded_under_another_default_type_is_the_same(clip, data, tmp_path):
+    fitted = adapt.fit("linear_probe", clip, data, progress=False)
+    fitted.save(tmp_path / "run")
+    torch.set_default_dtype(torch.float64)
+    try:
+        loaded = adapt.load(tmp_path / "run")
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(loaded.logits(data.test[:3]), fitted.logits(data.test[:3]))
