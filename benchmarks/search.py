@@ -11,11 +11,9 @@ features depend on.
 
 import csv
 import itertools
-import multiprocessing
 import statistics
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +24,7 @@ from adapt.clip import backbone as clip
 from adapt.data import catalog
 from adapt.data.dataset import Dataset, Sample
 from adapt.pipeline import image_cache, method_configs, params, train
-from adapt.runtime import yaml
+from adapt.runtime import workers, yaml
 from adapt.settings import resolution
 from adapt.training import fit, metrics, predict
 
@@ -86,23 +84,24 @@ def main() -> None:
     runs_of_one = list(itertools.product(plain.datasets, plain.seeds))
     names, grid = sys.argv[1].split(","), sys.argv[2:]
     table = ROOT / f"{'-'.join(names)}.csv"
-    with ProcessPoolExecutor(plain.runtime.parallel_seeds, mp_context=multiprocessing.get_context("fork")) as pool:
-        for changes in tqdm(combinations(grid), unit="setting"):
-            start, changed = time.perf_counter(), with_settings(changes)
-            jobs = [(changed, dataset, method, seed) for method in names for dataset, seed in runs_of_one]
-            found = list(pool.map(accuracy, jobs))
-            shares = {name: found[i * len(runs_of_one) : (i + 1) * len(runs_of_one)] for i, name in enumerate(names)}
-            row: dict[str, Any] = {"settings": " ".join(f"{key}={value}" for key, value in changes.items())}
-            row |= {name: statistics.mean(share) for name, share in shares.items()}
-            if len(names) == 2:
-                gains = [b - a for a, b in zip(*shares.values(), strict=True)]
-                row |= {"gain": statistics.mean(gains), "standard_error": statistics.stdev(gains) / len(gains) ** 0.5}
-            last = list(zip(shares[names[-1]], runs_of_one, strict=True))
-            row |= {
-                dataset: statistics.mean(share for share, (name, _) in last if name == dataset)
-                for dataset in plain.datasets
-            }
-            write(table, row, round(time.perf_counter() - start))
+    for changes in tqdm(combinations(grid), unit="setting"):
+        start, changed = time.perf_counter(), with_settings(changes)
+        jobs = [(changed, dataset, method, seed) for method in names for dataset, seed in runs_of_one]
+        found = list(
+            workers.run(accuracy, jobs, processes=plain.runtime.parallel_seeds, setting="runtime.parallel_seeds")
+        )
+        shares = {name: found[i * len(runs_of_one) : (i + 1) * len(runs_of_one)] for i, name in enumerate(names)}
+        row: dict[str, Any] = {"settings": " ".join(f"{key}={value}" for key, value in changes.items())}
+        row |= {name: statistics.mean(share) for name, share in shares.items()}
+        if len(names) == 2:
+            gains = [b - a for a, b in zip(*shares.values(), strict=True)]
+            row |= {"gain": statistics.mean(gains), "standard_error": statistics.stdev(gains) / len(gains) ** 0.5}
+        last = list(zip(shares[names[-1]], runs_of_one, strict=True))
+        row |= {
+            dataset: statistics.mean(share for share, (name, _) in last if name == dataset)
+            for dataset in plain.datasets
+        }
+        write(table, row, round(time.perf_counter() - start))
 
 
 def write(table: Path, row: dict[str, Any], seconds: int) -> None:

@@ -9,6 +9,7 @@ import json
 import subprocess
 from itertools import chain
 from pathlib import Path
+from shutil import which
 
 import psutil
 from dvc.schema import COMPILED_LOCKFILE_SCHEMA
@@ -23,11 +24,10 @@ BUSY = Path(".dvc/tmp/rwlock")
 def main() -> None:
     """Restore a broken dvc.lock as git has it (DVC's run cache knows the rest), drop locks that nobody holds."""
     if LOCK.exists() and not whole():
-        if subprocess.run(["git", "checkout", "--quiet", "--", LOCK]).returncode:
+        if which("git") is None or subprocess.run(["git", "checkout", "--quiet", "--", LOCK]).returncode:
             LOCK.unlink()
-        stage.log(
-            f"mend: {LOCK} was half written by a killed DVC; back to what git has, finished stages are in its cache"
-        )
+        now = "back to what git has" if LOCK.exists() else "deleted, since git does not have it"
+        stage.log(f"mend: {LOCK} was half written by a killed DVC; {now}, finished stages are in its cache")
     if BUSY.exists() and not held():
         BUSY.unlink()
 

@@ -26,13 +26,23 @@ def unpack(archive: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         if tarfile.is_tarfile(archive):
-            if not hasattr(tarfile, "data_filter"):
-                raise UserError(f"{archive}: this Python cannot unpack a tar safely; use 3.11.4 or later")
+            check_python(archive)
             shutil.unpack_archive(archive, folder, "tar", filter="data")
         else:
             unpack_zip(archive, folder)
     except BROKEN as error:
         raise UserError(f"{archive} cannot be unpacked ({error}); delete it and fetch it again") from None
+
+
+def check_python(tar: Path) -> None:
+    """Raises UserError where Python does not refuse members of a tar that lead out of the folder (3.11.0 to 3.11.3)."""
+    if not hasattr(tarfile, "data_filter"):
+        raise UserError(f"{tar}: this Python cannot unpack a tar safely; use 3.11.4 or later")
+
+
+def is_named_tar(archive: str) -> bool:
+    """Whether an archive is a tar by its name, before it is there."""
+    return archive.endswith((".tar", ".tgz", ".tar.gz"))
 
 
 def unpack_zip(archive: Path, folder: Path) -> None:

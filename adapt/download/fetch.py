@@ -7,7 +7,7 @@ from pathlib import Path
 
 from adapt.data.specs import DatasetSpec, JsonSplit, dataset_specs
 from adapt.download import imagenet
-from adapt.download.archives import unpack
+from adapt.download.archives import check_python, is_named_tar, unpack
 from adapt.download.http import Bar, download, mismatch, size
 from adapt.download.sources import DownloadSpec, File, Mirror, download_specs
 from adapt.errors import UserError, nearest
@@ -67,6 +67,9 @@ def get_images(
         folder = work / str(number)
         try:
             check_disk_space(name, source, folder, root)
+            for file in source.files:  # before gigabytes are fetched that could not be unpacked
+                if is_named_tar(file.file):
+                    check_python(folder / file.file)
             archives = [download(file, folder, bar) for file in source.files]
             say(f"{name}: unpacking")
             unpacked = unpack_all(archives, source.files, work / "unpacked")

@@ -126,7 +126,8 @@ def test_fewer_classes_at_once_give_the_same_gradients(name, text_batch_size, ta
         method.losses(batches.batch(0, 0))[0].backward()
         found.append([parameter.grad for parameter in method.parameters()])
     for one, other in zip(*found, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+        scale = float(one.abs().max())  # of what is summed in another order
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5 * scale)
 
 
 @pytest.mark.parametrize("text_batch_size", [None, 2])

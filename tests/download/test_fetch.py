@@ -181,6 +181,12 @@ def test_a_disk_that_is_too_small_is_seen_before_anything_is_downloaded(dtd):
     assert [path for path, _ in dtd.server.asked] == ["/split.json"]
 
 
+def test_tar_that_this_python_cannot_unpack_is_not_downloaded(dtd, monkeypatch):
+    monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    assert "this Python cannot unpack a tar safely" in dtd.refusal(dtd.source(dtd.images(), file="images.tar.gz"))
+    assert not any("images" in path for path, _ in dtd.server.asked)
+
+
 def test_unknown_name_is_refused_with_the_nearest(tmp_path):
     with pytest.raises(UserError, match="there is nothing to fetch for 'eurosta'; did you mean 'eurosat'?"):
         fetch.fetch("eurosta", tmp_path, say=print, bar=BAR)

@@ -39,6 +39,14 @@ def test_half_a_lock_file_that_git_does_not_know_is_removed():
     assert not Path("dvc.lock").exists()
 
 
+def test_half_a_lock_file_is_removed_where_there_is_no_git(monkeypatch, capfd):
+    monkeypatch.setenv("PATH", "")
+    Path("dvc.lock").write_text("", encoding="utf-8")
+    mend.main()
+    assert not Path("dvc.lock").exists()
+    assert "; deleted, since git does not have it" in capfd.readouterr().out
+
+
 def test_whole_lock_file_stays():
     changed = GOOD.replace("python", "python -m stages.sample")
     Path("dvc.lock").write_text(changed, encoding="utf-8")
