@@ -27,12 +27,12 @@ class Mixture(NamedTuple):
 LayerPrompt = Tensor | Mixture
 
 
-class KeyValue(NamedTuple):
-    """What queries attend to: keys, values and what is added to the attention logits."""
+class QKV(NamedTuple):
+    """Queries, keys and values of some tokens."""
 
+    q: Float[Tensor, "... h s e"]
     k: Float[Tensor, "... h s e"]
     v: Float[Tensor, "... h s e"]
-    bias: Float[Tensor, "... q s"] | None = None
 
 
 class ScaledSiLU(torch.autograd.Function):
@@ -60,49 +60,55 @@ class QuickGELU(nn.Module):
         return ScaledSiLU.apply(x, 1.702)
 
 
-def split_heads(attn: nn.MultiheadAttention, x: Float[Tensor, "... s d"]) -> Float[Tensor, "... h s e"]:
-    """Cut the width into the heads' widths."""
-    return x.unflatten(-1, (attn.num_heads, -1)).transpose(-3, -2)
-
-
-def project_qkv(block: Block, x: Float[Tensor, "... s d"], adapter: Adapter | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries, keys and values [..., h, s, e] of ordinary tokens."""
-    y = block.ln_1(x)
+def project(block: Block, groups: Sequence[Float[Tensor, "... _ d"]], adapter: Adapter | None) -> list[QKV]:
+    """Queries, keys and values of some groups of tokens; together, so that the block's weights are read once."""
+    rows = torch.cat([tokens.flatten(0, -2) for tokens in groups]) if len(groups) > 1 else groups[0]
+    y = block.ln_1(rows)
     qkv = F.linear(y, block.attn.in_proj_weight, block.attn.in_proj_bias)
     if adapter is not None:
         qkv = qkv + adapter(y)
-    q, k, v = (split_heads(block.attn, part) for part in qkv.chunk(3, dim=-1))
-    return q, k, v
-
-
-def project_prompt(block: Block, context: Float[Tensor, "... t d"], adapter: Adapter | None) -> tuple[Tensor, Tensor]:
-    """Keys and values [..., h, t, e] of a prompt that the next layer replaces."""
-    d, y = context.shape[-1], block.ln_1(context)
-    kv = F.linear(y, block.attn.in_proj_weight[d:], block.attn.in_proj_bias[d:])
-    if adapter is not None:
-        kv = kv + adapter(y)[..., d:]
-    k, v = (split_heads(block.attn, part) for part in kv.chunk(2, dim=-1))
-    return k, v
-
-
-def block_forward(
-    block: Block,
-    x: Float[Tensor, "... s d"],
-    q: Float[Tensor, "... h s e"],
-    keys: Sequence[KeyValue],
-    weights: Float[Tensor, " m"] | None = None,
-) -> Float[Tensor, "... s d"]:
-    """One residual block over the tokens `x` with queries `q`; `keys` and `weights` as in `attention`."""
-    return residual_mlp(block, x, attention(q, keys, weights))
+    qkv = qkv.flatten(0, -2).unflatten(-1, (3, block.attn.num_heads, -1))
+    parts = qkv.split([tokens.shape[:-1].numel() for tokens in groups])
+    return [
+        QKV(*(x.transpose(-3, -2) for x in part.unflatten(0, tokens.shape[:-1]).unbind(-3)))
+        for part, tokens in zip(parts, groups, strict=True)
+    ]
 
 
 def attention(
-    q: Float[Tensor, "... h s e"], keys: Sequence[KeyValue], weights: Float[Tensor, " m"] | None = None
-) -> Float[Tensor, "... s d"]:
-    """The attention of queries over one of `keys`, or over candidates mixed with `weights`; heads side by side."""
-    outputs = [F.scaled_dot_product_attention(q, k, v, attn_mask=bias) for k, v, bias in keys]
+    q: Float[Tensor, "... h q e"],
+    own: Sequence[QKV],
+    prompts: Sequence[QKV],
+    weights: Float[Tensor, " m"] | None = None,
+    mask: Float[Tensor, "... q s"] | None = None,
+    prompt_mask: Float[Tensor, "... #q t"] | None = None,
+) -> Float[Tensor, "... q d"]:
+    """The attention of queries over the tokens of `own` and over a prompt; heads side by side.
+
+    The keys of several `own` stand one after the other; what is one for all rows is expanded. With `weights` the
+    outputs over several `prompts` are mixed. The masks are added to the logits.
+    """
+    outputs = []
+    for prompt in prompts:
+        parts = [*own, prompt] if prompt.k.shape[-2] else [*own]
+        k, v = (join(q, [getattr(part, name) for part in parts]) for name in ("k", "v"))
+        outputs.append(F.scaled_dot_product_attention(q, k, v, attn_mask=join_masks(mask, prompt_mask, q, k)))
     mixed = outputs[0] if weights is None else torch.tensordot(weights, torch.stack(outputs).to(weights), dims=1)
     return mixed.transpose(-3, -2).flatten(-2)
+
+
+def join(q: Float[Tensor, "... h q e"], parts: Sequence[Float[Tensor, "... h _ e"]]) -> Float[Tensor, "... h s e"]:
+    """Keys or values one after the other, each as often as there are rows of queries."""
+    return torch.cat([x.expand(*q.shape[:-2], -1, -1) for x in parts], dim=-2) if len(parts) > 1 else parts[0]
+
+
+def join_masks(mask: Tensor | None, prompt_mask: Tensor | None, q: Tensor, k: Tensor) -> Tensor | None:
+    """The mask of queries over all keys; None for nothing to add."""
+    if prompt_mask is None:
+        return mask if mask is None else F.pad(mask, (0, k.shape[-2] - mask.shape[-1]))
+    if mask is None:
+        return F.pad(prompt_mask, (k.shape[-2] - prompt_mask.shape[-1], 0)).expand(q.shape[-2], -1)
+    return torch.cat([mask, prompt_mask.expand(*mask.shape[:-1], k.shape[-2] - mask.shape[-1])], dim=-1)
 
 
 def residual_mlp(block: Block, x: Float[Tensor, "... d"], attended: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
@@ -114,11 +120,6 @@ def residual_mlp(block: Block, x: Float[Tensor, "... d"], attended: Float[Tensor
 def candidates_of(context: LayerPrompt) -> tuple[list[Tensor], Tensor | None]:
     """The candidate prompts of a layer, one where nothing is mixed, and their weights."""
     return ([context], None) if isinstance(context, Tensor) else context
-
-
-def causal_bias(s: int, like: Tensor) -> Float[Tensor, "s s"]:
-    """The additive mask under which each of s tokens sees itself and those before it."""
-    return additive_mask(torch.ones(s, s, dtype=torch.bool, device=like.device).tril(), like)
 
 
 def additive_mask(seen: Tensor, like: Tensor) -> Tensor:

@@ -18,23 +18,20 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from adapt.clip.attention import (
+    QKV,
     Adapter,
     Block,
-    KeyValue,
     LayerPrompt,
     attention,
-    block_forward,
     candidates_of,
-    causal_bias,
-    project_prompt,
-    project_qkv,
+    join,
+    project,
     residual_mlp,
 )
-from adapt.clip.packing import Packing, PrefixKV
+from adapt.clip.packing import Packing
 from adapt.runtime import malloc
 
 Clip = Any  # open_clip.CLIP: to a type checker every attribute of a module is "Tensor | Module"
@@ -136,8 +133,7 @@ def encode_image(
         prompt = prompt if layer.new_prompt is None else layer.new_prompt
         if layer.propagate and isinstance(prompt, Tensor) and (t := prompt.shape[-2]):
             joined = torch.cat([x, prompt.expand(len(x), -1, -1)], dim=1)
-            q, k, v = project_qkv(layer.block, joined, layer.adapter)
-            x, prompt = block_forward(layer.block, joined, q, [KeyValue(k, v)]).split([x.shape[1], t], dim=1)
+            x, prompt = image_block(layer, joined, joined[:, :0]).split([x.shape[1], t], dim=1)
         else:
             x = image_block(layer, x, prompt)
     return visual.ln_post(x[:, 0]) @ visual.proj
@@ -145,21 +141,11 @@ def encode_image(
 
 def image_block(layer: Layer, x: Float[Tensor, "b s d"], prompt: LayerPrompt) -> Float[Tensor, "b q d"]:
     """A block over images with a prompt that is only keys and values; of the last block only the class token."""
-    q, k, v = project_qkv(layer.block, x, layer.adapter)
-    s = x.shape[1]
-    if layer.last:
-        x, q = x[:, :1], q[..., :1, :]
-    options, weights = candidates_of(prompt)
-    keys = []
-    for option in options:
-        ck, cv = (part.expand(len(x), -1, -1, -1) for part in project_prompt(layer.block, option, layer.adapter))
-        bias = layer.bias
-        if bias is not None:
-            bias = F.pad(bias, (s, 0)).expand(x.shape[1], -1)  # [q, s+t]: nothing is added to the image's own tokens
-        keys.append(
-            KeyValue(torch.cat([k, ck], dim=-2), torch.cat([v, cv], dim=-2), bias) if ck.shape[-2] else KeyValue(k, v)
-        )
-    return block_forward(layer.block, x, q, keys, weights)
+    candidates, weights = candidates_of(prompt)
+    own, *prompts = project(layer.block, [x, *candidates], layer.adapter)
+    x, q = (x[:, :1], own.q[..., :1, :]) if layer.last else (x, own.q)
+    prompt_mask = None if layer.bias is None else layer.bias[None]  # nothing is added to the image's own tokens
+    return residual_mlp(layer.block, x, attention(q, [own], prompts, weights, prompt_mask=prompt_mask))
 
 
 # --- text ------------------------------------------------------------------------------------------------------------
@@ -197,47 +183,38 @@ def encode_classes(
 
     Prefix and suffixes are rows of one matrix, so that a block's weights are read once.
     """
-    packing, s = Packing(lengths, like=suffixes), len(prefix)
+    packing = Packing(lengths, len(prefix), like=suffixes)
     x = torch.cat([prefix, suffixes[packing.tokens]])
     prompt: LayerPrompt = x[:0]
     for layer in layers:
         prompt = prompt if layer.new_prompt is None else layer.new_prompt
         if layer.propagate and isinstance(prompt, Tensor) and (t := len(prompt)):
             before, after = x.split([insert_at, len(x) - insert_at])
-            y = text_block(layer, torch.cat([before, prompt, after]), s + t, packing, prompt[:0], insert_at)
+            longer = Packing(lengths, len(prefix) + t, like=suffixes)
+            y = text_block(layer, torch.cat([before, prompt, after]), longer, prompt[:0], insert_at)
             before, prompt, after = y.split([insert_at, t, len(after)])
             x = torch.cat([before, after])
         else:
-            x = text_block(layer, x, s, packing, prompt, insert_at)
+            x = text_block(layer, x, packing, prompt, insert_at)
     x = model.ln_final(x)
     return model.text_projection(x) if isinstance(model.text_projection, nn.Linear) else x @ model.text_projection
 
 
 def text_block(
-    layer: Layer, x: Float[Tensor, "n d"], s: int, packing: Packing, prompt: LayerPrompt, insert_at: int
+    layer: Layer, x: Float[Tensor, "n d"], packing: Packing, prompt: LayerPrompt, insert_at: int
 ) -> Float[Tensor, "_ d"]:
-    """A block over a prefix of `s` tokens and the packed suffixes, with a prompt that is only keys and values.
+    """A block over a prefix and the packed suffixes, with a prompt that is only keys and values.
 
     Of the last block only where each class ends, [c, d].
     """
-    q, k, v = project_qkv(layer.block, x, layer.adapter)
-    n = len(x) - s
-    prefix_q, q = q.split([s, n], dim=1)
-    (*around_k, k), (*around_v, v) = (part.split([insert_at, s - insert_at, n], dim=1) for part in (k, v))
-    options, weights = candidates_of(prompt)
-    prefix_kv, masked_prefix_kv = [], []
-    for option in options:
-        t = len(option)
-        ck, cv = project_prompt(layer.block, option, layer.adapter)
-        joined_k, joined_v = (
-            torch.cat([before, new, after], dim=-2) for (before, after), new in ((around_k, ck), (around_v, cv))
-        )
-        gate = None if layer.bias is None else F.pad(layer.bias, (insert_at, s - insert_at))  # [s+t]
-        mask = causal_bias(s + t, x)
-        mask = torch.cat([mask[:insert_at], mask[insert_at + t :]])  # the prompt has no queries
-        prefix_kv.append(KeyValue(joined_k, joined_v, gate))
-        masked_prefix_kv.append(KeyValue(joined_k, joined_v, mask if gate is None else mask + gate))
-    suffix = packing.attention(KeyValue(k, v), q, PrefixKV(prefix_kv, weights))
+    candidates, weights = candidates_of(prompt)
+    prefix, suffixes = x.split([packing.s, len(x) - packing.s])
+    shared, own, *prompts = project(layer.block, [prefix, suffixes, *candidates], layer.adapter)
+    own = QKV(*map(packing.in_rows, own))
+    prompt_mask = packing.mask_before(insert_at)
+    if layer.bias is not None:
+        prompt_mask = prompt_mask + layer.bias
+    y = attention(join(own.q, [shared.q, own.q]), [shared, own], prompts, weights, packing.mask, prompt_mask)
     if layer.last:
-        return residual_mlp(layer.block, x[s + packing.ends], suffix[packing.ends])
-    return residual_mlp(layer.block, x, torch.cat([attention(prefix_q, masked_prefix_kv, weights), suffix]))
+        return residual_mlp(layer.block, suffixes[packing.ends], y[:, packing.s :].flatten(0, 1)[packing.ends])
+    return residual_mlp(layer.block, x, torch.cat([y[0, : packing.s], y[:, packing.s :].flatten(0, 1)]))

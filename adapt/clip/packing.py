@@ -12,58 +12,43 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from adapt.clip.attention import KeyValue, additive_mask, attention
+from adapt.clip.attention import additive_mask
 
 ROW_LENGTH = 64  # tokens of a row, about: in wider ones the mask removes more, in narrower ones more copies are read
 MAX_CANDIDATES = 16  # numbers of rows, about, of which the best is taken
 
 
-class PrefixKV(NamedTuple):
-    """What a layer's suffixes attend to beside themselves; candidates with weights where a prompt is mixed."""
-
-    keys: list[KeyValue]  # [h, s, e]; the bias, [s] or None, is the prompt's
-    weights: Tensor | None = None
-
-
 class Layout(NamedTuple):
-    """Where the tokens of classes stand."""
+    """Where the tokens of classes stand, in rows that a prefix of s tokens begins."""
 
     tokens: Int[Tensor, " n"]  # in the suffixes, one class after the other
-    ends: Int[Tensor, " c"]  # where in the rows each class ends
-    mask: Bool[Tensor, "r w w"]  # True where a token sees another: its class up to itself
+    ends: Int[Tensor, " c"]  # where in the rows, less their prefixes, each class ends
+    mask: Bool[Tensor, "r s+w s+w"]  # True where a token sees another: the prefix and its class, up to itself
 
 
 class Packing:
-    """Rows of classes with so many tokens each."""
+    """Rows of classes with so many tokens each, after a prefix of `s` tokens that each row has."""
 
-    def __init__(self, lengths: list[int], like: Tensor):
-        self.tokens, self.ends, seen = build_layout(tuple(lengths), like.device, ROW_LENGTH)
-        self.shape = seen.shape[:2]
-        self.causal = additive_mask(seen, like)
+    def __init__(self, lengths: list[int], s: int, like: Tensor):
+        self.s = s
+        self.tokens, self.ends, seen = build_layout(tuple(lengths), s, like.device, ROW_LENGTH)
+        self.shape = len(seen), seen.shape[1] - s
+        self.mask = additive_mask(seen, like)[:, None]  # [r, 1, s+w, s+w]: for all heads
 
-    def attention(self, own: KeyValue, q: Float[Tensor, "h n e"], memory: PrefixKV) -> Float[Tensor, "n d"]:
-        """The attention of every token over the prefix and over its class."""
-        own_k, own_v, q = (part.unflatten(1, self.shape).transpose(0, 1) for part in (own.k, own.v, q))
-        keys = [
-            KeyValue(self.join(shared.k, own_k), self.join(shared.v, own_v), self.bias(shared))
-            for shared in memory.keys
-        ]
-        return attention(q, keys, memory.weights).flatten(0, 1)
+    def in_rows(self, x: Float[Tensor, "h n e"]) -> Float[Tensor, "r h w e"]:
+        """The packed suffixes as rows."""
+        return x.unflatten(1, self.shape).transpose(0, 1)
 
-    def join(self, shared: Float[Tensor, "h s e"], own: Float[Tensor, "r h w e"]) -> Float[Tensor, "r h _ e"]:
-        """Shared keys or values before those of each row."""
-        return torch.cat([shared.expand(len(own), -1, -1, -1), own], dim=-2)
-
-    def bias(self, shared: KeyValue) -> Float[Tensor, "r 1 w _"]:
-        """What is added to the logits: the gates of what is shared, the mask of what is a row's own."""
-        gate = shared.k.new_zeros(shared.k.shape[-2]) if shared.bias is None else shared.bias
-        return torch.cat([gate.expand(*self.shape, -1), self.causal], dim=-1)[:, None]
+    def mask_before(self, count: int) -> Float[Tensor, "_ 1"]:
+        """The mask of what stands after the first `count` tokens of the prefix: those do not see it."""
+        return F.pad(self.mask.new_zeros(self.mask.shape[-1] - count, 1), (0, 0, count, 0), value=float("-inf"))
 
 
 @lru_cache(maxsize=1024)  # chunks of classes come round every step, so there must be room for all
-def build_layout(lengths: tuple[int, ...], device: torch.device, row_length: int) -> Layout:
+def build_layout(lengths: tuple[int, ...], s: int, device: torch.device, row_length: int) -> Layout:
     """The layout of classes with so many tokens each; the shorter rows are padded with copies of the first token."""
     rows = assign_rows(lengths, row_length)
     places = torch.arange(sum(lengths)).split(lengths)
@@ -72,7 +57,8 @@ def build_layout(lengths: tuple[int, ...], device: torch.device, row_length: int
     owners = pad_sequence(
         [torch.tensor(row).repeat_interleave(sizes[row]) for row in rows], batch_first=True, padding_value=-1
     )
-    seen = (owners[:, :, None] == owners[:, None]).tril()
+    seen = torch.ones(len(rows), s + tokens.shape[1], s + tokens.shape[1], dtype=torch.bool).tril()
+    seen[:, s:, s:] &= owners[:, :, None] == owners[:, None]
     ends = torch.empty(len(lengths), dtype=torch.long)
     for i, row in enumerate(rows):
         ends[row] = i * tokens.shape[1] + sizes[row].cumsum(0) - 1

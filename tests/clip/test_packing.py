@@ -35,14 +35,14 @@ def test_every_class_stands_in_one_row():
 
 
 def test_class_ends_after_its_tokens_in_order():
-    layout, first = build_layout(NAMES, CPU, ROW_LENGTH), 0
+    layout, first = build_layout(NAMES, 0, CPU, ROW_LENGTH), 0
     for end, length in zip(layout.ends.tolist(), NAMES, strict=True):
         assert layout.tokens[end + 1 - length : end + 1].tolist() == list(range(first, first + length))
         first += length
 
 
 def test_token_sees_its_class_up_to_itself_and_padding_only_itself_and_padding():
-    layout = build_layout(NAMES, CPU, ROW_LENGTH)
+    layout = build_layout(NAMES, 0, CPU, ROW_LENGTH)
     owners = torch.full((layout.tokens.shape[0],), -1)
     for c, (end, length) in enumerate(zip(layout.ends.tolist(), NAMES, strict=True)):
         owners[end + 1 - length : end + 1] = c
@@ -52,4 +52,4 @@ def test_token_sees_its_class_up_to_itself_and_padding_only_itself_and_padding()
 
 
 def test_row_is_no_wider_than_asked_where_classes_are_short():
-    assert build_layout((4,) * 160, CPU, ROW_LENGTH).mask.shape == (10, ROW_LENGTH, ROW_LENGTH)
+    assert build_layout((4,) * 160, 0, CPU, ROW_LENGTH).mask.shape == (10, ROW_LENGTH, ROW_LENGTH)
