@@ -72,9 +72,11 @@ def test_path_of_a_process_whose_number_another_has_is_free():
 
 
 def test_path_of_a_process_that_runs_is_busy():
-    command = [sys.executable, "-c", "import time; time.sleep(60)"]
-    process = subprocess.Popen(command)
+    command = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
     try:
+        assert process.stdout is not None
+        process.stdout.readline()  # before it runs, the system does not say what it is
         mend.BUSY.write_text(busy(process.pid, " ".join(command[1:])), encoding="utf-8")
         mend.main()
         assert mend.BUSY.exists()
