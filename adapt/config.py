@@ -28,6 +28,9 @@ PRESETS = get_args(Preset)
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Item = TypeVar("Item")
 Pair = Annotated[list[Item], Field(min_length=2, max_length=2)]
+IconFamily = Literal[
+    "material", "google", "fluent", "bootstrap", "lucide", "ionicons", "codicon", "eva", "typicons", "elusive"
+]
 Criterion = Literal["snip", "gate", "gradient", "magnitude", "random"]
 Distance = Literal["angular", "l1", "kl", "pairwise", "none"]
 
@@ -246,8 +249,9 @@ class PretrainBatchConfig(Config):
 
 
 class PretrainConfig(Config):
-    """AdamW at `lr` between a linear warm-up and a linear decay, in steps."""
+    """Icons of `families` and characters; AdamW at `lr` between a linear warm-up and a linear decay, in steps."""
 
+    families: Annotated[list[IconFamily], Field(min_length=1)]
     batch: PretrainBatchConfig
     steps: PositiveInt
     lr: PositiveFloat

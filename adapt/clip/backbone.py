@@ -115,13 +115,17 @@ def load(name: str, pretrained: str, device: str) -> Backbone:
 
 def freeze(name: str, model: Any, device: torch.device) -> Backbone:
     """A model as a backbone: evaluation mode, no gradients, and an activation that takes less memory."""
-    model.eval().requires_grad_(False)
+    save_memory(model.eval().requires_grad_(False))
+    tokenizer = open_clip.get_tokenizer(name) if name in open_clip.list_models() else open_clip.tokenize
+    return Backbone(name, model, tokenizer, weights_hash(model), device)
+
+
+def save_memory(model: nn.Module) -> None:
+    """Replace open_clip's QuickGELU by one that gives the same and keeps less for the backward pass."""
     for module in model.modules():
         for child, activation in module.named_children():
             if isinstance(activation, QuickGELU):
                 setattr(module, child, attention.QuickGELU())
-    tokenizer = open_clip.get_tokenizer(name) if name in open_clip.list_models() else open_clip.tokenize
-    return Backbone(name, model, tokenizer, weights_hash(model), device)
 
 
 def takes_prompts(visual: Any) -> bool:

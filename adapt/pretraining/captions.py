@@ -1,20 +1,52 @@
-"""What the pocket CLIP reads while it is pre-trained: phrases of Material icons and of characters, set into templates.
+"""What the pocket CLIP reads while it is pre-trained: phrases of icons and of characters, set into templates.
 
 A phrase says more or less of a drawing ("arrow", "arrow up", "arrow up bold outline"); it is true of every drawing
 whose phrases include it, which is what makes a caption a positive of several images in a batch.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from open_clip.tokenizer import SimpleTokenizer
 from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
 
-from adapt.data.glyphs import Glyph, characters, icons
+from adapt.data.glyphs import Glyph, Mask, characters, icons, mask
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+# What a family's names hold besides words: where they come from, the style of drawing, a number of variants.
+CLEAN = {
+    "material": r"",
+    "codicon": r"",
+    "elusive": r"-alt$",
+    "bootstrap": r"-fill\b|(?<=[a-z])\d$",
+    "eva": r"^eva-|-outline$",
+    "fluent": r"^ic-fluent-|-\d+-(regular|filled)$",
+    "google": r"[-_](outlined?|rounded|sharp|ios|alt)\b",
+    "ionicons": r"^ion-|\b(ios|android|md)-|-outline$|-[abc]$",
+    "lucide": r"^icon-|-\d$",
+    "typicons": r"^typcn-|-outline$",
+}
+SIZED = re.compile(r"(.*)-(\d+)-(regular|filled)")  # a name in Fluent, which has a drawing in several sizes
+SIZE = 24  # the one that is taken, or the nearest
+
+# Leading words of trade marks, which say nothing of the drawing; words that are things too ("apple") are not here.
+BRANDS = frozenset(
+    """
+    adobe airbnb alipay android angular angularjs ansible aws azure behance bitbucket blogger bluesky brand
+    chrome claude codepen css3 dailymotion debian deviantart devto digg discord disqus docker dribbble dropbox
+    drupal ebay evernote facebook fedora figma firebase firefox flattr flickr forrst foursquare freebsd
+    friendfeed github gitlab gmail gnome google hackernews html5 hubspot instagram javascript jenkins jsfiddle
+    kickstarter kodi kubernetes laravel lastfm linkedin linux logo magento mastodon microsoft mixcloud myspace
+    netflix nodejs npm odnoklassniki onedrive openai openid paypal perplexity php picasa pinterest playstation
+    quora raspberry rdio reddit rollup scribd shopify sina skype slideshare snapchat social soundcloud spotify
+    stackoverflow strava stumbleupon substack telegram tiktok tripadvisor tumblr tux twitch twitter ubuntu
+    viadeo vimeo vk vuejs wechat whatsapp wikipedia wordpress xbox xing yahoo yelp youtube
+    """.split()
+)
 
 # Words that say how an icon is drawn, not what it shows.
 STYLES = frozenset({"outline", "bold", "thin", "thick", "variant", "box", "circle", "filled", "solid"})
@@ -50,28 +82,51 @@ class Subject(NamedTuple):
     """A drawing, what may be said of it (most telling first), and how."""
 
     glyph: Glyph
+    mask: Mask
     kind: str
     phrases: tuple[str, ...]
     sided: bool
 
 
-def describe(glyph: Glyph) -> Subject:
-    """A Material icon with its phrases: the whole name, without words of style, the leading two words, the leading."""
-    words = glyph.name.split("-")
+def phrases(words: Sequence[str]) -> tuple[str, ...]:
+    """What is said of an icon: its whole name, that without words of style, the leading two words, the leading one."""
     plain = [word for word in words if word not in STYLES] or words[:1]
-    phrases = dict.fromkeys((" ".join(words), " ".join(plain), " ".join(words[:2]), words[0]))
-    return Subject(glyph, "icon", tuple(phrases), not SIDED.isdisjoint(words))
+    return tuple(dict.fromkeys(" ".join(part) for part in (words, plain, words[:2], words[:1])))
 
 
-def subjects() -> list[Subject]:
-    """All drawings of the pre-training set: Material icons, digits, letters."""
-    found = [describe(glyph) for glyph in icons("material")]
+def one_size(glyphs: Iterable[Glyph]) -> list[Glyph]:
+    """The glyphs, but of a drawing that a family has in several sizes only that nearest to `SIZE`."""
+    found: dict[object, tuple[int, Glyph]] = {}
+    for glyph in glyphs:
+        sized = SIZED.fullmatch(glyph.name)
+        name, off = (sized[1], abs(int(sized[2]) - SIZE)) if sized else (glyph.name, 0)
+        if (name, glyph.font) not in found or off < found[name, glyph.font][0]:
+            found[name, glyph.font] = off, glyph
+    return [glyph for _, glyph in found.values()]
+
+
+def drawings(family: str) -> list[Subject]:
+    """The icons of a family under names cleaned to words: no trade marks, no blanks, nothing twice under one name."""
+    found: dict[tuple[str, bytes], Subject] = {}
+    for glyph in one_size(icons(family)):
+        name = re.sub(CLEAN[family], "", glyph.name.replace("_", "-"))
+        cover, words = mask(glyph), [word for word in name.split("-") if word]
+        if words and words[0] not in BRANDS and cover.any():
+            subject = Subject(glyph, cover, "icon", phrases(words), not SIDED.isdisjoint(words))
+            found.setdefault((name, cover.tobytes()), subject)
+    return list(found.values())
+
+
+def subjects(families: Iterable[str]) -> list[Subject]:
+    """All drawings of the pre-training set: icons of families, digits, letters."""
+    found = [subject for family in families for subject in drawings(family)]
     for glyph in characters("".join(map(str, range(10)))):
-        found.append(Subject(glyph, "digit", (DIGITS[int(glyph.name)], glyph.name), True))
+        found.append(Subject(glyph, mask(glyph), "digit", (DIGITS[int(glyph.name)], glyph.name), True))
     for glyph in characters(LETTERS + LETTERS.upper()):
         case = "capital" if glyph.name.isupper() else "small"
         letter = glyph.name.lower()
-        found.append(Subject(glyph, "letter", (letter, f"{case} {letter}", f"{case} letter {letter}"), True))
+        said = letter, f"{case} {letter}", f"{case} letter {letter}"
+        found.append(Subject(glyph, mask(glyph), "letter", said, True))
     return found
 
 

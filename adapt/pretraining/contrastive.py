@@ -1,4 +1,4 @@
-"""Contrastive pre-training of the pocket CLIP on Material icons and characters.
+"""Contrastive pre-training of the pocket CLIP on icons and characters.
 
 The model is open_clip's own. While it trains it has only the tokens in use and only the positions that captions reach;
 afterwards its rows are put into the full-size architecture (`expand`).
@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from adapt.clip.backbone import Precision, save_memory
 from adapt.pretraining.augment import Pictures
 from adapt.runtime import files, signals
 from adapt.runtime.checkpoint import Checkpoint
@@ -45,7 +46,9 @@ def build(config: dict[str, Any], length: int, vocabulary: int, seed: int) -> Mo
     """A fresh model of an open_clip architecture, with a context and a vocabulary of its own."""
     torch.manual_seed(seed)
     text = config["text_cfg"] | {"context_length": length, "vocab_size": vocabulary}
-    return CLIP(config["embed_dim"], config["vision_cfg"], text)
+    model = CLIP(config["embed_dim"], config["vision_cfg"], text, quick_gelu=config.get("quick_gelu", False))
+    save_memory(model)
+    return model
 
 
 def expand(model: Model, vocabulary: list[int], config: dict[str, Any]) -> dict[str, Tensor]:
@@ -59,7 +62,16 @@ def expand(model: Model, vocabulary: list[int], config: dict[str, Any]) -> dict[
 
 
 def encode_text(model: Model, tokens: Tensor) -> Tensor:
-    """What `CLIP.encode_text` gives for tokens [b, s] padded to its context, at the cost of only s positions."""
+    """What `CLIP.encode_text` gives for tokens [b, s] padded to its context, at little more than the texts' own cost.
+
+    They are encoded in four parts by their lengths, each only as far as its longest reaches.
+    """
+    order = tokens.argmax(-1).argsort(stable=True)
+    encoded = [_encode_part(model, part[:, : int(part.argmax(-1).max()) + 1]) for part in tokens[order].chunk(4)]
+    return torch.cat(encoded)[order.argsort()]
+
+
+def _encode_part(model: Model, tokens: Tensor) -> Tensor:
     length = tokens.shape[1]
     x = model.token_embedding(tokens) + model.positional_embedding[:length]
     x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
@@ -88,13 +100,13 @@ def groups(model: Model, decay: float) -> list[dict[str, Any]]:
     ]
 
 
-def loss_of(model: Model, images: Tensor, tokens: Tensor, positive: Tensor) -> Tensor:
-    """The loss of one batch of `Pictures`; matrix products in bfloat16, the rest in float32.
+def loss_of(model: Model, images: Tensor, tokens: Tensor, positive: Tensor, precision: Precision) -> Tensor:
+    """The loss of one batch of `Pictures`; matrix products in `precision`, the rest in float32.
 
     Plain attention: for sequences this short, the fused kernels for CPUs spend most of a step in their backward pass.
     """
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD))
-    with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"), sdpa_kernel(SDPBackend.MATH):
         seen, read = model.encode_image((images - mean) / std), encode_text(model, tokens)
     return contrast(seen, read, model.logit_scale, positive)
 
@@ -109,6 +121,7 @@ def train(
     weight_decay: float,
     clip: float,
     seed: int,
+    precision: Precision,
     bar: Callable[[Iterable[int]], Iterable[int]],
 ) -> list[dict[str, int | float]]:
     """Train `model` in place, from the checkpoint where there is one.
@@ -134,7 +147,8 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = schedule.rate(step)
         torch.manual_seed(seed * 1_000_003 + step)
-        loss = loss_of(model, *pictures.batch(np.random.default_rng((seed, step)), batch, model.visual.image_size[0]))
+        drawn = pictures.batch(np.random.default_rng((seed, step)), batch, model.visual.image_size[0])
+        loss = loss_of(model, *drawn, precision)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), clip)

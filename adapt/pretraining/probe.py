@@ -1,7 +1,7 @@
 """How good a frozen CLIP is on a dataset: zero-shot accuracy, and that of a linear probe on a few shots."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -47,14 +47,15 @@ def linear_probe(backbone: Backbone, dataset: Dataset, items: Sequence[Sample], 
     return float(max(probes, key=lambda probe: probe.score(*val)).score(*rest))
 
 
-def score(backbone: Backbone, dataset: Dataset) -> dict[str, Any]:
-    """A row of the table of scores: images of the test split, and accuracies on it (0..1), the probe's over seeds."""
-    probes = [linear_probe(backbone, dataset, dataset.test, SHOTS, seed) for seed in SEEDS]
+def score(backbone: Backbone, dataset: Dataset, split: Literal["val", "test"]) -> dict[str, Any]:
+    """A row of the table of scores: images of a split, and accuracies on it (0..1), the probe's over seeds."""
+    items = getattr(dataset, split)
+    probes = [linear_probe(backbone, dataset, items, SHOTS, seed) for seed in SEEDS]
     return {
         "dataset": dataset.name,
         "classes": len(dataset.classes),
-        "images": len(dataset.test),
-        "zero_shot": round(zero_shot(backbone, dataset, dataset.test), 4),
+        "images": len(items),
+        "zero_shot": round(zero_shot(backbone, dataset, items), 4),
         "linear_probe": round(float(np.mean(probes)), 4),
         "linear_probe_std": round(float(np.std(probes, ddof=1)), 4),
     }

@@ -1,0 +1,95 @@
+"""How the pocket CLIP's architecture and recipe are chosen: short pre-training runs, scored on validation splits.
+
+    python -m benchmarks.pretrain steps=1000 warmup=100 decay=300 quick_gelu=true vision_cfg.head_width=64
+
+Arguments change conf/pretrain.yaml or adapt/clip/model_configs/pocket.json. A run adds a row to
+reports/search/pretrain.csv: what was changed, seconds, and accuracies on the val splits, of which the linear probe's is
+the mean over the datasets. Test is not read. Killed and started again, it goes on.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import open_clip
+import torch
+
+from adapt.clip import backbone as clip
+from adapt.clip import model_configs, weights
+from adapt.config import PretrainConfig
+from adapt.data import builtin
+from adapt.pipeline.checkpoints import open_checkpoint
+from adapt.pretraining import probe
+from adapt.pretraining.augment import Pictures
+from adapt.pretraining.captions import Captions, subjects
+from adapt.pretraining.contrastive import Schedule, build, expand, train
+from adapt.runtime import platforms, progress, yaml
+from adapt.settings import resolution
+from benchmarks.search import ROOT, write
+
+NAME = "pocket-variant"
+
+
+def changed(arguments: list[str]) -> tuple[PretrainConfig, dict[str, Any]]:
+    """The recipe and the architecture with `key=value` arguments put in."""
+    recipe = yaml.parse(Path("conf/pretrain.yaml").read_text(encoding="utf-8"))["pretrain"]
+    config = model_configs.get_model_config("pocket")
+    for argument in arguments:
+        key, _, text = argument.partition("=")
+        value = yaml.parse(text)
+        for name in reversed(key.split(".")):
+            value = {name: value}
+        if key.partition(".")[0] in PretrainConfig.model_fields:
+            recipe = resolution.merge(recipe, value)
+        else:
+            config = resolution.merge(config, value)
+    return PretrainConfig.model_validate(recipe), config
+
+
+def backbone_of(state: dict[str, torch.Tensor], config: dict[str, Any]) -> clip.Backbone:
+    """A frozen CLIP of an architecture that has no name yet."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"{NAME}.json")
+        path.write_text(json.dumps(config), encoding="utf-8")
+        open_clip.add_model_config(path)
+        model = weights.untrained(NAME, torch.device("cpu"))
+    model.load_state_dict(state)
+    return clip.freeze(NAME, model, torch.device("cpu"))
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    pretrain, config = changed(sys.argv[1:])
+    settings = pretrain.model_dump()
+    schedule = Schedule(*(settings.pop(key) for key in Schedule._fields))
+    drawings = subjects(settings.pop("families"))
+    captions = Captions(drawings)
+    pictures = Pictures(drawings, captions)
+    model = build(config, captions.length, len(captions.vocabulary), pretrain.seed)
+    precision = "bfloat16" if platforms.has_bfloat16() else "float32"
+    checkpoint = open_checkpoint(f"pretrain/{NAME}", 300, pretrain.model_dump(), config, precision)
+    bar = progress.bar("pretrain", 0, "step")
+    start = time.process_time()
+    log = train(model, pictures, schedule, checkpoint, precision=precision, bar=bar, **settings)
+    spent = time.process_time() - start
+    backbone = backbone_of(expand(model, captions.vocabulary, config), config)
+    scores = [probe.score(backbone, builtin.load(name), "val") for name in builtin.NAMES]
+    row: dict[str, Any] = {
+        "settings": " ".join(sys.argv[1:]),
+        "steps": schedule.steps,
+        "loss": log[-1]["loss"],
+        "cpu_seconds_a_step": spent / schedule.steps,
+        "zero_shot": mean(score["zero_shot"] for score in scores),
+        "linear_probe": mean(score["linear_probe"] for score in scores),
+    }
+    row |= {score["dataset"]: score["zero_shot"] for score in scores}
+    write(ROOT / "pretrain.csv", row, round(sum(line["seconds"] for line in log)))
+    checkpoint.clear()
+
+
+if __name__ == "__main__":
+    main()
