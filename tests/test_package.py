@@ -24,7 +24,7 @@ PROJECT = PYPROJECT["project"]
 EXTRAS = {  # what a package may import besides the base; all others keep to the base
     "report": {"report"},
     "pipeline": {"pipeline", "report"},
-    "pretraining": {"report", "pocket"},
+    "pretraining": {"report", "pocket", "pretrain"},
 }
 
 

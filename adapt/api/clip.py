@@ -1,5 +1,6 @@
 """Load a CLIP."""
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -60,7 +61,10 @@ def load_clip(
     except UserError as error:
         raise UserError(f"{WHERE}: {error}") from None
     settings = {"precision": precision, "text_batch_size": text_batch_size}
-    return replace(found, pretrained=given or POCKET, **settings)
+    found = replace(found, pretrained=given or POCKET, **settings)
+    if found.remark:
+        warnings.warn(f"{WHERE}: precision: {found.remark}", stacklevel=2)
+    return found
 
 
 def whole_path(pretrained: str | Path | None) -> str | None:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from adapt.clip import attention, encoders, weights
 from adapt.clip.encoders import NO_INJECTION, Injection, TextInput
 from adapt.errors import UserError
+from adapt.runtime import platforms
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -71,6 +72,13 @@ class Backbone:
         config = self.model.visual.preprocess_cfg
         mean, std = (torch.tensor(config[key], device=self.device).reshape(3, 1, 1) for key in ("mean", "std"))
         return mean, std
+
+    @property
+    def remark(self) -> str | None:
+        """A sentence where the precision costs time rather than saves it."""
+        if self.precision == "bfloat16" and self.device.type == "cpu" and not platforms.has_bfloat16():
+            return "this CPU only emulates bfloat16, which takes it several times as long as float32"
+        return None
 
     def normalise(self, pixels: UInt8[Tensor, "b 3 y x"]) -> Float[Tensor, "b 3 y x"]:
         """Pixels as the model takes them, on its device."""

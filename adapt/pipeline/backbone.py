@@ -7,7 +7,7 @@ import torch
 from adapt.clip import backbone as clip
 from adapt.config import BackboneConfig, RuntimeConfig
 from adapt.errors import UserError
-from adapt.pipeline import paths
+from adapt.pipeline import paths, stage
 from adapt.runtime import malloc
 from adapt.training import numerics
 
@@ -31,4 +31,7 @@ def load(backbone: BackboneConfig, runtime: RuntimeConfig) -> clip.Backbone:
         raise UserError(f"params.yaml: backbone.{error}") from None
     malloc.keep_freed_pages()  # now that what loading took is given back
     settings = {"precision": runtime.precision, "text_batch_size": runtime.text_batch_size}
-    return replace(found, pretrained=backbone.pretrained, **settings)  # as given, wherever that leads
+    found = replace(found, pretrained=backbone.pretrained, **settings)  # as given, wherever that leads
+    if found.remark:
+        stage.log(f"params.yaml: runtime.precision: {found.remark}")
+    return found

@@ -22,10 +22,10 @@ CLEAN = {
     "material": r"",
     "codicon": r"",
     "elusive": r"-alt$",
-    "bootstrap": r"-fill\b|(?<=[a-z])\d$",
+    "bootstrap": r"-fill\b|(?<=[a-z]{3})\d(?=-|$)",
     "eva": r"^eva-|-outline$",
     "fluent": r"^ic-fluent-|-\d+-(regular|filled)$",
-    "google": r"[-_](outlined?|rounded|sharp|ios|alt)\b",
+    "google": r"-(outlined?|rounded|sharp|ios|alt)\b",
     "ionicons": r"^ion-|\b(ios|android|md)-|-outline$|-[abc]$",
     "lucide": r"^icon-|-\d$",
     "typicons": r"^typcn-|-outline$",
@@ -88,6 +88,11 @@ class Subject(NamedTuple):
     sided: bool
 
 
+def words_of(family: str, name: str) -> list[str]:
+    """What a family calls an icon, in words."""
+    return [word for word in re.sub(CLEAN[family], "", name.replace("_", "-")).split("-") if word]
+
+
 def phrases(words: Sequence[str]) -> tuple[str, ...]:
     """What is said of an icon: its whole name, that without words of style, the leading two words, the leading one."""
     plain = [word for word in words if word not in STYLES] or words[:1]
@@ -105,21 +110,20 @@ def one_size(glyphs: Iterable[Glyph]) -> list[Glyph]:
     return [glyph for _, glyph in found.values()]
 
 
-def drawings(family: str) -> list[Subject]:
+def icon_subjects(family: str) -> list[Subject]:
     """The icons of a family under names cleaned to words: no trade marks, no blanks, nothing twice under one name."""
     found: dict[tuple[str, bytes], Subject] = {}
     for glyph in one_size(icons(family)):
-        name = re.sub(CLEAN[family], "", glyph.name.replace("_", "-"))
-        cover, words = mask(glyph), [word for word in name.split("-") if word]
+        words, cover = words_of(family, glyph.name), mask(glyph)
         if words and words[0] not in BRANDS and cover.any():
             subject = Subject(glyph, cover, "icon", phrases(words), not SIDED.isdisjoint(words))
-            found.setdefault((name, cover.tobytes()), subject)
+            found.setdefault((subject.phrases[0], cover.tobytes()), subject)
     return list(found.values())
 
 
 def subjects(families: Iterable[str]) -> list[Subject]:
     """All drawings of the pre-training set: icons of families, digits, letters."""
-    found = [subject for family in families for subject in drawings(family)]
+    found = [subject for family in families for subject in icon_subjects(family)]
     for glyph in characters("".join(map(str, range(10)))):
         found.append(Subject(glyph, mask(glyph), "digit", (DIGITS[int(glyph.name)], glyph.name), True))
     for glyph in characters(LETTERS + LETTERS.upper()):
