@@ -1,10 +1,13 @@
 """How the pocket CLIP's architecture and recipe are chosen: short pre-training runs, scored on validation splits.
 
     python -m benchmarks.pretrain steps=1000 warmup=100 decay=300 quick_gelu=true vision_cfg.head_width=64
+    python -m benchmarks.pretrain steps=300 warmup=30 decay=270 lr=5e-4 start=models/pocket.safetensors
 
-Arguments change conf/pretrain.yaml or adapt/clip/model_configs/pocket.json. A run adds a row to
-reports/search/pretrain.csv: what was changed, seconds, and accuracies on the val splits, of which the linear probe's is
-the mean over the datasets. Test is not read. Killed and started again, it goes on.
+Arguments change conf/pretrain.yaml or adapt/clip/model_configs/pocket.json. With `start`, training goes on from weights
+of the same shapes: what a fresh model learns in its first thousand steps says little of what it ends as.
+
+A run adds a row to reports/search/pretrain.csv: what was changed, seconds, and accuracies on the val splits, of which
+the linear probe's is the mean over the datasets. Test is not read. Killed and started again, it goes on.
 """
 
 import json
@@ -17,6 +20,7 @@ from typing import Any
 
 import open_clip
 import torch
+from safetensors.torch import load_file
 
 from adapt.clip import backbone as clip
 from adapt.clip import model_configs, weights
@@ -26,7 +30,7 @@ from adapt.pipeline.checkpoints import open_checkpoint
 from adapt.pretraining import probe
 from adapt.pretraining.augment import Pictures
 from adapt.pretraining.captions import Captions, subjects
-from adapt.pretraining.contrastive import Schedule, build, expand, train
+from adapt.pretraining.contrastive import Schedule, build, expand, go_on, train
 from adapt.runtime import platforms, progress, yaml
 from adapt.settings import resolution
 from benchmarks.search import ROOT, write
@@ -63,19 +67,22 @@ def backbone_of(state: dict[str, torch.Tensor], config: dict[str, Any]) -> clip.
 
 def main() -> None:
     torch.set_num_threads(1)
-    pretrain, config = changed(sys.argv[1:])
+    start = next((text.removeprefix("start=") for text in sys.argv[1:] if text.startswith("start=")), None)
+    pretrain, config = changed([text for text in sys.argv[1:] if not text.startswith("start=")])
     settings = pretrain.model_dump()
     schedule = Schedule(*(settings.pop(key) for key in Schedule._fields))
     drawings = subjects(settings.pop("families"))
     captions = Captions(drawings)
     pictures = Pictures(drawings, captions)
     model = build(config, captions.length, len(captions.vocabulary), pretrain.seed)
+    if start:
+        go_on(model, captions.vocabulary, load_file(start))
     precision = "bfloat16" if platforms.has_bfloat16() else "float32"
-    checkpoint = open_checkpoint(f"pretrain/{NAME}", 300, pretrain.model_dump(), config, precision)
+    checkpoint = open_checkpoint(f"pretrain/{NAME}", 300, pretrain.model_dump(), config, precision, start)
     bar = progress.bar("pretrain", 0, "step")
-    start = time.process_time()
+    before = time.process_time()
     log = train(model, pictures, schedule, checkpoint, precision=precision, bar=bar, **settings)
-    spent = time.process_time() - start
+    spent = time.process_time() - before
     backbone = backbone_of(expand(model, captions.vocabulary, config), config)
     scores = [probe.score(backbone, builtin.load(name), "val") for name in builtin.NAMES]
     row: dict[str, Any] = {

@@ -61,6 +61,17 @@ def expand(model: Model, vocabulary: list[int], config: dict[str, Any]) -> dict[
     return model.state_dict() | {"token_embedding.weight": tokens, "positional_embedding": positions}
 
 
+def go_on(model: Model, vocabulary: list[int], weights: dict[str, Tensor]) -> None:
+    """Put weights of the full architecture into a model as `build` makes it; tokens that they never saw stay fresh."""
+    tokens = weights["token_embedding.weight"][vocabulary].float()
+    seen = tokens.any(1, keepdim=True)
+    state = {
+        "token_embedding.weight": torch.where(seen, tokens, model.token_embedding.weight.detach()),
+        "positional_embedding": weights["positional_embedding"][: model.context_length],
+    }
+    model.load_state_dict(weights | state)
+
+
 def encode_text(model: Model, tokens: Tensor) -> Tensor:
     """What `CLIP.encode_text` gives for tokens [b, s] padded to its context, at little more than the texts' own cost.
 

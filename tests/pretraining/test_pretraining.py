@@ -29,7 +29,7 @@ from adapt.pretraining.captions import (
     subjects,
     words_of,
 )
-from adapt.pretraining.contrastive import Schedule, build, contrast, encode_text, expand, train
+from adapt.pretraining.contrastive import Schedule, build, contrast, encode_text, expand, go_on, train
 from adapt.runtime import formats
 from adapt.runtime.checkpoint import Checkpoint
 from tests.conftest import Killed
@@ -217,6 +217,13 @@ def test_expanded_weights_say_the_same_in_the_full_architecture(model, captions)
     stock = torch.zeros(1, 77, dtype=torch.long)
     stock[0, : len(tokens)] = torch.tensor(captions.vocabulary)[tokens]
     torch.testing.assert_close(full.encode_text(stock), encode_text(model, torch.tensor([tokens])))
+
+
+def test_weights_go_on_where_they_were_left(model, captions):
+    other = build(CONFIG, captions.length, len(captions.vocabulary), seed=1)
+    go_on(other, captions.vocabulary, expand(model, captions.vocabulary, CONFIG))
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name]), name
 
 
 MODEL = Path("models/pocket.safetensors")
