@@ -14,7 +14,7 @@ from adapt.data.specs import JsonSplit, dataset_specs
 from adapt.download.sources import download_specs
 from adapt.download.status import download
 from adapt.pipeline import study
-from benchmarks import paper, switches
+from benchmarks import paper, pocket, switches
 from benchmarks.table import table
 
 ROOT = Path(__file__).parents[1]
@@ -137,6 +137,11 @@ def test_costs_of_the_paper_preset_are_their_record():
 def test_ratios_of_the_switches_are_their_record():
     recorded = json.loads((ROOT / "reports/benchmarks.json").read_text(encoding="utf-8"))["switches"]
     assert "\n".join(switches.table(recorded)) in (ROOT / "docs/speed.md").read_text(encoding="utf-8")
+
+
+def test_steps_of_the_pocket_are_their_record():
+    recorded = json.loads((ROOT / "reports/benchmarks.json").read_text(encoding="utf-8"))["pocket"]
+    assert "\n".join(pocket.table(recorded)) in (ROOT / "docs/speed.md").read_text(encoding="utf-8")
 
 
 def test_published_averages_in_the_table_of_the_methods_have_their_source():
