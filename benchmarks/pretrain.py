@@ -31,7 +31,7 @@ from adapt.pretraining import probe
 from adapt.pretraining.augment import Pictures
 from adapt.pretraining.captions import Captions, subjects
 from adapt.pretraining.contrastive import Schedule, build, expand, go_on, train
-from adapt.runtime import platforms, progress, yaml
+from adapt.runtime import progress, yaml
 from adapt.settings import resolution
 from benchmarks.search import ROOT, write
 
@@ -77,7 +77,7 @@ def main() -> None:
     model = build(config, captions.length, len(captions.vocabulary), pretrain.seed)
     if start:
         go_on(model, captions.vocabulary, load_file(start))
-    precision = "bfloat16" if platforms.has_bfloat16() else "float32"
+    precision = "bfloat16" if clip.has_bfloat16() else "float32"
     checkpoint = open_checkpoint(f"pretrain/{NAME}", 300, pretrain.model_dump(), config, precision, start)
     bar = progress.bar("pretrain", 0, "step")
     before = time.process_time()

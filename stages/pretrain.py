@@ -12,7 +12,7 @@ from adapt.pretraining import probe
 from adapt.pretraining.augment import Pictures
 from adapt.pretraining.captions import Captions, subjects
 from adapt.pretraining.contrastive import Schedule, build, draw_log, expand, train
-from adapt.runtime import formats, platforms, progress
+from adapt.runtime import formats, progress
 
 NAME = "pocket"
 SAVE_EVERY = 120.0  # seconds
@@ -23,7 +23,7 @@ def main(pretrain: params.PretrainConfig) -> None:
     config, settings = model_configs.get_model_config(NAME), pretrain.model_dump()
     schedule = Schedule(*(settings.pop(key) for key in Schedule._fields))
     drawings = subjects(settings.pop("families"))
-    precision = "bfloat16" if platforms.has_bfloat16() else "float32"
+    precision = "bfloat16" if clip.has_bfloat16() else "float32"
     captions = Captions(drawings)
     stage.log(f"pretrain: {len(drawings)} glyphs, {len(captions.vocabulary)} tokens, matrix products in {precision}")
     model = build(config, captions.length, len(captions.vocabulary), pretrain.seed)

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from adapt.clip import attention, encoders, weights
 from adapt.clip.encoders import NO_INJECTION, Injection, TextInput
 from adapt.errors import UserError
-from adapt.runtime import platforms
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -76,7 +75,7 @@ class Backbone:
     @property
     def remark(self) -> str | None:
         """A sentence where the precision costs time rather than saves it."""
-        if self.precision == "bfloat16" and self.device.type == "cpu" and not platforms.has_bfloat16():
+        if self.precision == "bfloat16" and self.device.type == "cpu" and not has_bfloat16():
             return "this CPU only emulates bfloat16, which takes it several times as long as float32"
         return None
 
@@ -154,6 +153,15 @@ def weights_hash(model: nn.Module) -> str:
         digest.update(key.encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def has_bfloat16() -> bool:
+    """Whether this CPU multiplies matrices of bfloat16 itself: one that does not takes ten times float32's time.
+
+    False where torch is too old to say.
+    """
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))  # the last is Arm's
 
 
 def choose_device(device: str) -> str:

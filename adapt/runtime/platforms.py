@@ -1,4 +1,4 @@
-"""What platforms do differently: memory, room on the disk, fork, bfloat16. docs/platforms.md says what was tried."""
+"""What operating systems do differently: memory, room on the disk, fork. docs/platforms.md says what was tried."""
 
 import os
 import resource
@@ -32,14 +32,3 @@ def reserve_space(path: Path) -> None:
 def can_fork() -> bool:
     """Whether a fork of this process may compute: not on macOS after torch, since its libraries may crash or hang."""
     return sys.platform != "darwin" or "torch" not in sys.modules or os.environ.get(FORK) == "yes"
-
-
-def has_bfloat16() -> bool:
-    """Whether this CPU multiplies matrices of bfloat16 itself: one that does not takes ten times float32's time.
-
-    False where torch is too old to say.
-    """
-    import torch
-
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
-    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))  # the last is Arm's

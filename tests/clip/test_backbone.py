@@ -11,11 +11,15 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
+import adapt
 from adapt import config as params
 from adapt.clip import attention, model_configs, weights
 from adapt.clip import backbone as clip
 from adapt.errors import UserError
+from adapt.pipeline import backbone as of_stages
+from adapt.pipeline.params import load
 from adapt.settings import resolution
+from tests.project import ROOT
 
 TINY = Path(__file__).parents[1] / "models"
 
@@ -209,3 +213,35 @@ def test_a_model_that_wants_its_images_squashed_is_refused(models):
     model = open_clip.create_model("tiny", force_preprocess_cfg={"resize_mode": "squash"})
     with pytest.raises(UserError, match="the images of tiny are to be resized by squash and bicubic"):
         weights.check_resize("tiny", model)
+
+
+@pytest.mark.parametrize(
+    ("found", "has"), [({"avx2": True}, False), ({"avx512_bf16": True}, True), ({"bf16": True}, True)]
+)
+def test_bfloat16_is_asked_of_the_cpu(found, has, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
+    assert clip.has_bfloat16() is has
+
+
+def test_a_torch_that_cannot_say_has_no_bfloat16(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert not clip.has_bfloat16()
+
+
+@pytest.fixture
+def emulated(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
+
+
+def test_emulated_bfloat16_is_told(emulated):
+    with pytest.warns(UserWarning, match="this CPU only emulates bfloat16"):
+        adapt.load_clip("pocket", device="cpu", precision="bfloat16")
+
+
+def test_emulated_bfloat16_is_told_by_a_stage(emulated, capsys):
+    plain = load(ROOT / "params.yaml")
+    of_stages.load(plain.backbone, plain.runtime.model_copy(update={"precision": "bfloat16", "device": "cpu"}))
+    assert capsys.readouterr().out == (
+        "params.yaml: runtime.precision: this CPU only emulates bfloat16, which takes it several times as long as "
+        "float32\n"
+    )

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import adapt
-from adapt.pipeline import backbone, stage
+from adapt.pipeline import stage
 from adapt.pipeline.params import load
 from adapt.runtime import platforms
 from tests.project import ROOT
@@ -108,35 +107,3 @@ def test_windows_is_refused_in_a_sentence(module):
     done = subprocess.run([sys.executable, "-c", AS_WINDOWS, module], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "error: adapt does not run on Windows itself; install WSL2 and run it in there\n"
-
-
-@pytest.mark.parametrize(
-    ("found", "has"), [({"avx2": True}, False), ({"avx512_bf16": True}, True), ({"bf16": True}, True)]
-)
-def test_bfloat16_is_asked_of_the_cpu(found, has, monkeypatch):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
-    assert platforms.has_bfloat16() is has
-
-
-def test_a_torch_that_cannot_say_has_no_bfloat16(monkeypatch):
-    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    assert not platforms.has_bfloat16()
-
-
-@pytest.fixture
-def emulated(monkeypatch):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
-
-
-def test_emulated_bfloat16_is_told(emulated):
-    with pytest.warns(UserWarning, match="this CPU only emulates bfloat16"):
-        adapt.load_clip("pocket", device="cpu", precision="bfloat16")
-
-
-def test_emulated_bfloat16_is_told_by_a_stage(emulated, capsys):
-    plain = load(ROOT / "params.yaml")
-    backbone.load(plain.backbone, plain.runtime.model_copy(update={"precision": "bfloat16", "device": "cpu"}))
-    assert capsys.readouterr().out == (
-        "params.yaml: runtime.precision: this CPU only emulates bfloat16, which takes it several times as long as "
-        "float32\n"
-    )
