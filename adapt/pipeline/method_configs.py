@@ -13,7 +13,6 @@ from adapt.runtime import formats
 from adapt.settings import resolution
 
 ROOT = Path("data/configs")
-VALIDATED = Path("data/checked")  # always the same: whatever must not start before the check depends on it
 
 
 def of_params(params: Params, method: str, dataset: str) -> Config:

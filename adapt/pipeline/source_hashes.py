@@ -136,10 +136,10 @@ def stage_manifests(stages: list[str], methods: list[str]) -> dict[str, dict[str
     """What each stage is made of, by the name of its file below data/code; methods are found by name, not by import."""
     found = {}
     for stage in stages:
-        script, wanted = f"stages.{stage}", arguments(stage).get("method")
-        if wanted == "str":  # one of them
+        script, wanted = f"stages.{stage}", arguments(stage)
+        if "method" in wanted:
             found |= {f"{stage}/{method}": hashes_of(script, f"{METHODS}.{method}") for method in methods}
-        elif wanted:  # the section of the params: all of them
+        elif "settings" in wanted:  # those of all methods
             found[stage] = hashes_of(script, *(f"{METHODS}.{method}" for method in methods))
         else:
             found[stage] = hashes_of(script)

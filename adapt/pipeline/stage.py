@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from adapt import methods
 from adapt.config import RuntimeConfig
 from adapt.errors import UserError, nearest
-from adapt.pipeline import params
+from adapt.pipeline import params, stage_params
 from adapt.runtime import fork_server, locks, platforms, signals, workers
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PARAMS = Path("params.yaml")
 LOCKS = Path(".scratch/locks")
 ITEMS = ("dataset", "method")  # arguments of stages
+WHOLE = "settings"  # an argument that is all params
 T = TypeVar("T")
 
 
@@ -79,9 +80,8 @@ def bind_arguments(main: Callable[..., None], arguments: list[str]) -> dict[str,
     if list(wanted) == ["overrides"]:  # a command that takes params rather than reading them
         return {"overrides": arguments}
     settings = params.load(PARAMS)
-    items = {name for name in ITEMS if name in wanted and wanted[name].annotation is str}  # `method` is a section too
-    sections = [name for name in wanted if name in params.Params.model_fields and name not in items]
-    expected = sorted(set(wanted) - set(sections))
+    sections = [name for name in wanted if name in params.Params.model_fields and name not in ITEMS]
+    expected = sorted(set(wanted) - set(sections) - {WHOLE})
     if sorted(given) != expected:
         raise UserError(f"this stage takes {' '.join(f'{name}=…' for name in expected)}, got {' '.join(arguments)!r}")
     dataset, method = (given.get(name) for name in ITEMS)
@@ -89,7 +89,10 @@ def bind_arguments(main: Callable[..., None], arguments: list[str]) -> dict[str,
         raise UserError(f"dataset={dataset}: {why}")
     if method is not None and method not in methods.names():
         raise UserError(f"method={method}: unknown method; {nearest(method, methods.names())}")
-    return given | {name: getattr(settings, name) for name in sections}
+    if stage := os.environ.get("DVC_STAGE"):
+        stage_params.check(stage.partition("@")[0], settings)
+    whole = {WHOLE: settings} if WHOLE in wanted else {}
+    return given | whole | {name: getattr(settings, name) for name in sections}
 
 
 def for_each_seed(work: Callable[[int], T], seeds: Iterable[int], runtime: RuntimeConfig, device: "Device") -> list[T]:
