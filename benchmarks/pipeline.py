@@ -5,11 +5,14 @@
 The time of a stage is from DVC's "Running stage" to the last line of the stage; what is left of the whole is DVC's own.
 `tuning` is the part of the stages `train` that its runs say they tuned: seconds of all seeds, over how many run side
 by side.
+`nothing to do, CPU` is the processor time, of all processes together, of a `dvc repro` right after it.
 `start` is a stage that is called without its arguments, so that it imports, reads the params and refuses: cold, and
 warm as under DVC (adapt/runtime/fork_server.py).
 """
 
 import json
+import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -34,6 +37,24 @@ def starts(folder: Path) -> dict[str, float]:
     cold = rig.median(lambda: call("train"), 3)
     call("configure", **under_dvc)  # leaves the server
     return {"start, cold": cold, "start, warm": rig.median(lambda: call("train", **under_dvc), 3)}
+
+
+def nothing_to_do(folder: Path) -> float:
+    """Seconds of processor time of a `dvc repro` after another."""
+
+    def used() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    taken = []
+    for _ in range(3):
+        before = used()
+        said = subprocess.run(
+            ["dvc", "repro"], cwd=folder, env=environment(), check=True, capture_output=True, text=True
+        )
+        taken.append(used() - before)
+        assert said.stdout.count("Running stage") == said.stdout.count("Running stage 'inputs'") == 1, said.stdout
+    return statistics.median(taken)
 
 
 def main() -> None:
@@ -61,6 +82,7 @@ def main() -> None:
             {"part": "tuning, of train", "seconds": sum(costs) / min(given.runtime.parallel_seeds, len(given.seeds))}
         )
         rows.append({"part": "DVC's own", "seconds": whole - sum(run.own.values())})
+        rows.append({"part": "nothing to do, CPU", "seconds": nothing_to_do(folder)})
         rows += [{"part": part, "seconds": taken} for part, taken in starts(folder).items()]
     rows = [{**row, "seconds": round(row["seconds"], 2)} for row in rows]
     for row in rows:

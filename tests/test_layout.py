@@ -14,9 +14,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from adapt.config import RuntimeConfig
-from adapt.pipeline import source_hashes
+from adapt.pipeline import source_hashes, stage_params
 from adapt.pipeline.params import Params
-from adapt.pipeline.stage import ITEMS
+from adapt.pipeline.stage import ITEMS, WHOLE
 from adapt.settings.composition import compose
 
 ROOT = Path(__file__).parents[1]
@@ -172,33 +172,42 @@ def definition(stage: str) -> dict[str, Any]:
     return STAGES[stage].get("do", STAGES[stage])
 
 
-def is_section(name: str, kind: str) -> bool:
+def is_section(name: str) -> bool:
     """Whether an argument of a stage is a section of the params rather than an item, such as a method's name."""
-    return name in Params.model_fields and not (name in ITEMS and kind == "str")
+    return name in Params.model_fields and name not in ITEMS
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", stage_params.KEYS)
 def test_stage_declares_its_params(stage: str):
-    entries = definition(stage).get("params", [])
-    assert all(isinstance(entry, str) for entry in entries), "params come from params.yaml"
-    sections = {name for name, kind in source_hashes.arguments(stage).items() if is_section(name, kind)}
+    entries = stage_params.KEYS[stage]
+    sections = {name for name in source_hashes.arguments(stage) if is_section(name)}
     assert {entry.split(".")[0] for entry in entries} - {"runtime"} == sections - {"runtime"}
     runtime = {entry.removeprefix("runtime.") for entry in entries if within(entry, "runtime")}
     on_tensors = "torch" in source_hashes.transitive_imports(f"stages.{stage}") and "runtime" in sections
     assert runtime == (set(RuntimeConfig.model_fields) - FREE if on_tensors else set())
 
 
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in ("code", "configure")])
+def test_stage_depends_on_its_params(stage: str):
+    assert [dep for dep in definition(stage)["deps"] if "params" in dep] == [f"data/params/{stage}.json"]
+
+
+def test_configure_alone_reads_params_yaml_for_dvc():
+    assert [stage for stage in STAGES if "params.yaml" in definition(stage)["deps"]] == ["configure"]
+    assert not [stage for stage in STAGES if "params" in definition(stage)]
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_stage_is_called_with_the_rest_of_its_arguments(stage: str):
     python, flag, module, *given = shlex.split(definition(stage)["cmd"])
     assert (python, flag, module) == ("python", "-m", f"stages.{stage}")
-    items = {name for name, kind in source_hashes.arguments(stage).items() if not is_section(name, kind)}
+    items = {name for name in source_hashes.arguments(stage) if not is_section(name)} - {WHOLE}
     assert {word.split("=")[0] for word in given} == items
 
 
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "code"])
 def test_stage_depends_on_its_code(stage: str):
-    method = "/${item.method}" if source_hashes.arguments(stage).get("method") == "str" else ""
+    method = "/${item.method}" if "method" in source_hashes.arguments(stage) else ""
     assert f"data/code/{stage}{method}.json" in definition(stage)["deps"]
     assert not [dep for dep in definition(stage)["deps"] if dep.split("/")[0] in ("adapt", "stages")]
 
