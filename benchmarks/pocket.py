@@ -65,7 +65,7 @@ def make_step(clip: Any, dataset: str, seeds: int) -> Callable[[], Any]:
     task = FewShotTask(clip, data.template, classes, features[0], seed=1)
     method = methods.build("adapt", task, dict(method_configs.of_params(pocket, "adapt", dataset)))
     images = torch.randn(batch, 3, clip.image_size, clip.image_size)
-    return own_step(method, Batch(images, torch.arange(batch) % len(classes), features[1]))
+    return own_step(method, Batch(lambda: images, torch.arange(batch) % len(classes), features[1]))
 
 
 def with_activation(activation: type[nn.Module]) -> Any:

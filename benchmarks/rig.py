@@ -65,7 +65,7 @@ def make_batch(task: FewShotTask) -> Batch:
     images = torch.randn(BATCH, 3, 224, 224, device=task.backbone.device)
     with torch.no_grad():
         teacher = F.normalize(task.backbone.encode_image(images), dim=-1)
-    return Batch(images, torch.arange(BATCH, device=images.device) % len(task.classes), teacher)
+    return Batch(lambda: images, torch.arange(BATCH, device=images.device) % len(task.classes), teacher)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import statistics
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
@@ -42,7 +43,7 @@ def channels_last(task: FewShotTask, batch: Batch) -> Iterator[Batch]:
     """The image tower and its images."""
     visual = task.backbone.model.visual
     visual.to(memory_format=torch.channels_last)
-    yield batch._replace(images=batch.images.contiguous(memory_format=torch.channels_last))
+    yield replace(batch, cut=lambda: batch.images.contiguous(memory_format=torch.channels_last))
     visual.to(memory_format=torch.contiguous_format)
 
 

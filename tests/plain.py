@@ -3,6 +3,8 @@
 The library has to agree in values and gradients.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -44,6 +46,6 @@ def losses(method, batch) -> Tensor:
         teacher = F.normalize(encode_image(model, batch.images, [None] * len(context)), dim=-1)
     student = Features(F.normalize(text, dim=-1), F.normalize(image, dim=-1))
     loss = F.cross_entropy(logits(student, scale), batch.labels)
-    for _, weight, value in method.loss_terms(student, batch._replace(teacher=teacher)):
+    for _, weight, value in method.loss_terms(student, replace(batch, teacher=teacher)):
         loss = loss + weight * value
     return loss

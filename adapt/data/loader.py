@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -16,12 +16,21 @@ from adapt.data import augment
 from adapt.data.dataset import center_crop
 
 
-class Batch(NamedTuple):
-    """Images as the model takes them, labels, and the frozen model's normalised features of these very views."""
+@dataclass(frozen=True)
+class Batch:
+    """Images, labels, and the frozen model's normalised features of these very views.
 
-    images: Float[Tensor, "b 3 y x"]
+    The images are cut when they are first asked for: a method that leaves the image tower alone never asks.
+    """
+
+    cut: Callable[[], Float[Tensor, "b 3 y x"]]
     labels: Int[Tensor, " b"]
     teacher: Float[Tensor, "b f"]
+
+    @cached_property
+    def images(self) -> Float[Tensor, "b 3 y x"]:
+        """The images as the model takes them."""
+        return self.cut()
 
 
 @dataclass(frozen=True)
@@ -63,21 +72,25 @@ class FewShotLoader:
         keys = [(self.seed, self.index_offset + i, number) for i in chosen]
         images, size = [self.images[i] for i in chosen], self.image_size
         settings = {"crop_scale": self.crop_scale, "horizontal_flip": self.horizontal_flip}
-        pixels = augment.augmented_batch(images, keys, self.device, size=size, **settings)
-        return self.make(chosen, pixels, self.view_features[chosen, number])
+        cut = partial(augment.augmented_batch, images, keys, self.device, size=size, **settings)
+        return self.make(chosen, cut, self.view_features[chosen, number])
 
     def eval_batch(self, number: int, size: int) -> Batch:
         """Batch number `number` (from 0, without end) of `size` images as evaluation sees them, in an order a round."""
         epoch, step = divmod(number, math.ceil(len(self.images) / size))
         chosen = self.order(epoch)[step * size : (step + 1) * size]
-        pixels = [torch.from_numpy(center_crop(to_image(self.images[i]), self.image_size)) for i in chosen]
-        return self.make(chosen, torch.stack(pixels), self.eval_features[chosen])
+
+        def cut() -> UInt8[Tensor, "b 3 y x"]:
+            images = [center_crop(to_image(self.images[i]), self.image_size) for i in chosen]
+            return torch.from_numpy(np.stack(images))
+
+        return self.make(chosen, cut, self.eval_features[chosen])
 
     def order(self, epoch: int) -> list[int]:
         """The numbers of all images in the order of an epoch."""
         return np.random.default_rng((self.seed, epoch)).permutation(len(self.images)).tolist()
 
-    def make(self, chosen: list[int], pixels: UInt8[Tensor, "b 3 y x"], features: Float[Tensor, "b f"]) -> Batch:
-        """The batch of some images: their pixels, labels, and the frozen model's features."""
+    def make(self, chosen: list[int], cut: Callable[[], Tensor], features: Float[Tensor, "b f"]) -> Batch:
+        """The batch of some images: what cuts their pixels, their labels, and the frozen model's features."""
         teacher = F.normalize(features, dim=-1)
-        return Batch(self.normalise(pixels), self.labels[chosen].to(self.device), teacher.to(self.device))
+        return Batch(lambda: self.normalise(cut()), self.labels[chosen].to(self.device), teacher.to(self.device))

@@ -31,7 +31,7 @@ IVLP = {"n_ctx_text": 4, "n_ctx_vision": 4, "prompt_depth": 2, "ctx_init": "a ph
 def batch(golden_images, golden) -> Batch:
     """The golden images and labels; the frozen model's features of them."""
     teacher = F.normalize(golden("zeroshot.safetensors")["image_features"], dim=-1)
-    return Batch(golden_images, torch.tensor([0, 3, 4]), teacher)
+    return Batch(lambda: golden_images, torch.tensor([0, 3, 4]), teacher)
 
 
 def put(parameter: torch.nn.Parameter, value: torch.Tensor) -> torch.nn.Parameter:
