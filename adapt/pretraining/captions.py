@@ -75,7 +75,8 @@ TEMPLATES = {
     "digit": ((_SHORT, 0.2), (_DIGIT, 0.5), (_PHOTO, 0.3)),
     "letter": ((_SHORT, 0.2), (_LETTER, 0.5), (_PHOTO, 0.3)),
 }
-PHRASES = (0.4, 0.15, 0.15, 0.3)  # how often a drawing is called by its first phrase, the ones between, its last
+# Per kind: how often a drawing is called by its first phrase, the ones between, its last.
+PHRASES = {"icon": (0.2, 0.1, 0.1, 0.6), "digit": (0.6, 0.4), "letter": (0.5, 0.2, 0.3)}
 
 
 class Subject(NamedTuple):
@@ -169,8 +170,8 @@ class Captions:
 
     def draw(self, subject: Subject, rng: np.random.Generator) -> tuple[int, list[int]]:
         """A random caption of a drawing: the phrase's number, and the tokens."""
-        amount = len(subject.phrases)
-        weights = np.array(PHRASES[: amount - 1] + PHRASES[-1:])
+        amount, shares = len(subject.phrases), PHRASES[subject.kind]
+        weights = np.array(shares[: amount - 1] + shares[-1:])
         phrase = self.index[subject.phrases[rng.choice(amount, p=weights / weights.sum())]]
         sets = TEMPLATES[subject.kind]
         group = sets[rng.choice(len(sets), p=[share for _, share in sets])][0]
