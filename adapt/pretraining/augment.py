@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from adapt.pretraining.captions import TEMPLATES, Captions, Subject
 
 THIN = 7.5  # mean width of a drawing's strokes, in pixels of its mask, below which it may be redrawn
+KEPT = 0.6  # of the icons keep their strokes: the families draw one thing in many as it is
 LUMINANCE = (0.299, 0.587, 0.114)
 
 
@@ -67,9 +68,10 @@ def restroke(x: Tensor, skeleton: Tensor, thin: Tensor, free: Tensor) -> Tensor:
     """Ink [b, 1, h, w] in another pen.
 
     Some `thin` [b] drawings are redrawn along their skeletons, more of them where they are characters (`free` [b]);
-    some of the solid ones become outlines; some of either are made bolder or lighter.
+    some of the solid ones become outlines; some of either are made bolder or lighter. `KEPT` of the icons stay.
     """
-    x = x.clone()
+    given, x = x, x.clone()
+    kept = ~free & (torch.rand(len(x)) < KEPT)
     dice = torch.rand(len(x))
     redraw = thin & (dice < torch.where(free, 0.5, 0.35))
     size = torch.randint(1, 4, (len(x),)) * 2 + 1
@@ -83,7 +85,7 @@ def restroke(x: Tensor, skeleton: Tensor, thin: Tensor, free: Tensor) -> Tensor:
     x[rows] = thicken(x[rows], 3)
     rows = torch.nonzero(rest & (dice > 0.72) & (dice <= 0.85)).flatten()
     x[rows] = 1 - thicken(1 - x[rows], 3)
-    return x
+    return torch.where(kept[:, None, None, None], given, x)
 
 
 @cache
