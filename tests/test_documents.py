@@ -51,7 +51,7 @@ def test_table_of_the_search_is_its_csv():
 def test_best_setting_of_each_baseline_is_the_best_of_its_search():
     document = (ROOT / "docs/pocket.md").read_text(encoding="utf-8")
     for path in sorted((ROOT / "reports/search").glob("*.csv")):
-        if path.stem == "uniform-adapt":
+        if path.stem in ("uniform-adapt", "pretrain"):  # of no one method
             continue
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
