@@ -2,8 +2,8 @@
 
 At each layer the prompt is either replaced by a new one (`prompts[ℓ]` is a tensor, possibly of length 0) or propagated
 from the previous layer (`prompts[ℓ]` is None). A prompt that the next layer discards only needs keys and values, so we
-skip its queries, output projection and MLP: `attn(q = ln_1(x), kv = ln_1([x ; P]))`. ADAPT replaces the prompt at every
-layer (deep key/value prompts, as in the same authors' released code). `reference.py` is the plain form.
+skip its attention, output projection and MLP: `attn(q = ln_1(x), kv = ln_1([x ; P]))`. ADAPT replaces the prompt at
+every layer (deep key/value prompts, as in the same authors' released code). `reference.py` is the plain form.
 
 An adapter adds to the queries, keys and values of a layer (low-rank adapters: `y ↦ y·Aᵀ·Bᵀ`).
 
