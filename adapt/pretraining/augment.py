@@ -16,9 +16,11 @@ from adapt.pretraining.captions import TEMPLATES, Captions, Subject
 THIN = 7.5  # mean width of a drawing's strokes, in pixels of its mask, below which it may be redrawn
 KEPT = 0.6  # of the icons keep their strokes: the families draw one thing in many as it is
 LUMINANCE = (0.299, 0.587, 0.114)
-
-
 AROUND = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))  # the ring of a pixel's neighbours
+KEEPING = (
+    ([0, 2, 4], [2, 4, 6]),
+    ([0, 2, 6], [0, 4, 6]),
+)  # neighbours that keep a pixel if all are inked, by half-step
 
 
 @cache
@@ -28,11 +30,8 @@ def _peeled() -> NDArray[np.bool_]:
     count, runs = ring.sum(0), (~ring & np.roll(ring, -1, axis=0)).sum(0)
     border = (count >= 2) & (count <= 6) & (runs == 1)
     # From the south-east, then from the north-west.
-    kept = [ring[first].all(0) | ring[second].all(0) for first, second in _TRIPLES]
+    kept = [ring[first].all(0) | ring[second].all(0) for first, second in KEEPING]
     return np.stack([border & ~keep for keep in kept])
-
-
-_TRIPLES = (([0, 2, 4], [2, 4, 6]), ([0, 2, 6], [0, 4, 6]))
 
 
 def skeletons(masks: NDArray[np.uint8]) -> NDArray[np.uint8]:
