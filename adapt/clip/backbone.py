@@ -156,7 +156,7 @@ def weights_hash(model: nn.Module) -> str:
 
 
 def has_bfloat16() -> bool:
-    """Whether this CPU multiplies matrices of bfloat16 itself: one that does not takes ten times float32's time.
+    """Whether this CPU multiplies matrices of bfloat16 itself: one that does not takes several times float32's time.
 
     False where torch is too old to say.
     """

@@ -12,7 +12,7 @@ l layers, h heads, e width of a head; features have width f.
 """
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -183,15 +183,15 @@ def encode_classes(
 
     Prefix and suffixes are rows of one matrix, so that a block's weights are read once.
     """
-    packing = Packing(lengths, len(prefix), like=suffixes)
+    pack = cache(partial(Packing, lengths, like=suffixes))  # a mask for each length of the prefix, not for each layer
+    packing = pack(len(prefix))
     x = torch.cat([prefix, suffixes[packing.tokens]])
     prompt: LayerPrompt = x[:0]
     for layer in layers:
         prompt = prompt if layer.new_prompt is None else layer.new_prompt
         if layer.propagate and isinstance(prompt, Tensor) and (t := len(prompt)):
             before, after = x.split([insert_at, len(x) - insert_at])
-            longer = Packing(lengths, len(prefix) + t, like=suffixes)
-            y = text_block(layer, torch.cat([before, prompt, after]), longer, prompt[:0], insert_at)
+            y = text_block(layer, torch.cat([before, prompt, after]), pack(len(prefix) + t), prompt[:0], insert_at)
             before, prompt, after = y.split([insert_at, t, len(after)])
             x = torch.cat([before, after])
         else:
