@@ -2,9 +2,11 @@
 
     python -m benchmarks.pretrain steps=1000 warmup=100 decay=300 quick_gelu=true vision_cfg.head_width=64
     python -m benchmarks.pretrain steps=300 warmup=30 decay=270 lr=5e-4 start=models/pocket.safetensors
+    python -m benchmarks.pretrain score=models/pocket.safetensors
 
 Arguments change conf/pretrain.yaml or adapt/clip/model_configs/pocket.json. With `start`, training goes on from weights
-of the same shapes: what a fresh model learns in its first thousand steps says little of what it ends as.
+of the same shapes: what a fresh model learns in its first thousand steps says little of what it ends as. With `score`,
+weights are scored as they are.
 
 A run adds a row to reports/search/pretrain.csv: what was changed, seconds, and accuracies on the val splits, of which
 the linear probe's is the mean over the datasets. Test is not read. Killed and started again, it goes on.
@@ -32,6 +34,7 @@ from adapt.pretraining.augment import Pictures
 from adapt.pretraining.captions import Captions, subjects
 from adapt.pretraining.contrastive import Schedule, build, expand, go_on, train
 from adapt.runtime import progress, yaml
+from adapt.runtime.checkpoint import Checkpoint
 from adapt.settings import resolution
 from benchmarks.search import ROOT, write
 
@@ -65,10 +68,9 @@ def backbone_of(state: dict[str, torch.Tensor], config: dict[str, Any]) -> clip.
     return clip.freeze(NAME, model, torch.device("cpu"))
 
 
-def main() -> None:
-    torch.set_num_threads(1)
-    start = next((text.removeprefix("start=") for text in sys.argv[1:] if text.startswith("start=")), None)
-    pretrain, config = changed([text for text in sys.argv[1:] if not text.startswith("start=")])
+def pretrained(arguments: list[str], start: str | None) -> tuple[clip.Backbone, dict[str, Any], Checkpoint]:
+    """A model after a run, the run's part of a row, and its checkpoint, of no use once the row is written."""
+    pretrain, config = changed(arguments)
     settings = pretrain.model_dump()
     schedule = Schedule(*(settings.pop(key) for key in Schedule._fields))
     drawings = subjects(settings.pop("families"))
@@ -82,20 +84,38 @@ def main() -> None:
     bar = progress.bar("pretrain", 0, "step")
     before = time.process_time()
     log = train(model, pictures, schedule, checkpoint, precision=precision, bar=bar, **settings)
-    spent = time.process_time() - before
-    backbone = backbone_of(expand(model, captions.vocabulary, config), config)
+    row = {
+        "steps": schedule.steps,
+        "loss": log[-1]["loss"],
+        "cpu_seconds_a_step": (time.process_time() - before) / schedule.steps,
+        "seconds": round(sum(line["seconds"] for line in log)),
+    }
+    return backbone_of(expand(model, captions.vocabulary, config), config), row, checkpoint
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    files = dict(text.split("=", 1) for text in sys.argv[1:] if text.startswith(("start=", "score=")))
+    arguments = [text for text in sys.argv[1:] if not text.startswith(("start=", "score="))]
+    run: dict[str, Any]
+    checkpoint: Checkpoint | None
+    if "score" in files:
+        backbone = backbone_of(load_file(files["score"]), changed(arguments)[1])
+        run, checkpoint = dict.fromkeys(("steps", "loss", "cpu_seconds_a_step", "seconds")), None
+    else:
+        backbone, run, checkpoint = pretrained(arguments, files.get("start"))
+    seconds = run.pop("seconds")
     scores = [probe.score(backbone, builtin.load(name), "val") for name in builtin.NAMES]
     row: dict[str, Any] = {
         "settings": " ".join(sys.argv[1:]),
-        "steps": schedule.steps,
-        "loss": log[-1]["loss"],
-        "cpu_seconds_a_step": spent / schedule.steps,
+        **run,
         "zero_shot": mean(score["zero_shot"] for score in scores),
         "linear_probe": mean(score["linear_probe"] for score in scores),
     }
     row |= {score["dataset"]: score["zero_shot"] for score in scores}
-    write(ROOT / "pretrain.csv", row, round(sum(line["seconds"] for line in log)))
-    checkpoint.clear()
+    write(ROOT / "pretrain.csv", row, seconds)
+    if checkpoint:
+        checkpoint.clear()
 
 
 if __name__ == "__main__":

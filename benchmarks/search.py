@@ -104,7 +104,7 @@ def main() -> None:
         write(table, row, round(time.perf_counter() - start))
 
 
-def write(table: Path, row: dict[str, Any], seconds: int) -> None:
+def write(table: Path, row: dict[str, Any], seconds: int | None) -> None:
     """Add a row to a table."""
     rounded = {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}
     table.parent.mkdir(parents=True, exist_ok=True)
