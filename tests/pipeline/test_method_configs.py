@@ -34,7 +34,7 @@ def test_pocket_settings_are_accepted(method, settle):
 
 
 def test_section_of_the_params_stands_in_for_what_a_method_leaves_out(settle):
-    assert settle("adapt").optimizer.lr == 0.0005 and settle("adapt").prune.target == 18
+    assert settle("adapt").optimizer.lr == 0.0035 and settle("adapt").prune.target == 18
 
 
 def test_an_entry_goes_before_the_section(settle):
