@@ -14,7 +14,7 @@ from adapt.data.specs import JsonSplit, dataset_specs
 from adapt.download.sources import download_specs
 from adapt.download.status import download
 from adapt.pipeline import study
-from benchmarks import paper, pocket, switches
+from benchmarks import miniature, paper, pocket, switches
 from benchmarks.table import table
 
 ROOT = Path(__file__).parents[1]
@@ -58,6 +58,19 @@ def test_best_setting_of_each_baseline_is_the_best_of_its_search():
         best = max(rows, key=lambda row: float(row[path.stem]))
         accuracy = 100 * float(best[path.stem])
         assert f"| `{path.stem}` | {len(rows)} | {best['settings']} | {accuracy:.1f} |" in document, path.stem
+
+
+def test_comparison_of_the_presets_is_that_of_the_params():
+    with miniature.TABLE.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert rows == miniature.table()
+
+
+def test_comparison_of_the_presets_is_quoted_as_it_was_made():
+    document = (ROOT / "docs/pocket.md").read_text(encoding="utf-8")
+    with miniature.TABLE.open(newline="", encoding="utf-8") as file:
+        rows = [f"| {' | '.join(row.values())} |" for row in csv.DictReader(file)]
+    assert "\n".join(rows) in document
 
 
 def datasets_table() -> list[str]:
