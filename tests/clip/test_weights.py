@@ -43,7 +43,7 @@ def backbone(request, tmp_path, monkeypatch) -> clip.Backbone:
 
 def test_methods_that_enter_the_image_tower_are_the_deep_ones():
     assert set(methods.names()) - INTO_IMAGE == {
-        "zero_shot", "coop", "kgcoop", "prograd", "cocoop", "tip_adapter", "tip_adapter_f", "linear_probe",
+        "zero_shot", "coop", "coop_csc", "kgcoop", "prograd", "cocoop", "tip_adapter", "tip_adapter_f", "linear_probe",
     }  # fmt: skip
 
 
