@@ -6,8 +6,7 @@ Counts come from the params, the architectures and the catalogue of datasets; ac
 and, for ViT-B/16, from reports/published.yaml. Writes reports/miniature.csv, which docs/pocket.md quotes.
 """
 
-import csv
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import mean
 from typing import Any, NamedTuple
@@ -43,8 +42,7 @@ def pocket() -> Side:
     values = params.Params(**yaml.parse(compose(["preset=pocket"])))
     datasets = [builtin.load(name) for name in values.datasets]
     texts = [dataset.template.format(name) for dataset in datasets for name in dataset.classes]
-    with Path("models/pocket_scores.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = formats.read_csv(Path("models/pocket_scores.csv"), "make pretrain")
     scores = (100 * mean(float(row[column]) for row in rows) for column in ("zero_shot", "linear_probe"))
     classes = [len(dataset.classes) for dataset in datasets]
     return Side(values, model_configs.get_model_config(values.backbone.name), texts, classes, *scores)
@@ -75,7 +73,7 @@ def rows(side: Side) -> dict[str, str]:
     encode = SimpleTokenizer().encode
     tokens = {
         "image": (vision["image_size"] // vision["patch_size"]) ** 2 + 1,
-        "text": mean(len(encode(text)) + 2 for text in side.texts),
+        "text": mean(len(encode(words)) + 2 for words in side.texts),
     }
     start, end = values.prompts.initial_length, values.prune.target / sum(layers.values())
 
@@ -108,8 +106,7 @@ def rows(side: Side) -> dict[str, str]:
 
 def table() -> list[dict[str, str]]:
     """The rows of reports/miniature.csv."""
-    sides: list[Callable[[], Side]] = [pocket, paper]
-    left, right = (rows(make()) for make in sides)
+    left, right = rows(pocket()), rows(paper())
     return [{"what": what, "pocket": left[what], "paper": right[what]} for what in left]
 
 

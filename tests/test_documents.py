@@ -73,6 +73,33 @@ def test_comparison_of_the_presets_is_quoted_as_it_was_made():
     assert "\n".join(rows) in document
 
 
+def test_overlaps_in_the_card_are_their_record():
+    card = " ".join((ROOT / "models/pocket.md").read_text(encoding="utf-8").split())
+    with (ROOT / "reports/overlap.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    seen, before = ([f"{100 * float(row[column]):.0f}" for row in rows] for column in ("all", "material"))
+    assert [f"`{row['dataset']}`" for row in rows] == ["`phosphor`", "`remix`", "`fontawesome`"]
+    assert "{} % of the drawings of `phosphor`, {} % of `remix` and {} % of `fontawesome`".format(*seen) in card
+    assert "it would be {}, {} and {} %".format(*before) in card
+
+
+def test_validation_scores_of_both_pocket_clips_in_the_card_are_their_record():
+    card = (ROOT / "models/pocket.md").read_text(encoding="utf-8")
+    with (ROOT / "reports/search/pretrain.csv").open(newline="", encoding="utf-8") as file:
+        scored = [row for row in csv.DictReader(file) if row["settings"].startswith("score=")]
+    for name, row in zip(("before", "this one"), scored, strict=True):
+        zero_shot, linear_probe = (f"{100 * float(row[column]):.1f}" for column in ("zero_shot", "linear_probe"))
+        assert f"| {name} | {zero_shot} | {linear_probe} |" in card
+
+
+def test_step_against_another_commit_is_its_record():
+    recorded = json.loads((ROOT / "reports/benchmarks.json").read_text(encoding="utf-8"))["pocket"]["rows"]
+    (row,) = [row for row in recorded if "revision" in row]
+    document = " ".join((ROOT / "docs/speed.md").read_text(encoding="utf-8").split())
+    assert f"the code of {row['revision']}," in document
+    assert f"takes {row['milliseconds']} ms a step beside {row['ours']} ms by that at hand, {row['ratio']}." in document
+
+
 def datasets_table() -> list[str]:
     kinds = {"json": "CoOp's file", "lists": "official lists", "folders": "official folders"}
     rows = []
