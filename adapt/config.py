@@ -125,9 +125,10 @@ class TeacherConfig(Config):
 
 
 class PromptsConfig(Config):
-    """Start length per layer and branch, and the standard deviation of the tokens' first values."""
+    """Start length per layer and branch, and the tokens' first values: the first text layer's from words, or random."""
 
     initial_length: NonNegativeInt
+    ctx_init: Words | None
     init_std: PositiveFloat
 
 

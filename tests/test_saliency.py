@@ -19,7 +19,8 @@ NO_DISTILLATION = DistillConfig(kind="none", text=0.0, image=0.0)
 
 def make_adapt(task, criterion: str, length: int = 4, std: float = 0.02, data: str = "train") -> Adapt:
     prune = PruneConfig(criterion=criterion, data=data, warmup=0, every=1000, count=1, target=0)
-    return Adapt(task, prompts=PromptsConfig(initial_length=length, init_std=std), prune=prune, distill=NO_DISTILLATION)
+    prompts = PromptsConfig(initial_length=length, ctx_init=None, init_std=std)
+    return Adapt(task, prompts=prompts, prune=prune, distill=NO_DISTILLATION)
 
 
 def observe(method: Adapt, batch, step: int = 1) -> None:

@@ -1,16 +1,30 @@
 """Key/value prompts in both towers with distillation: what `adapt` and its controls share."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
 from adapt.clip.encoders import Injection
-from adapt.config import DistillConfig
+from adapt.config import DistillConfig, PromptsConfig
 from adapt.data.loader import Batch
 from adapt.distillation import DISTANCES, Features
+from adapt.methods._init_words import first_tokens
 from adapt.methods._two_tower import LossTerm, TwoTower
 from adapt.prompts import BRANCHES, Prompts
 from adapt.task import FewShotTask
+
+
+def initial_prompts(task: FewShotTask, lengths: Mapping[str, Sequence[int]], config: PromptsConfig) -> Prompts:
+    """`lengths[branch][layer]` tokens at each layer, drawn from N(0, init_std²).
+
+    With `ctx_init`, those of the first text layer are the first tokens of these words (as MaPLe and PromptSRC start
+    their first text prompt), so that at the start the class embeddings stay near the frozen model's.
+    """
+    prompts = Prompts.initialise(lengths, task.backbone.widths, std=config.init_std, seed=task.seed)
+    if config.ctx_init is not None:
+        first = lengths["text"][0]
+        prompts.tokens["text"].data[:first] = first_tokens(task, config.ctx_init, first, config.init_std)
+    return prompts
 
 
 class KeyValuePrompts(TwoTower):

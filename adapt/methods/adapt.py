@@ -9,8 +9,8 @@ from torch import Tensor
 from adapt import pruning
 from adapt.config import DistillConfig, PromptsConfig, PruneConfig
 from adapt.data.loader import FewShotLoader
-from adapt.methods._kv_prompts import KeyValuePrompts
-from adapt.prompts import BRANCHES, Prompts
+from adapt.methods._kv_prompts import KeyValuePrompts, initial_prompts
+from adapt.prompts import BRANCHES
 from adapt.pruning import PrunedToken, Schedule
 from adapt.saliency import Gradient, Saliency
 from adapt.task import FewShotTask
@@ -20,10 +20,8 @@ class Adapt(KeyValuePrompts):
     """Starts with `prompts.initial_length` tokens a layer in both branches and prunes to `prune.target` in all."""
 
     def __init__(self, task: FewShotTask, *, prompts: PromptsConfig, prune: PruneConfig, distill: DistillConfig):
-        backbone = task.backbone
-        lengths = {branch: [prompts.initial_length] * layers for branch, layers in backbone.layers.items()}
-        tokens = Prompts.initialise(lengths, backbone.widths, std=prompts.init_std, seed=task.seed)
-        super().__init__(task, tokens, distill)
+        lengths = {branch: [prompts.initial_length] * layers for branch, layers in task.backbone.layers.items()}
+        super().__init__(task, initial_prompts(task, lengths, prompts), distill)
         self.schedule = Schedule(prune.warmup, prune.every, prune.count, prune.target)
         self.saliency = Saliency(self.prompts, prune.criterion, task.seed)
         self.by_val = prune.data == "val"

@@ -388,6 +388,38 @@ def test_maple_projects_its_text_prompts(task):
     torch.testing.assert_close(method.image_prompts(), expected)
 
 
+# --- key/value prompts -----------------------------------------------------------------------------------------------
+
+
+def key_value(name: str, task, words: str | None, length: int = 2):
+    """A method of key/value prompts, whose first text layer starts from these words."""
+    config = settle(name)
+    prompts = config.prompts.model_copy(update={"ctx_init": words, "initial_length": length})
+    prune = config.prune.model_copy(update={"target": length * sum(task.backbone.layers.values())})
+    return methods.build(name, task, dict(config) | {"prompts": prompts, "prune": prune}).prompts
+
+
+@pytest.mark.parametrize("name", ["adapt", "uniform"])
+def test_first_text_layer_starts_from_the_words_of_the_template(name, task):
+    words = task.backbone.tokenize(["a drawing of"])[0, 1:3]
+    first = key_value(name, replace(task, template="a drawing of {}."), "template").by_layer("text")[0]
+    assert torch.equal(first, task.backbone.model.token_embedding(words))
+
+
+@pytest.mark.parametrize("name", ["adapt", "uniform"])
+def test_words_change_the_first_text_layer_alone(name, task):
+    worded, drawn = (key_value(name, task, words) for words in ("a photo", None))
+    assert not torch.equal(worded.by_layer("text")[0], drawn.by_layer("text")[0])
+    assert torch.equal(worded.tokens["text"][2:], drawn.tokens["text"][2:])
+    assert torch.equal(worded.tokens["image"], drawn.tokens["image"])
+
+
+def test_layer_longer_than_its_words_has_random_tokens_in_front(task):
+    first = key_value("adapt", task, "a photo", length=4).by_layer("text")[0].detach()
+    assert torch.equal(first[2:], task.backbone.model.token_embedding(task.backbone.tokenize(["a photo"])[0, 1:3]))
+    assert 0 < float(first[:2].std()) < 0.04, "N(0, 0.02²)"
+
+
 # --- adapters, caches, probes ----------------------------------------------------------------------------------------
 
 

@@ -23,7 +23,7 @@ STEPS = 6  # two an epoch
 def sections(criterion: str = "snip", **changed) -> dict:
     prune = {"criterion": criterion, "data": "train", "warmup": 1, "every": 2, "count": 2, "target": 4} | changed
     return {
-        "prompts": PromptsConfig(initial_length=2, init_std=0.02),
+        "prompts": PromptsConfig(initial_length=2, ctx_init=None, init_std=0.02),
         "prune": PruneConfig(**prune),
         "distill": DistillConfig(kind="angular", text=1.0, image=1.0),
     }

@@ -46,7 +46,7 @@ def run(method, batches, **changes):
 def make(task, criterion: str = "gate", kind: str = "angular", target: int = 7, of: type = Adapt):
     return of(
         task,
-        prompts=PromptsConfig(initial_length=3, init_std=0.02),
+        prompts=PromptsConfig(initial_length=3, ctx_init=None, init_std=0.02),
         prune=PruneConfig(criterion=criterion, data="train", warmup=1, every=2, count=3, target=target),
         distill=DistillConfig(kind=kind, text=1.0, image=1.0),
     )
