@@ -71,8 +71,8 @@ def images(folder, **classes: int):
             "adapt.fit: prun: unknown key; did you mean 'prune'?",
         ),
         (
-            lambda clip, data: adapt.fit("adapt", clip, data, prune={"target": 30}),
-            "adapt.fit: prune.target: 30 tokens are more than the start, 24 = prompts.initial_length 2 × 12 layers of "
+            lambda clip, data: adapt.fit("adapt", clip, data, prune={"target": 40}),
+            "adapt.fit: prune.target: 40 tokens are more than the start, 36 = prompts.initial_length 3 × 12 layers of "
             "the backbone; lower prune.target or raise prompts.initial_length",
         ),
         (

@@ -227,7 +227,7 @@ def test_differences_are_paired_run_by_run(folder: Path, tmp_path: Path):
 def test_pruning_is_shown_where_both_budgets_are_there(folder: Path, tmp_path: Path):
     found = studies.read(read(tmp_path), folder / "studies")[0]
     table = study_figures.pruned_and_whole(found["budget"])
-    assert table["x"].tolist() == ["with pruning, 18 tokens", "without, 24 tokens"]
+    assert table["x"].tolist() == ["with pruning, 18 tokens", "without, 36 tokens"]
     assert "pruning" in study_figures.by_name(found)
     assert "pruning" not in study_figures.by_name({"shots": found["shots"]})
 
