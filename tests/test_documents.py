@@ -1,7 +1,9 @@
 """The numbers in documents are those of the files that commands wrote."""
 
 import csv
+import itertools
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +15,9 @@ from adapt import methods
 from adapt.data.specs import JsonSplit, dataset_specs
 from adapt.download.sources import download_specs
 from adapt.download.status import download
-from adapt.pipeline import study
-from benchmarks import miniature, paper, pocket, switches
+from adapt.pipeline import method_configs, study
+from adapt.pipeline.params import Params
+from benchmarks import miniature, paper, pocket, start, switches
 from benchmarks.table import table
 
 ROOT = Path(__file__).parents[1]
@@ -27,13 +30,13 @@ def test_table_in_the_readme_is_the_reports():
     assert "\n".join(rows) in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_gain_in_the_readme_is_the_reports():
-    (line,) = [
-        line for line in (ROOT / "reports/tables/accuracy.md").read_text(encoding="utf-8").splitlines()
-        if line.startswith("- On the average `adapt` is ahead of `uniform`")
-    ]  # fmt: skip
-    gain = line.split(" by ")[1].rstrip(".")
-    assert f"ahead of `uniform` by {gain} points" in (ROOT / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("baseline", ["uniform", "promptsrc"])
+def test_gain_in_the_readme_is_the_reports(baseline: str):
+    report = (ROOT / "reports/tables/accuracy.md").read_text(encoding="utf-8")
+    found = re.search(rf"- On the average `adapt` is (.+) `{baseline}` by ([0-9.]+ ± [0-9.]+)", report)
+    assert found
+    sign = "+" if found[1] == "ahead of" else "-"
+    assert f"`{baseline}` ({sign}{found[2]}" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_table_of_the_search_is_its_csv():
@@ -60,6 +63,43 @@ def test_best_setting_of_each_baseline_is_the_best_of_its_search():
         assert f"| `{path.stem}` | {len(rows)} | {best['settings']} | {accuracy:.1f} |" in document, path.stem
 
 
+def tried(method: str) -> dict[int, set[str]]:
+    """What the search of a method found by epochs (clip_lora, whose settings say no epochs: by iterations a shot)."""
+    found: dict[int, set[str]] = {}
+    with (ROOT / f"reports/search/{method}.csv").open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if length := re.search(r"(?:epochs|n_iters_per_shot)=(\d+)(?: |$)", row["settings"]):
+                found.setdefault(int(length[1]), set()).add(f"{100 * float(row[method]):.1f}")
+    return found
+
+
+def epochs_tables() -> dict[str, list[str]]:
+    """The cells of each method's row, `epochs: accuracy`, in docs/pocket.md."""
+    lines = (ROOT / "docs/pocket.md").read_text(encoding="utf-8").splitlines()
+    first = next(at for at, line in enumerate(lines) if line.startswith("| method | accuracy by epochs"))
+    rows = itertools.takewhile(lambda line: line.startswith("|"), lines[first + 2 :])
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    return {name.strip("`"): [cell for cell in rest if cell] for name, *rest in cells}
+
+
+@pytest.mark.parametrize("method", epochs_tables())
+def test_accuracy_by_epochs_is_that_of_its_search(method: str):
+    for cell in epochs_tables()[method]:
+        epochs, share = cell.strip("*").split(": ")
+        assert share in tried(method)[int(epochs)]
+
+
+@pytest.mark.parametrize("method", epochs_tables())
+def test_epochs_in_use_are_the_best_that_were_tried(method: str):
+    cells = epochs_tables()[method]
+    (chosen,) = [cell for cell in cells if cell.startswith("**")]
+    epochs, share = chosen.strip("*").split(": ")
+    params = Params(**YAML(typ="safe").load(ROOT / "params.yaml"))
+    optimizer = method_configs.of_params(params, method, "digits").optimizer
+    assert float(share) == max(float(cell.strip("*").split(": ")[1]) for cell in cells)
+    assert int(epochs) == (optimizer.epochs or optimizer.n_iters_per_shot)
+
+
 def test_comparison_of_the_presets_is_that_of_the_params():
     with miniature.TABLE.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -71,6 +111,13 @@ def test_comparison_of_the_presets_is_quoted_as_it_was_made():
     with miniature.TABLE.open(newline="", encoding="utf-8") as file:
         rows = [f"| {' | '.join(row.values())} |" for row in csv.DictReader(file)]
     assert "\n".join(rows) in document
+
+
+def test_accuracy_at_the_start_is_quoted_as_it_was_measured():
+    document = (ROOT / "docs/pocket.md").read_text(encoding="utf-8")
+    rows = pd.read_csv(start.TABLE, index_col="dataset")
+    for place, shares in rows.items():
+        assert f"| {place} | {' | '.join(f'{100 * share:.1f}' for share in shares)} |" in document
 
 
 def test_overlaps_in_the_card_are_their_record():
