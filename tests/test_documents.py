@@ -68,7 +68,7 @@ def tried(method: str) -> dict[int, set[str]]:
     found: dict[int, set[str]] = {}
     with (ROOT / f"reports/search/{method}.csv").open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            if length := re.search(r"(?:epochs|n_iters_per_shot)=(\d+)(?: |$)", row["settings"]):
+            if length := re.search(r"optimizer\.(?:epochs|n_iters_per_shot)=(\d+)(?: |$)", row["settings"]):
                 found.setdefault(int(length[1]), set()).add(f"{100 * float(row[method]):.1f}")
     return found
 
