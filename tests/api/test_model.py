@@ -143,7 +143,7 @@ def test_fit_leaves_the_callers_random_numbers(clip, data):
 def test_settings_of_the_caller_hold(clip, data):
     fitted = adapt.fit("coop", clip, data, progress=False, n_ctx=3, ctx_init=None, optimizer={"epochs": 1})
     assert fitted.config.n_ctx == 3 and len(fitted.log.history) == 1
-    assert fitted.config.optimizer.lr == 0.2, "the rest stays as conf/ has it"
+    assert fitted.config.optimizer.lr == 0.02, "the rest stays as conf/ has it"
 
 
 def test_budget_that_is_missed_is_told(clip, data):
@@ -229,7 +229,7 @@ def test_features_of_other_images_of_the_same_names_are_refused(clip, tmp_path):
 
 def test_name_of_an_optimizer_that_stays_leaves_its_other_keys(clip, data):
     fitted = adapt.fit("coop", clip, data, progress=False, optimizer={"name": "sgd", "epochs": 1})
-    assert fitted.config.optimizer.lr == 0.2
+    assert fitted.config.optimizer.lr == 0.02
 
 
 def test_settings_may_be_tuples_and_numbers_of_numpy(clip, data):

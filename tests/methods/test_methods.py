@@ -46,9 +46,11 @@ TUNED = sorted(name for name in methods.names() if methods.find(name).trainable)
 def settle(name: str, **changes):
     """The pocket's settings of a method, made small."""
     params = Params(**PARAMS)
+    prompts = params.prompts.model_copy(update={"initial_length": 2})
     prune = params.prune.model_copy(update={"warmup": 1, "every": 1, "count": 3, "target": 4})
     entries = {**params.method, name: resolution.merge(params.method[name], SMALL.get(name, {}) | changes)}
-    config = method_configs.of_params(params.model_copy(update={"prune": prune, "method": entries}), name, "digits")
+    changed = params.model_copy(update={"prompts": prompts, "prune": prune, "method": entries})
+    config = method_configs.of_params(changed, name, "digits")
     if "optimizer" in type(config).model_fields:
         short = {"epochs": EPOCHS, "n_iters_per_shot": None, "batch_size": 4, "lr": 1e-3}
         known = {key: value for key, value in short.items() if key in type(config.optimizer).model_fields}

@@ -128,12 +128,12 @@ def test_warmup_that_leaves_nothing_to_prune_is_told_of(settle):
     def caution(method: str, **prune):
         return resolution.config_warning(method, "pocket", settle(method, {"prune": prune}))
 
-    assert caution("adapt", warmup=15) == (
-        "nothing will be pruned, since prune.warmup: 15 leaves none of 15 epochs: it ends with 24 tokens, not with the "
+    assert caution("adapt", warmup=40) == (
+        "nothing will be pruned, since prune.warmup: 40 leaves none of 40 epochs: it ends with 36 tokens, not with the "
         "18 of prune.target"
     )
-    assert caution("random_prune", warmup=15)
-    assert [caution("adapt", warmup=14), caution("adapt", warmup=15, target=24), caution("post_hoc", warmup=15)] == [
+    assert caution("random_prune", warmup=40)
+    assert [caution("adapt", warmup=39), caution("adapt", warmup=40, target=36), caution("post_hoc", warmup=40)] == [
         None, None, None,
     ]  # fmt: skip
     assert resolution.config_warning("coop", "pocket", settle("coop")) is None
