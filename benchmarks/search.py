@@ -11,6 +11,7 @@ features depend on.
 
 import csv
 import itertools
+import json
 import statistics
 import sys
 import time
@@ -91,7 +92,7 @@ def main() -> None:
             workers.run(accuracy, jobs, processes=plain.runtime.parallel_seeds, setting="runtime.parallel_seeds")
         )
         shares = {name: found[i * len(runs_of_one) : (i + 1) * len(runs_of_one)] for i, name in enumerate(names)}
-        row: dict[str, Any] = {"settings": " ".join(f"{key}={value}" for key, value in changes.items())}
+        row: dict[str, Any] = {"settings": " ".join(f"{key}={json.dumps(value)}" for key, value in changes.items())}
         row |= {name: statistics.mean(share) for name, share in shares.items()}
         if len(names) == 2:
             gains = [b - a for a, b in zip(*shares.values(), strict=True)]

@@ -23,6 +23,12 @@ from benchmarks.table import table
 ROOT = Path(__file__).parents[1]
 
 
+def read(path: str) -> list[dict[str, str]]:
+    """The rows of a table in reports/."""
+    with (ROOT / "reports" / path).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 def test_table_in_the_readme_is_the_reports():
     report = (ROOT / "reports/tables/accuracy.md").read_text(encoding="utf-8")
     rows = [line for line in report.splitlines() if line.startswith("|")]
@@ -41,8 +47,7 @@ def test_gain_in_the_readme_is_the_reports(baseline: str):
 
 def test_table_of_the_search_is_its_csv():
     document = (ROOT / "docs/pocket.md").read_text(encoding="utf-8")
-    with (ROOT / "reports/search/uniform-adapt.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read("search/uniform-adapt.csv")
     assert rows
     for row in rows:
         uniform, adapt, gain, error = (
@@ -56,60 +61,54 @@ def test_best_setting_of_each_baseline_is_the_best_of_its_search():
     for path in sorted((ROOT / "reports/search").glob("*.csv")):
         if path.stem in ("uniform-adapt", "pretrain"):  # of no one method
             continue
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        rows = read(f"search/{path.name}")
         best = max(rows, key=lambda row: float(row[path.stem]))
         accuracy = 100 * float(best[path.stem])
         assert f"| `{path.stem}` | {len(rows)} | {best['settings']} | {accuracy:.1f} |" in document, path.stem
 
 
-def tried(method: str) -> dict[int, set[str]]:
-    """What the search of a method found by epochs (clip_lora, whose settings say no epochs: by iterations a shot)."""
-    found: dict[int, set[str]] = {}
-    with (ROOT / f"reports/search/{method}.csv").open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if length := re.search(r"optimizer\.(?:epochs|n_iters_per_shot)=(\d+)(?: |$)", row["settings"]):
-                found.setdefault(int(length[1]), set()).add(f"{100 * float(row[method]):.1f}")
-    return found
+def searched(method: str) -> list[tuple[int, float]]:
+    """Each setting tried of a method: its epochs (clip_lora: iterations a shot) and its accuracy in percent."""
+    length = re.compile(r"optimizer\.(?:epochs|n_iters_per_shot)=(\d+)")
+    rows = [(length.search(row["settings"]), row[method]) for row in read(f"search/{method}.csv")]
+    return [(int(found[1]), 100 * float(share)) for found, share in rows if found]
 
 
-def epochs_tables() -> dict[str, list[str]]:
+def epochs_table() -> dict[str, list[str]]:
     """The cells of each method's row, `epochs: accuracy`, in docs/pocket.md."""
-    lines = (ROOT / "docs/pocket.md").read_text(encoding="utf-8").splitlines()
-    first = next(at for at, line in enumerate(lines) if line.startswith("| method | accuracy by epochs"))
-    rows = itertools.takewhile(lambda line: line.startswith("|"), lines[first + 2 :])
+    _, _, table = (ROOT / "docs/pocket.md").read_text(encoding="utf-8").partition("| method | accuracy by epochs")
+    rows = itertools.takewhile(lambda line: line.startswith("|"), table.splitlines()[2:])
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
     return {name.strip("`"): [cell for cell in rest if cell] for name, *rest in cells}
 
 
-@pytest.mark.parametrize("method", epochs_tables())
+def test_every_method_that_was_searched_by_epochs_is_in_the_table():
+    searches = {path.stem for path in (ROOT / "reports/search").glob("*.csv")}
+    assert set(epochs_table()) == searches - {"uniform-adapt", "pretrain", "zero_shot"}
+
+
+@pytest.mark.parametrize("method", epochs_table())
 def test_accuracy_by_epochs_is_that_of_its_search(method: str):
-    for cell in epochs_tables()[method]:
-        epochs, share = cell.strip("*").split(": ")
-        assert share in tried(method)[int(epochs)]
+    said = {cell.strip("*") for cell in epochs_table()[method]}
+    assert said <= {f"{epochs}: {share:.1f}" for epochs, share in searched(method)}
 
 
-@pytest.mark.parametrize("method", epochs_tables())
-def test_epochs_in_use_are_the_best_that_were_tried(method: str):
-    cells = epochs_tables()[method]
-    (chosen,) = [cell for cell in cells if cell.startswith("**")]
-    epochs, share = chosen.strip("*").split(": ")
+@pytest.mark.parametrize("method", epochs_table())
+def test_epochs_in_use_are_the_best_of_their_search(method: str):
+    epochs, share = max(searched(method), key=lambda tried: tried[1])
+    assert f"**{epochs}: {share:.1f}**" in epochs_table()[method]
     params = Params(**YAML(typ="safe").load(ROOT / "params.yaml"))
     optimizer = method_configs.of_params(params, method, "digits").optimizer
-    assert float(share) == max(float(cell.strip("*").split(": ")[1]) for cell in cells)
-    assert int(epochs) == (optimizer.epochs or optimizer.n_iters_per_shot)
+    assert epochs == (optimizer.epochs or optimizer.n_iters_per_shot)
 
 
 def test_comparison_of_the_presets_is_that_of_the_params():
-    with miniature.TABLE.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    assert rows == miniature.table()
+    assert read(miniature.TABLE.name) == miniature.table()
 
 
 def test_comparison_of_the_presets_is_quoted_as_it_was_made():
     document = (ROOT / "docs/pocket.md").read_text(encoding="utf-8")
-    with miniature.TABLE.open(newline="", encoding="utf-8") as file:
-        rows = [f"| {' | '.join(row.values())} |" for row in csv.DictReader(file)]
+    rows = [f"| {' | '.join(row.values())} |" for row in read(miniature.TABLE.name)]
     assert "\n".join(rows) in document
 
 
@@ -122,8 +121,7 @@ def test_accuracy_at_the_start_is_quoted_as_it_was_measured():
 
 def test_overlaps_in_the_card_are_their_record():
     card = " ".join((ROOT / "models/pocket.md").read_text(encoding="utf-8").split())
-    with (ROOT / "reports/overlap.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read("overlap.csv")
     seen, before = ([f"{100 * float(row[column]):.0f}" for row in rows] for column in ("all", "material"))
     assert [f"`{row['dataset']}`" for row in rows] == ["`phosphor`", "`remix`", "`fontawesome`"]
     assert "{} % of the drawings of `phosphor`, {} % of `remix` and {} % of `fontawesome`".format(*seen) in card
@@ -132,8 +130,7 @@ def test_overlaps_in_the_card_are_their_record():
 
 def test_validation_scores_of_both_pocket_clips_in_the_card_are_their_record():
     card = (ROOT / "models/pocket.md").read_text(encoding="utf-8")
-    with (ROOT / "reports/search/pretrain.csv").open(newline="", encoding="utf-8") as file:
-        scored = [row for row in csv.DictReader(file) if row["settings"].startswith("score=")]
+    scored = [row for row in read("search/pretrain.csv") if row["settings"].startswith("score=")]
     for name, row in zip(("before", "this one"), scored, strict=True):
         zero_shot, linear_probe = (f"{100 * float(row[column]):.1f}" for column in ("zero_shot", "linear_probe"))
         assert f"| {name} | {zero_shot} | {linear_probe} |" in card
@@ -187,8 +184,7 @@ def test_table_of_the_methods_names_all():
 
 
 def test_counts_in_the_table_of_the_methods_are_the_csvs():
-    with (ROOT / "reports/methods.csv").open(newline="", encoding="utf-8") as file:
-        counted = {row["method"]: [row["trainable"], row["tokens"]] for row in csv.DictReader(file)}
+    counted = {row["method"]: [row["trainable"], row["tokens"]] for row in read("methods.csv")}
     assert {name: row[2:4] for name, row in methods_table().items()} == counted
 
 
