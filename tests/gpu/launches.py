@@ -47,7 +47,8 @@ class Computed(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         given = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, Tensor) and x.is_cuda]
-        if func.is_view or all(x.is_floating_point() for x in given):
+        attends = "scaled_dot_product" in func.__name__  # its seed is a whole number
+        if func.is_view or attends or all(x.is_floating_point() for x in given):
             return func(*args, **kwargs)
         device = kwargs.get("device") or CUDA
         here = {**kwargs, "device": CPU} if "device" in kwargs else kwargs
@@ -61,7 +62,7 @@ class Computed(TorchDispatchMode):
 
 def memory(x: Tensor) -> Tensor:
     """All that a tensor's storage holds, in one row; to copy that no kernel is needed."""
-    return torch.empty(0, dtype=x.dtype, device=x.device).set_(x.untyped_storage())  # pyright: ignore[reportArgumentType]
+    return torch.empty(0, dtype=x.dtype, device=x.device).set_(x.untyped_storage())  # type: ignore
 
 
 def fetched(x: Tensor) -> Tensor:
