@@ -62,7 +62,8 @@ class Computed(TorchDispatchMode):
 
 def memory(x: Tensor) -> Tensor:
     """All that a tensor's storage holds, in one row; to copy that no kernel is needed."""
-    return torch.empty(0, dtype=x.dtype, device=x.device).set_(x.untyped_storage())  # type: ignore
+    row = torch.empty(0, dtype=x.dtype, device=x.device)
+    return row.set_(x.untyped_storage())  # type: ignore
 
 
 def fetched(x: Tensor) -> Tensor:
