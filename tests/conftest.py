@@ -1,6 +1,7 @@
 """Fixtures: the golden CLIP, whose weights are a formula, and where golden numbers lie."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -85,15 +86,13 @@ def backbone() -> Backbone:
     return small_clip()
 
 
-@pytest.fixture
-def task(backbone) -> FewShotTask:
-    """Five classes on the small CLIP, with its own class embeddings as the teacher."""
+def make_task(backbone: Backbone) -> FewShotTask:
+    """Five classes, with the backbone's own class embeddings as the teacher."""
     features = embed_templates(backbone, CLASSES, ["a photo of a {}."])
     return FewShotTask(backbone, "a photo of a {}.", CLASSES, ensemble(features), seed=1, zero_shot=zero_shot(features))
 
 
-@pytest.fixture
-def batches(backbone) -> FewShotLoader:
+def make_loader(backbone: Backbone) -> FewShotLoader:
     """Eleven random images of the five classes in three views."""
     generator = torch.Generator().manual_seed(0)
     images = [torch.randint(0, 256, (3, 40, 36), generator=generator, dtype=torch.uint8) for _ in range(11)]
@@ -113,6 +112,17 @@ def batches(backbone) -> FewShotLoader:
     )
 
 
+@pytest.fixture
+def task(backbone) -> FewShotTask:
+    """On the small CLIP."""
+    return make_task(backbone)
+
+
+@pytest.fixture
+def batches(backbone) -> FewShotLoader:
+    return make_loader(backbone)
+
+
 class Killed(Exception):
     """What a test kills a run with."""
 
@@ -129,16 +139,17 @@ class Deadly(FewShotLoader):
             yield batch
 
 
+def make_deadly(batches: FewShotLoader, *at: int) -> Deadly:
+    """The batches, of which the one of this (epoch, step) kills."""
+    made = Deadly(**vars(batches))
+    object.__setattr__(made, "at", at)
+    return made
+
+
 @pytest.fixture
 def deadly(batches):
     """A function from (epoch, step) to the batches, of which that one kills."""
-
-    def make(*at: int) -> Deadly:
-        made = Deadly(**vars(batches))
-        object.__setattr__(made, "at", at)
-        return made
-
-    return make
+    return partial(make_deadly, batches)
 
 
 @pytest.fixture

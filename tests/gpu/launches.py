@@ -19,9 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
 
 from adapt.config import AugmentConfig
 from adapt.pipeline import method_configs, params
@@ -32,47 +30,21 @@ from adapt.training import fit, optimizers
 from adapt.training.trainer import Epoch, Trainer
 from benchmarks import rig
 from tests.gpu import build, counts
+from tests.gpu.computed import Computed
 
 FOLDER = Path(".scratch/pretended_gpu")
 TOP = 25  # operations that are told of
 WARM = 3  # more steps before the one that counts, by which the allocator has its memory
 KINDS = ("launches", "gemms", "waits", "h2d", "h2d_pageable", "h2d_bytes", "d2h")
-CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+CUDA = torch.device("cuda")
 aten = torch.ops.aten
 
 
-class Computed(TorchDispatchMode):
-    """Compute what whole numbers or truth values enter, on the CPU: shapes and places come from them."""
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        given = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, Tensor) and x.is_cuda]
-        attends = "scaled_dot_product" in func.__name__  # its seed is a whole number
-        if func.is_view or attends or all(x.is_floating_point() for x in given):
-            return func(*args, **kwargs)
-        device = kwargs.get("device") or CUDA
-        here = {**kwargs, "device": CPU} if "device" in kwargs else kwargs
-        (first, *rest), here = tree_map(lambda x: fetched(x) if isinstance(x, Tensor) else x, (args, here))
-        found = func(first, *rest, **here)
-        if func._schema.is_mutable:
-            memory(args[0]).copy_(memory(first))
-            return args[0]
-        return tree_map(lambda x: x.to(device) if isinstance(x, Tensor) else x, found)
-
-
-def memory(x: Tensor) -> Tensor:
-    """All that a tensor's storage holds, in one row; to copy that no kernel is needed."""
-    row = torch.empty(0, dtype=x.dtype, device=x.device)
-    return row.set_(x.untyped_storage())  # type: ignore
-
-
-def fetched(x: Tensor) -> Tensor:
-    """A tensor on the CPU, with its storage."""
-    return memory(x).cpu().as_strided(x.size(), x.stride(), x.storage_offset()) if x.is_cuda else x
-
-
 class Operations(TorchDispatchMode):
-    """Launches by operation, and casts. Watched, autograd checks indices: index_put has six launches too many a call."""
+    """Launches by operation, and casts.
+
+    While it watches, autograd checks the indices of an index_put, which takes six launches more.
+    """
 
     def __init__(self, frozen: set[int]):
         super().__init__()
