@@ -55,7 +55,7 @@ repro: setup  ## the pipeline, from params.yaml to reports/; first repairs what 
 
 faults: dev  ## kill the pocket pipeline N times at random moments (seed=0), compare with an undisturbed run
 	$(BIN)/python -m tests.faults $(N) $(seed)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(workers) -m thorough tests/faults
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(workers) -m thorough tests/faults tests/gpu
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(workers) --hypothesis-profile=thorough tests/pipeline/test_fuzz.py
 
 bench: dev  ## measure into reports/benchmarks.json and print it as a table; also BENCHMARKS="scale pipeline"

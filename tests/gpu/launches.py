@@ -3,11 +3,11 @@
     python -m tests.gpu.launches PRECISION CLASSES METHODS     such as: bfloat16 10,1000 adapt,coop
 
 A line of JSON for each method: how often the device is told to do something (`launches`, of which `gemms` are matrix
-products), how often the host waits for it, copies from the host (`h2d`; `h2d_pageable` of them from memory that is not
-pinned) and to it, casts between floating-point types (`casts`; `frozen_casts` of them of the backbone's own weights),
-`cats`, memory, the host's time; `batch_…`, how much more it is with a batch that has to be made; and launches by
-operation, the most frequent ones. Nothing is computed, but for the texts (see fakecuda.c). FAKE_CC and FAKE_GB in the
-environment choose another device.
+products and `compiled` are kernels that Triton has to compile first), how often the host waits for it, copies from the
+host (`h2d`; `h2d_pageable` of them from memory that is not pinned) and to it, casts between floating-point types
+(`casts`; `frozen_casts` of them of the backbone's own weights), `cats`, memory, the host's time; `batch_…`, how much
+more it is with a batch that has to be made; and launches by operation, the most frequent ones. Nothing is computed, but
+for the texts (see fakecuda.c). FAKE_CC and FAKE_GB in the environment choose another device.
 """
 
 import collections
@@ -35,7 +35,7 @@ from tests.gpu.computed import Computed
 FOLDER = Path(".scratch/pretended_gpu")
 TOP = 25  # operations that are told of
 WARM = 3  # more steps before the one that counts, by which the allocator has its memory
-KINDS = ("launches", "gemms", "waits", "h2d", "h2d_pageable", "h2d_bytes", "d2h")
+KINDS = ("launches", "gemms", "compiled", "waits", "h2d", "h2d_pageable", "h2d_bytes", "d2h")
 CUDA = torch.device("cuda")
 aten = torch.ops.aten
 
@@ -116,7 +116,7 @@ def counted(work: Callable[[], Any]) -> dict[str, int]:
     """What some work asks of the device."""
     counts.reset()
     work()
-    return {"launches": counts.launches(), **counts.read()}
+    return {"launches": counts.launches(), "compiled": counts.compiled(), **counts.read()}
 
 
 def main() -> None:

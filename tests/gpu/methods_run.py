@@ -51,6 +51,11 @@ def in_a_step(wait: pretend.Wait) -> bool:
     return "adapt/training/trainer.py:step" in wait.functions or wait.functions == ("backward",)
 
 
+def in_pruning(wait: pretend.Wait) -> bool:
+    """Whether it is pruning that waits."""
+    return any(name.endswith(":on_after_step") for name in wait.functions)
+
+
 def after_first_epochs(phases: list[int]) -> Callable[[range], Iterable[int]]:
     """Progress that forgets the waits of each phase's first epoch: texts are embedded and masks made then, and kept."""
     first = list(accumulate(phases, initial=0))
@@ -81,6 +86,11 @@ def compare(name: str, cpu: Backbone, gpu: Backbone) -> Iterator[tuple[str, Any]
     pretend.waits.clear()
     method, found = tune(name, task, loader, progress=progress)
     yield "waits", Counter(f"{wait.kind}: {', '.join(wait.functions[:3])}" for wait in filter(in_a_step, pretend.waits))
+    prunings = {step for step, *_ in pruned(found)}
+    pruning = [
+        wait for wait in pretend.waits if "adapt/training/trainer.py:step" in wait.functions and in_pruning(wait)
+    ]
+    yield "waits_to_prune", len(pruning) / max(len(prunings), 1)
     yield "same_trace", pruned(found) == pruned(log)
     saved = method.to_tensors()
     yield "tensors", max((difference(saved[key], value) for key, value in tensors.items()), default=0.0)

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import pytest
 
 from adapt import methods
-from tests.gpu.conftest import Program
+from tests.gpu.conftest import Program, each
 
 NAMES = methods.names()
 TUNED = [name for name in NAMES if methods.find(name).trainable]
+PRUNED = ["adapt", "random_prune"]  # while they are tuned
 RESUMED = ["adapt", "clip_lora", "dpl", "promptsrc", "tip_adapter_f"]  # pruned, drawing, in phases, averaged, cached
 PRECISIONS = ("float32", "bfloat16")
 # Relative differences. Those of float32 are of crops, which a GPU rounds otherwise than a CPU: else 1e-5 would do.
@@ -17,6 +18,7 @@ SCORES = {"float32": 6e-3, "bfloat16": 0.1}
 
 CROPS = "crops differ between CPU and GPU, and AdamW makes steps of one size of gradients that are nearly 0"
 BUFFERS = "the probe's weights stay on the CPU when it is fitted"
+INDICES = "tokens are taken out by truth values, whose number the host has to be told"
 DRAWS = "the control's draws are made on the CPU in every step"
 
 
@@ -31,16 +33,9 @@ def told(program: Program):
     return ask
 
 
-def each(names: list[str], *faults: tuple[str, str]) -> pytest.MarkDecorator:
-    """A test for each of some methods, of which some have a fault that is known."""
-    known = dict(faults)
-    marks = {name: [pytest.mark.xfail(strict=True, reason=known[name])] if name in known else [] for name in names}
-    return pytest.mark.parametrize("name", [pytest.param(name, marks=marks[name]) for name in names])
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", PRECISIONS)
-@each(NAMES, ("linear_probe", BUFFERS))
+@each(NAMES, linear_probe=BUFFERS)
 def test_method_says_on_a_gpu_what_it_says_on_a_cpu(name, precision, told):
     assert told(name, precision)["scores"] < SCORES[precision]
 
@@ -53,7 +48,7 @@ def test_what_is_saved_and_loaded_says_the_same(name, precision, told):
 
 
 @pytest.mark.slow
-@each(NAMES, ("clip_lora", CROPS))
+@each(NAMES, clip_lora=CROPS)
 def test_method_learns_the_same_numbers(name, told):
     assert told(name, "float32")["tensors"] < TENSORS
 
@@ -66,10 +61,17 @@ def test_same_tokens_are_pruned(name, precision, told):
 
 
 @pytest.mark.slow
-@each(TUNED, ("random_prune", DRAWS))
+@each(TUNED, random_prune=DRAWS)
 def test_step_waits_for_nothing(name, told):
     """But for its batch, for pruning and for saving."""
     assert told(name, "float32")["waits"] == {}
+
+
+@pytest.mark.slow
+@each(PRUNED, **dict.fromkeys(PRUNED, INDICES))
+def test_pruning_waits_for_the_scores_and_little_else(name, told):
+    """They are of two branches, and so are the indices of what stays."""
+    assert 0 < told(name, "float32")["waits_to_prune"] <= 4
 
 
 @pytest.mark.slow
