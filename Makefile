@@ -72,6 +72,21 @@ study-removal: setup
 	$(BIN)/python -m stages.removal
 	$(BIN)/python -m dvc repro report
 
+gpu:  ## what a GPU makes of it, into reports/gpu.json, in at most four minutes; also parts="step seeds"
+	@sh benchmarks/gpu.sh $(parts)
+
+# What `make gpu` needs beside PyTorch and the usual scientific packages, for a machine that has these and no registry.
+GPU_PACKAGES := open-clip-torch ftfy wcwidth pydantic pydantic-core annotated-types typing-inspection hydra-core \
+  omegaconf antlr4-python3-runtime lazy-loader beartype ruamel-yaml mlxtend qtawesome qtpy
+gpu_python := 3.12
+
+.PHONY: gpu gpu-packages
+gpu-packages: dev  # into the folder gpu_packages, to be carried there with the checkout
+	@{ $(EXPORT) --all-extras; } | grep -E "^($$(echo $(GPU_PACKAGES) | tr ' ' '|'))==" > .scratch/gpu_packages.txt
+	@$(BIN)/uv pip install --quiet --no-deps --target gpu_packages --python-version $(gpu_python) \
+	  --python-platform x86_64-manylinux_2_28 -r .scratch/gpu_packages.txt
+	@du -sh gpu_packages
+
 params: setup  ## write params.yaml from conf/, e.g. make preset=paper params
 	$(BIN)/python -m stages.compose preset=$(preset)
 

@@ -239,6 +239,9 @@ class RuntimeConfig(Config):
     parallel_seeds: PositiveInt
     checkpoint_seconds: NonNegativeFloat
     num_workers: PositiveInt
+    cuda_graphs: bool
+    compile: bool
+    per_gpu: PositiveInt
 
 
 class PretrainBatchConfig(Config):

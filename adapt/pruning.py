@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from adapt.prompts import BRANCHES, Prompts
+from adapt.runtime import devices
 
 
 @dataclass(frozen=True)
@@ -75,17 +76,18 @@ def remove(
         for index in mine.tolist():
             layer, token = slots[index - start].tolist()
             removed.append(PrunedToken(branch, layer, token, float(scores[index])))
-        keep = torch.ones(len(slots), dtype=torch.bool)
-        keep[mine - start] = False
+        kept = torch.ones(len(slots), dtype=torch.bool)
+        kept[mine - start] = False
+        keep = kept.nonzero().flatten()
         start += len(slots)
         prompts.slots[branch] = slots[keep]
         prompts.tokens[branch] = keep_rows(optimizer, prompts.tokens[branch], keep)
     yield from sorted(removed, key=lambda removal: removal.score)
 
 
-def keep_rows(optimizer: torch.optim.Optimizer, old: nn.Parameter, keep: Tensor) -> nn.Parameter:
-    """A parameter with the kept rows of `old`, in its place in the optimizer, with the kept rows of its state."""
-    keep = keep.to(old.device)
+def keep_rows(optimizer: torch.optim.Optimizer, old: nn.Parameter, keep: Int[Tensor, " k"]) -> nn.Parameter:
+    """A parameter with the rows `keep` of `old`, in its place in the optimizer, with those rows of its state."""
+    keep = devices.send(keep, old.device)
     new = nn.Parameter(old.detach()[keep])
     for group in optimizer.param_groups:
         group["params"] = [new if param is old else param for param in group["params"]]

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from adapt.prompts import BRANCHES, Prompts
+from adapt.runtime import devices
 
 
 class CriterionInputs(NamedTuple):
@@ -53,7 +54,7 @@ def magnitude(step: CriterionInputs) -> Float[Tensor, " n"]:
 
 def random(step: CriterionInputs) -> Float[Tensor, " n"]:
     """A seeded draw, the control for all others."""
-    return torch.rand(len(step.tokens), generator=step.generator).to(step.tokens.device)
+    return devices.send(torch.rand(len(step.tokens), generator=step.generator), step.tokens.device)
 
 
 CRITERIA: dict[str, Callable[[CriterionInputs], Tensor]] = {
@@ -80,12 +81,17 @@ class Saliency:
         self.criterion = CRITERIA[criterion]
         self.seed = seed
         self.open_gates: dict[str, Tensor] = {}
+        self.totals: dict[str, Tensor] = {}
         self.reset()
 
     def reset(self) -> None:
         """Forget what was seen: scores are compared only within one interval between prunings."""
         tokens = self.prompts.tokens
-        self.totals = {b: torch.zeros(len(tokens[b]), device=tokens[b].device) for b in BRANCHES}
+        for b in BRANCHES:
+            if b in self.totals and len(self.totals[b]) == len(tokens[b]):
+                self.totals[b].zero_()  # in place: a recorded step goes on adding to it
+            else:
+                self.totals[b] = torch.zeros(len(tokens[b]), device=tokens[b].device)
 
     def gates(self, branch: str) -> Float[Tensor, " n"] | None:
         """The additive key biases, all 0, through which the next step's gate gradients come."""
@@ -122,7 +128,7 @@ class Saliency:
 
     def scores(self) -> Float[Tensor, " n"]:
         """All tokens' scores, text before image, on the CPU."""
-        return torch.cat([self.totals[branch].cpu() for branch in BRANCHES])
+        return torch.cat([self.totals[branch] for branch in BRANCHES]).cpu()
 
 
 def _gradient(parts: list[Tensor | None]) -> Gradient:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from adapt.clip.backbone import Precision
 from adapt.pipeline import image_cache
 from adapt.training.predict import predict
 from benchmarks import rig
@@ -23,9 +24,9 @@ IMAGES, BATCH, CLASSES, REPEATS = 24, 12, 100, 2
 
 
 @torch.no_grad()
-def compare(name: str) -> dict[str, Any]:
+def compare(name: str, device: torch.device = rig.CPU, precision: Precision = "float32") -> dict[str, Any]:
     """Both rates, and evaluation's over the bare one."""
-    task = rig.make_task(CLASSES)
+    task = rig.make_task(CLASSES, device, precision)
     method = rig.make_method(name, task).eval()
     paths = [str(number) for number in range(IMAGES)]
     pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, 3, 224, 224), dtype=np.uint8)
@@ -37,8 +38,9 @@ def compare(name: str) -> dict[str, Any]:
         predict(ready, images, batch_size=BATCH)
 
     def bare() -> None:
-        for batch in batches:
-            task.backbone.model.encode_image(batch)
+        with task.backbone.autocast():
+            for batch in batches:
+                task.backbone.model.encode_image(batch)
 
     rounds = [(rig.seconds(bare), rig.seconds(evaluate)) for _ in range(REPEATS + 1)][1:]
     return {

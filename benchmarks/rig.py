@@ -13,7 +13,6 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from shutil import which
@@ -47,7 +46,7 @@ def make_task(count: int, device: torch.device = CPU, precision: clip.Precision 
     torch.manual_seed(0)
     malloc.keep_freed_pages()  # as every stage does
     set_matmul_precision(precision)
-    backbone = replace(clip.freeze(BACKBONE, weights.untrained(BACKBONE, device), device), precision=precision)
+    backbone = clip.hold_in(clip.freeze(BACKBONE, weights.untrained(BACKBONE, device), device), precision)
     names = list(itertools.islice(itertools.cycle(imagenet_names().values()), count))
     return FewShotTask(
         backbone, "a photo of a {}.", names, F.normalize(torch.randn(count, 512, device=device), dim=-1), seed=1

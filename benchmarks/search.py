@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from adapt.clip import backbone as clip
 from adapt.data import catalog
-from adapt.data.dataset import Dataset, Sample
+from adapt.data.dataset import Sample
 from adapt.pipeline import image_cache, method_configs, params, train
 from adapt.runtime import workers, yaml
 from adapt.settings import resolution
@@ -35,7 +35,6 @@ Job = tuple[params.Params, str, str, int]
 base: dict[str, Any]
 backbone: clip.Backbone
 pixels: dict[str, image_cache.ImageCache]
-sources: dict[str, Dataset]
 splits: dict[str, tuple[Sample, ...]]
 
 
@@ -65,7 +64,7 @@ def accuracy(job: Job) -> float:
     config = method_configs.of_params(changed, method, dataset)
     optimizer = getattr(config, "optimizer", None)
     task = train.read_task(backbone, dataset, seed)
-    loaders = train.read_loaders(backbone, sources[dataset], seed, optimizer, changed.augment)
+    loaders = train.read_loaders(backbone, dataset, seed, optimizer, changed.augment)
     tensors = fit.fit(method, task, loaders, config, shots=changed.shots).tensors
     images = pixels[dataset].select(sample.path for sample in splits[dataset])
     predicted, _ = predict.score(method, task, config, tensors, images, batch_size=256)
@@ -73,7 +72,7 @@ def accuracy(job: Job) -> float:
 
 
 def main() -> None:
-    global base, backbone, pixels, sources, splits
+    global base, backbone, pixels, splits
     torch.set_num_threads(1)
     base = yaml.parse(Path("params.yaml").read_text(encoding="utf-8"))
     plain = params.Params(**base)

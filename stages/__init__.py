@@ -2,9 +2,13 @@
 
 import gc
 import importlib.util
+import os
 import sys
 
 from adapt.runtime import fork_server
+
+# torch reads it once: on a GPU it would compile kernels of its own, which takes a C compiler that may not be there
+os.environ.setdefault("TORCH_DISABLE_NATIVE_JIT", "1")
 
 if fork_server.wanted() and sys.orig_argv[1] == "-m":
     fork_server.run_in_worker(sys.orig_argv[2], sys.orig_argv[3:])

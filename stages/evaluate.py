@@ -2,12 +2,14 @@
 
 from itertools import chain
 
+from adapt.clip.backbone import Backbone
 from adapt.config import BackboneConfig, EvaluateConfig, RuntimeConfig
 from adapt.data import catalog
 from adapt.pipeline import backbone as backbones
 from adapt.pipeline import evaluate as runs
 from adapt.pipeline import fewshot, image_cache, stage
 from adapt.pipeline.params import DataConfig
+from adapt.pipeline.seeds import for_each_seed
 
 
 def main(
@@ -33,11 +35,11 @@ def main(
     stores = {seed: runs.checkpoint(frozen, dataset, method, seed, seconds, settings, splits[seed]) for seed in seeds}
     stage.warn_stale_checkpoints(f"evaluate {dataset} {method}", stores.values())
 
-    def score(seed: int) -> tuple[list[int], int]:
+    def score(backbone: Backbone, seed: int) -> tuple[list[int], int]:
         images = cache.select(paths[seed])
-        return runs.score(frozen, dataset, method, seed, images, batch_size=evaluate.batch_size, store=stores[seed])
+        return runs.score(backbone, dataset, method, seed, images, batch_size=evaluate.batch_size, store=stores[seed])
 
-    predicted = stage.for_each_seed(score, seeds, runtime, frozen.device)
+    predicted = for_each_seed(score, seeds, runtime, frozen, len(fewshot.describe(dataset).classes))
     facts = {"preset": preset, "backbone": frozen.name, "weights": frozen.weights, "precision": frozen.precision}
     facts |= {"dataset": dataset, "method": method, "shots": shots, "split": evaluate.split}
     scores = runs.write(dataset, method, splits, dict(zip(seeds, predicted, strict=True)), facts)

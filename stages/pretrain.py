@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import torch
+
 from adapt import config as params
 from adapt.clip import backbone as clip
 from adapt.clip import model_configs
@@ -23,7 +25,7 @@ def main(pretrain: params.PretrainConfig) -> None:
     config, settings = model_configs.get_model_config(NAME), pretrain.model_dump()
     schedule = Schedule(*(settings.pop(key) for key in Schedule._fields))
     drawings = subjects(settings.pop("families"))
-    precision = "bfloat16" if clip.has_bfloat16() else "float32"
+    precision = "bfloat16" if clip.has_bfloat16(torch.device("cpu")) else "float32"
     captions = Captions(drawings)
     stage.log(f"pretrain: {len(drawings)} glyphs, {len(captions.vocabulary)} tokens, matrix products in {precision}")
     model = build(config, captions.length, len(captions.vocabulary), pretrain.seed)

@@ -12,11 +12,9 @@ import pandas as pd
 
 from adapt.clip.backbone import Backbone
 from adapt.config import AugmentConfig, BackboneConfig, RuntimeConfig
-from adapt.data import catalog
-from adapt.data.dataset import Dataset
 from adapt.pipeline import backbone as backbones
 from adapt.pipeline import fewshot, method_configs, stage, study, train
-from adapt.pipeline.params import DataConfig
+from adapt.pipeline.seeds import for_each_seed
 from adapt.report.token_effects import COMMAND, NAME
 from adapt.training.token_effects import TokenEffects, measure, rank_correlations
 
@@ -26,7 +24,6 @@ def main(
     shots: int,
     datasets: list[str],
     seeds: list[int],
-    data: DataConfig,
     backbone: BackboneConfig,
     augment: AugmentConfig,
     runtime: RuntimeConfig,
@@ -35,8 +32,8 @@ def main(
     start, frozen = time.perf_counter(), backbones.load(backbone, runtime)
     rows = []
     for dataset in datasets:
-        work = partial(of_seed, frozen, catalog.load(dataset, data.folder), augment)
-        found = stage.for_each_seed(work, seeds, runtime, frozen.device)
+        work = partial(of_seed, dataset, augment)
+        found = for_each_seed(work, seeds, runtime, frozen, len(fewshot.describe(dataset).classes))
         for seed, one in zip(seeds, found, strict=True):
             rows += [{"dataset": dataset, "seed": seed, **row} for row in rank_correlations(one)]
         stage.log(f"removal {dataset}: {len(found[0].effects)} tokens for seeds {seeds}")
@@ -45,12 +42,12 @@ def main(
     study.write(NAME, {**record, "seconds": round(time.perf_counter() - start, 1)}, pd.DataFrame(rows))
 
 
-def of_seed(backbone: Backbone, source: Dataset, augment: AugmentConfig, seed: int) -> TokenEffects:
+def of_seed(dataset: str, augment: AugmentConfig, backbone: Backbone, seed: int) -> TokenEffects:
     """The effects of `adapt`'s tokens on one seed of a dataset."""
-    config: Any = method_configs.read(source.name, "adapt")
-    task = train.read_task(backbone, source.name, seed)
-    loaders = train.read_loaders(backbone, source, seed, config.optimizer, augment)
-    return measure(task, loaders, config, shots=fewshot.describe(source.name).shots)
+    config: Any = method_configs.read(dataset, "adapt")
+    task = train.read_task(backbone, dataset, seed)
+    loaders = train.read_loaders(backbone, dataset, seed, config.optimizer, augment)
+    return measure(task, loaders, config, shots=fewshot.describe(dataset).shots)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,19 @@
-"""Cache what the frozen model says: of every class, and of every view that training will see."""
+"""Decode the few-shot images, and cache what the frozen model says of every class and of every view of theirs."""
 
 import torch
+from PIL import Image
 
+from adapt.clip.backbone import Backbone
 from adapt.config import AugmentConfig, BackboneConfig, RuntimeConfig, TeacherConfig
 from adapt.data import catalog
 from adapt.data.twins import check
 from adapt.pipeline import backbone as backbones
-from adapt.pipeline import fewshot, fingerprints, stage
+from adapt.pipeline import fewshot, fewshot_images, fingerprints, stage
 from adapt.pipeline import teacher_cache as cache
 from adapt.pipeline.checkpoints import open_checkpoint
 from adapt.pipeline.params import DataConfig
-from adapt.runtime import files, formats
+from adapt.pipeline.seeds import for_each_seed
+from adapt.runtime import files, formats, progress
 from adapt.training import teacher_features
 
 
@@ -45,15 +48,23 @@ def main(
     }
     stage.warn_stale_checkpoints(f"teacher {dataset}", stores.values())
 
-    def embed(seed: int) -> dict[str, torch.Tensor]:
+    def embed(frozen: Backbone, seed: int) -> dict[str, torch.Tensor]:
         samples = {split: fewshot.read(dataset, seed, split) for split in fewshot.SEEDED}
-        images = {split: [source.image(sample.path) for sample in found] for split, found in samples.items()}
+        images = {split: [Image.fromarray(pixels[sample.path]) for sample in found] for split, found in samples.items()}
         kept = {split: stores[seed, split] for split in fewshot.SEEDED}
         return teacher_features.of_images(frozen, images, seed, teacher, augment, kept)
 
-    by_seed = stage.for_each_seed(embed, seeds, runtime, frozen.device)
-    classes = teacher_features.of_classes(frozen, described.classes, teacher.templates)
+    wanted = [
+        sample.path for seed in seeds for split in fewshot.SEEDED for sample in fewshot.read(dataset, seed, split)
+    ]
     with files.atomic_dir(cache.ROOT / dataset) as path:
+        bar = progress.bar(f"decode {dataset}", 0, "image")
+        fewshot_images.write(path, source, wanted, processes=runtime.num_workers, progress=bar)
+        pixels = fewshot_images.open_folder(path, f"dvc repro -f teacher@{dataset}")
+        by_seed = for_each_seed(embed, seeds, runtime, frozen, len(described.classes))
+        classes = teacher_features.of_classes(
+            backbones.on_device(frozen, runtime), described.classes, teacher.templates
+        )
         for seed, tensors in [(None, classes), *zip(seeds, by_seed, strict=True)]:
             formats.write_tensors(path / cache.file(dataset, seed).name, tensors, made_from)
     for store in stores.values():

@@ -1,10 +1,10 @@
 """Tune a method on the few-shot subsets of a dataset: one run a seed, each resumable on its own."""
 
+from adapt.clip.backbone import Backbone
 from adapt.config import AugmentConfig, BackboneConfig, RuntimeConfig
-from adapt.data import catalog
 from adapt.pipeline import backbone as backbones
 from adapt.pipeline import fewshot, method_configs, stage, teacher_cache, train
-from adapt.pipeline.params import DataConfig
+from adapt.pipeline.seeds import for_each_seed
 from adapt.runtime import files, progress
 from adapt.training import run_folder
 from adapt.training.fit import FitResult, fit
@@ -15,14 +15,13 @@ def main(
     method: str,
     preset: str,
     seeds: list[int],
-    data: DataConfig,
     backbone: BackboneConfig,
     augment: AugmentConfig,
     runtime: RuntimeConfig,
 ) -> None:
     """Write data/tuned/<dataset>/<method>/seed_<s>/."""
     frozen = backbones.load(backbone, runtime)
-    source, config = catalog.load(dataset, data.folder), method_configs.read(dataset, method)
+    config = method_configs.read(dataset, method)
     sampled, optimizer = fewshot.describe(dataset), getattr(config, "optimizer", None)
     made_from = run_folder.describe(
         frozen, preset=preset, dataset=dataset, template=sampled.template, classes=sampled.classes, method=method,
@@ -31,13 +30,16 @@ def main(
     stores = {seed: train.checkpoint(made_from, seed, runtime.checkpoint_seconds) for seed in seeds}
     stage.warn_stale_checkpoints(f"train {dataset} {method}", stores.values())
 
-    def fit_seed(seed: int) -> FitResult:
+    def fit_seed(frozen: Backbone, seed: int) -> FitResult:
         task = train.read_task(frozen, dataset, seed)
-        loaders = train.read_loaders(frozen, source, seed, optimizer, augment)
+        loaders = train.read_loaders(frozen, dataset, seed, optimizer, augment)
         bar = progress.bar(f"{dataset} {method} seed {seed}", seeds.index(seed), "epoch")
-        return fit(method, task, loaders, config, shots=sampled.shots, store=stores[seed], progress=bar)
+        return fit(
+            method, task, loaders, config, shots=sampled.shots, store=stores[seed], progress=bar,
+            cuda_graphs=runtime.cuda_graphs,
+        )  # fmt: skip
 
-    results = stage.for_each_seed(fit_seed, seeds, runtime, frozen.device)
+    results = for_each_seed(fit_seed, seeds, runtime, frozen, len(sampled.classes))
     classes = teacher_cache.read(dataset, None, frozen)
     with files.atomic_dir(train.ROOT / dataset / method) as path:
         for seed, result in zip(seeds, results, strict=True):

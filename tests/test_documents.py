@@ -17,7 +17,7 @@ from adapt.download.sources import download_specs
 from adapt.download.status import download
 from adapt.pipeline import method_configs, study
 from adapt.pipeline.params import Params
-from benchmarks import miniature, paper, pocket, start, switches
+from benchmarks import launches, miniature, paper, pocket, start, switches
 from benchmarks.table import table
 
 ROOT = Path(__file__).parents[1]
@@ -134,6 +134,11 @@ def test_validation_scores_of_both_pocket_clips_in_the_card_are_their_record():
     for name, row in zip(("before", "this one"), scored, strict=True):
         zero_shot, linear_probe = (f"{100 * float(row[column]):.1f}" for column in ("zero_shot", "linear_probe"))
         assert f"| {name} | {zero_shot} | {linear_probe} |" in card
+
+
+def test_launches_are_quoted_as_they_were_counted():
+    document = (ROOT / "docs/speed.md").read_text(encoding="utf-8")
+    assert "\n".join(launches.table(read(launches.TABLE.name))) in document
 
 
 def test_step_against_another_commit_is_its_record():

@@ -63,6 +63,8 @@ RULES = (
 )
 FREE = {
     "parallel_seeds",
+    "per_gpu",
+    "cuda_graphs",
     "num_workers",
     "checkpoint_seconds",
 }  # they change when a result comes, not which

@@ -57,11 +57,10 @@ def load_clip(
         tags = open_clip.list_pretrained_tags_by_model(name)
         raise UserError(f"{WHERE}: {name}: give its weights: a file, or a tag of {', '.join(tags) or 'none'}")
     try:
-        found = backbone.load(name, source or "", device)
+        found = backbone.load(name, source or "", device, precision)
     except UserError as error:
         raise UserError(f"{WHERE}: {error}") from None
-    settings = {"precision": precision, "text_batch_size": text_batch_size}
-    found = replace(found, pretrained=given or POCKET, **settings)
+    found = replace(found, pretrained=given or POCKET, text_batch_size=text_batch_size)
     if found.remark:
         warnings.warn(f"{WHERE}: precision: {found.remark}", stacklevel=2)
     return found

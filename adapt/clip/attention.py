@@ -25,14 +25,7 @@ class Mixture(NamedTuple):
 
 
 LayerPrompt = Tensor | Mixture
-
-
-class QKV(NamedTuple):
-    """Queries, keys and values of some tokens."""
-
-    q: Float[Tensor, "... h s e"]
-    k: Float[Tensor, "... h s e"]
-    v: Float[Tensor, "... h s e"]
+QKV = Float[Tensor, "3 ... _ _ _"]  # queries, keys and values [h, s, e] of some tokens
 
 
 class ScaledSiLU(torch.autograd.Function):
@@ -60,55 +53,59 @@ class QuickGELU(nn.Module):
         return ScaledSiLU.apply(x, 1.702)
 
 
-def project(block: Block, groups: Sequence[Float[Tensor, "... _ d"]], adapter: Adapter | None) -> list[QKV]:
-    """Queries, keys and values of some groups of tokens; together, so that the block's weights are read once."""
-    rows = torch.cat([tokens.flatten(0, -2) for tokens in groups]) if len(groups) > 1 else groups[0]
+def project(
+    block: Block, x: Float[Tensor, "... d"], prompts: Sequence[Float[Tensor, "... _ d"]], adapter: Adapter | None
+) -> tuple[QKV, list[QKV | None]]:
+    """Queries, keys and values of tokens and of some prompts; None for a prompt of no tokens.
+
+    All go through the block's weights together, so that these are read once.
+    """
+    groups = [x, *(prompt for prompt in prompts if prompt.shape[-2])]
+    rows = torch.cat([tokens.flatten(0, -2) for tokens in groups]) if len(groups) > 1 else x
     y = block.ln_1(rows)
     qkv = F.linear(y, block.attn.in_proj_weight, block.attn.in_proj_bias)
     if adapter is not None:
         qkv = qkv + adapter(y)
-    qkv = qkv.flatten(0, -2).unflatten(-1, (3, block.attn.num_heads, -1))
-    parts = qkv.split([tokens.shape[:-1].numel() for tokens in groups])
-    return [
-        QKV(*(x.transpose(-3, -2) for x in part.unflatten(0, tokens.shape[:-1]).unbind(-3)))
+    parts = (
+        qkv.flatten(0, -2)
+        .unflatten(-1, (3, block.attn.num_heads, -1))
+        .split([tokens.shape[:-1].numel() for tokens in groups])
+    )
+    own, *found = (
+        part.unflatten(0, tokens.shape[:-1]).movedim(-3, 0).transpose(-3, -2)
         for part, tokens in zip(parts, groups, strict=True)
-    ]
+    )
+    left = iter(found)
+    return own, [next(left) if prompt.shape[-2] else None for prompt in prompts]
 
 
 def attention(
-    q: Float[Tensor, "... h q e"],
     own: Sequence[QKV],
-    prompts: Sequence[QKV],
-    weights: Float[Tensor, " m"] | None = None,
-    mask: Float[Tensor, "... q s"] | None = None,
-    prompt_mask: Float[Tensor, "... #q t"] | None = None,
-) -> Float[Tensor, "... q d"]:
-    """The attention of queries over the tokens of `own` and over a prompt; heads side by side.
+    prompts: Sequence[QKV | None],
+    weights: Float[Tensor, " m"] | None,
+    masks: Sequence[Float[Tensor, "... q _"] | None],
+    queries: int,
+) -> Float[Tensor, "r q d"]:
+    """The attention of the first `queries` tokens over those of `own` and over a prompt; heads side by side.
 
-    The keys of several `own` stand one after the other; what is one for all rows is expanded. With `weights` the
-    outputs over several `prompts` are mixed. The masks are added to the logits.
+    The tokens of several `own` stand one after the other; what is one for all rows is expanded. With `weights` the
+    outputs over several `prompts` are mixed. masks: for each prompt what is added to the logits, None for nothing.
     """
     outputs = []
-    for prompt in prompts:
-        parts = [*own, prompt] if prompt.k.shape[-2] else [*own]
-        k, v = (join(q, [getattr(part, name) for part in parts]) for name in ("k", "v"))
-        outputs.append(F.scaled_dot_product_attention(q, k, v, attn_mask=join_masks(mask, prompt_mask, q, k)))
+    for prompt, mask in zip(prompts, masks, strict=True):
+        q, k, v = join([*own, prompt] if prompt is not None else own).unbind()
+        outputs.append(F.scaled_dot_product_attention(q[..., :queries, :], k, v, attn_mask=mask))
     mixed = outputs[0] if weights is None else torch.tensordot(weights, torch.stack(outputs).to(weights), dims=1)
     return mixed.transpose(-3, -2).flatten(-2)
 
 
-def join(q: Float[Tensor, "... h q e"], parts: Sequence[Float[Tensor, "... h _ e"]]) -> Float[Tensor, "... h s e"]:
-    """Keys or values one after the other, each as often as there are rows of queries."""
-    return torch.cat([x.expand(*q.shape[:-2], -1, -1) for x in parts], dim=-2) if len(parts) > 1 else parts[0]
-
-
-def join_masks(mask: Tensor | None, prompt_mask: Tensor | None, q: Tensor, k: Tensor) -> Tensor | None:
-    """The mask of queries over all keys; None for nothing to add."""
-    if prompt_mask is None:
-        return mask if mask is None else F.pad(mask, (0, k.shape[-2] - mask.shape[-1]))
-    if mask is None:
-        return F.pad(prompt_mask, (k.shape[-2] - prompt_mask.shape[-1], 0)).expand(q.shape[-2], -1)
-    return torch.cat([mask, prompt_mask.expand(*mask.shape[:-1], k.shape[-2] - mask.shape[-1])], dim=-1)
+def join(parts: Sequence[QKV]) -> Float[Tensor, "3 r h s e"]:
+    """Queries, keys and values one after the other, each as often as there are rows; in one copy for all three."""
+    if len(parts) == 1:
+        return parts[0]
+    rows = max(part.shape[1] for part in parts if part.dim() == 5)
+    parts = [part if part.dim() == 5 else part.unsqueeze(1) for part in parts]
+    return torch.cat([part.expand(-1, rows, -1, -1, -1) for part in parts], dim=-2)
 
 
 def residual_mlp(block: Block, x: Float[Tensor, "... d"], attended: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
@@ -120,8 +117,3 @@ def residual_mlp(block: Block, x: Float[Tensor, "... d"], attended: Float[Tensor
 def candidates_of(context: LayerPrompt) -> tuple[list[Tensor], Tensor | None]:
     """The candidate prompts of a layer, one where nothing is mixed, and their weights."""
     return ([context], None) if isinstance(context, Tensor) else context
-
-
-def additive_mask(seen: Tensor, like: Tensor) -> Tensor:
-    """A boolean mask as what is added to the logits: 0 where seen, -inf elsewhere."""
-    return torch.zeros(seen.shape, dtype=like.dtype, device=like.device).masked_fill(~seen, float("-inf"))

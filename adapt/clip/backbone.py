@@ -12,11 +12,12 @@ from jaxtyping import Float, Int, UInt8
 from open_clip.transformer import QuickGELU, ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
-from adapt.clip import attention, encoders, weights
+from adapt.clip import attention, compiling, encoders, weights
 from adapt.clip.encoders import NO_INJECTION, Injection, TextInput
 from adapt.errors import UserError
 
 Precision = Literal["float32", "bfloat16"]
+PRODUCTS = (nn.Linear, nn.Conv2d, nn.MultiheadAttention)  # modules whose parameters autocast would cast
 
 
 @dataclass(frozen=True, repr=False)
@@ -30,6 +31,7 @@ class Backbone:
     device: torch.device
     precision: Precision = "float32"  # of the towers' matrix products; prompts, features and losses are float32
     text_batch_size: int | None = None  # texts encoded at a time, None for all: less memory, more time
+    compile: bool = False  # the functions of the encoders, where gradients are asked for
     pretrained: str | None = None  # where the weights came from, as the caller named it
 
     def __repr__(self) -> str:
@@ -73,23 +75,31 @@ class Backbone:
         return mean, std
 
     @property
+    def run(self) -> compiling.Run:
+        """What calls the functions of the encoders: as they are, or compiled."""
+        return compiling.compiled if self.compile else compiling.as_it_is
+
+    @property
     def remark(self) -> str | None:
         """A sentence where the precision costs time rather than saves it."""
-        if self.precision == "bfloat16" and self.device.type == "cpu" and not has_bfloat16():
-            return "this CPU only emulates bfloat16, which takes it several times as long as float32"
-        return None
+        if self.precision == "float32" or has_bfloat16(self.device):
+            return None
+        kind = "CPU" if self.device.type == "cpu" else "GPU"
+        return f"this {kind} only emulates bfloat16, which takes it several times as long as float32"
 
     def normalise(self, pixels: UInt8[Tensor, "b 3 y x"]) -> Float[Tensor, "b 3 y x"]:
         """Pixels as the model takes them, on its device."""
         mean, std = self.mean_std
-        return (pixels.to(self.device).float() / 255 - mean) / std
+        return (pixels.to(self.device, non_blocking=True).float() / 255 - mean) / std
 
     def encode_text(
         self, text: TextInput, injection: Injection = NO_INJECTION, *, insert_at: int = 0
     ) -> Float[Tensor, "c f"]:
         """Text features, not normalised: see `encoders.encode_text`."""
         with self.autocast():
-            found = encoders.encode_text(self.text, text, injection, insert_at=insert_at, chunk=self.text_batch_size)
+            found = encoders.encode_text(
+                self.text, text, injection, insert_at=insert_at, chunk=self.text_batch_size, run=self.run
+            )
         return found.float()
 
     def encode_image(
@@ -99,25 +109,33 @@ class Backbone:
         with self.autocast():
             if injection is NO_INJECTION and not self.layers["image"]:
                 return self.model.encode_image(images).float()
-            return encoders.encode_image(self.model, images, injection).float()
+            return encoders.encode_image(self.model, images, injection, run=self.run).float()
 
     def autocast(self) -> torch.autocast:
         """The context in which the towers run: matrix products in bfloat16, if so asked, and sums in float32."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
+    def to(self, device: torch.device) -> "Backbone":
+        """The backbone on a device; the model moves there.
+
+        Raises: RuntimeError where torch cannot use it.
+        """
+        return replace(self, model=self.model.to(device), device=device)
+
     def tokenize(self, texts: Sequence[str]) -> Int[Tensor, "c s"]:
-        """Token numbers, one row a text, on the model's device."""
-        return self.tokenizer(list(texts)).to(self.device)
+        """Token numbers, one row a text, on the CPU: where texts begin and end is worked out there."""
+        return self.tokenizer(list(texts))
 
 
-def load(name: str, pretrained: str, device: str) -> Backbone:
+def load(name: str, pretrained: str, device: str, precision: Precision = "float32") -> Backbone:
     """A frozen backbone by open_clip's name and its weights, an open_clip tag or a file.
 
     device: "cpu", "cuda" or, for a GPU where there is one, "auto".
     Raises: UserError as `weights.read`, and for a device that is not there; it begins with the argument's name.
     """
     place = torch.device(choose_device(device))
-    return replace(freeze(name, weights.read(name, pretrained, place), place), pretrained=pretrained)
+    frozen = replace(freeze(name, weights.read(name, pretrained, place), place), pretrained=pretrained)
+    return hold_in(frozen, precision)
 
 
 def freeze(name: str, model: Any, device: torch.device) -> Backbone:
@@ -125,6 +143,33 @@ def freeze(name: str, model: Any, device: torch.device) -> Backbone:
     save_memory(model.eval().requires_grad_(False))
     tokenizer = open_clip.get_tokenizer(name) if name in open_clip.list_models() else open_clip.tokenize
     return Backbone(name, model, tokenizer, weights_hash(model), device)
+
+
+def hold_in(backbone: Backbone, precision: Precision) -> Backbone:
+    """The backbone with a precision, in which its model from now on holds the frozen matrices of its transformers.
+
+    Autocast would cast them anew in every step, to the same numbers. Their hash stays that of the whole weights.
+    """
+    if precision == "bfloat16":
+        for parameter in matrices(backbone):
+            parameter.data = parameter.data.bfloat16()
+    return replace(backbone, precision=precision)
+
+
+def matrices(backbone: Backbone) -> list[nn.Parameter]:
+    """What the towers that `encoders` runs multiply tokens with, the offsets, and what is added to patches."""
+    text, visual = backbone.text, backbone.model.visual
+    towers = [text.transformer, text.text_projection]
+    if backbone.layers["image"]:
+        towers += [visual, visual.proj, visual.class_embedding, visual.positional_embedding]
+    found = []
+    for part in towers:
+        if isinstance(part, nn.Parameter):
+            found.append(part)
+        elif part is not None:
+            products = (module for module in part.modules() if isinstance(module, PRODUCTS))
+            found += [parameter for module in products for parameter in module.parameters(recurse=False)]
+    return found
 
 
 def save_memory(model: nn.Module) -> None:
@@ -155,26 +200,30 @@ def weights_hash(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def has_bfloat16() -> bool:
-    """Whether this CPU multiplies matrices of bfloat16 itself: one that does not takes several times float32's time.
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies matrices of bfloat16 itself: one that does not takes several times float32's time.
 
-    False where torch is too old to say.
+    False for a CPU where torch is too old to say.
     """
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)  # from Ampere on
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))  # the last is Arm's
 
 
 def choose_device(device: str) -> str:
     """`auto` is a GPU where there is one; raises UserError for a device that is not there."""
+    # asks NVML: to ask CUDA would start it, and no process could be forked for a GPU any more
+    gpus = torch.cuda.device_count()
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return "cuda" if gpus else "cpu"
     kind, _, number = device.partition(":")
     if kind == "mps":
         raise UserError("device: mps asked for, but a Mac's GPU is not supported; set it to auto or cpu")
-    if kind == "cuda" and not torch.cuda.is_available():
+    if kind == "cuda" and not gpus:
         raise UserError(f"device: {device} asked for, but torch sees no GPU; set it to auto or cpu")
     if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
         raise UserError(f"device: unknown {device!r}; known: auto, cpu, cuda, cuda:0 …")
-    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        raise UserError(f"device: {device} asked for, but torch sees {torch.cuda.device_count()} GPUs")
+    if kind == "cuda" and int(number or 0) >= gpus:
+        raise UserError(f"device: {device} asked for, but torch sees {gpus} GPUs")
     return device

@@ -12,26 +12,18 @@ l layers, h heads, e width of a head; features have width f.
 """
 
 from collections.abc import Sequence
-from functools import cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from adapt.clip.attention import (
-    QKV,
-    Adapter,
-    Block,
-    LayerPrompt,
-    attention,
-    candidates_of,
-    join,
-    project,
-    residual_mlp,
-)
-from adapt.clip.packing import Packing
+from adapt.clip.attention import Adapter, Block, LayerPrompt, attention, candidates_of, project, residual_mlp
+from adapt.clip.compiling import Run, as_it_is
+from adapt.clip.packing import Packing, pack
 from adapt.runtime import malloc
 
 Clip = Any  # open_clip.CLIP: to a type checker every attribute of a module is "Tensor | Module"
@@ -95,7 +87,8 @@ class TextInput(NamedTuple):
 
 
 def embed(model: Clip, tokens: Int[Tensor, "... s"], start: int = 0) -> Float[Tensor, "... s d"]:
-    """Words and their positions, counted from `start`."""
+    """Words and their positions, counted from `start`, on the model's device."""
+    tokens = tokens.to(model.positional_embedding.device)
     return model.token_embedding(tokens) + model.positional_embedding[start : start + tokens.shape[-1]]
 
 
@@ -105,6 +98,7 @@ def split_prefix(model: Clip, tokens: Int[Tensor, "c s"], n_ctx: int = 0) -> Tex
     The end-of-text token has the highest number, as everywhere in CLIP; it always stays in the suffix.
     n_ctx: so many tokens after SOS are left out; a context takes their place and their positions.
     """
+    tokens = tokens.cpu()
     x = embed(model, tokens[:, : int(tokens.argmax(dim=1).max()) + 1])
     x, tokens = (torch.cat([part[:, :1], part[:, 1 + n_ctx :]], dim=1) for part in (x, tokens))
     last = tokens.argmax(dim=1)
@@ -113,19 +107,26 @@ def split_prefix(model: Clip, tokens: Int[Tensor, "c s"], n_ctx: int = 0) -> Tex
 
 
 def to_text_input(x: Float[Tensor, "c s d"], last: Int[Tensor, " c"], n_prefix: int) -> TextInput:
-    """Embedded texts as the encoder takes them: the first `n_prefix` tokens are the same for all classes."""
-    in_suffix = torch.arange(x.shape[1], device=x.device) <= last[:, None]
+    """Embedded texts as the encoder takes them: the first `n_prefix` tokens are the same for all classes.
+
+    last: where each text ends, on the CPU
+    """
+    in_suffix = torch.arange(x.shape[1]) <= last[:, None]
     in_suffix[:, :n_prefix] = False
-    return TextInput(x[0, :n_prefix], x[in_suffix], (last + 1 - n_prefix).tolist())
+    rows = in_suffix.flatten().nonzero().flatten().to(x.device)
+    return TextInput(x[0, :n_prefix], x.flatten(0, 1)[rows], (last + 1 - n_prefix).tolist())
 
 
 # --- image -----------------------------------------------------------------------------------------------------------
 
 
 def encode_image(
-    model: Clip, images: Float[Tensor, "b 3 y x"], injection: Injection = NO_INJECTION
+    model: Clip, images: Float[Tensor, "b 3 y x"], injection: Injection = NO_INJECTION, *, run: Run = as_it_is
 ) -> Float[Tensor, "b f"]:
-    """Image features (not normalised). A prompt stands after the patches; one of its own per image is [b, t, d]."""
+    """Image features (not normalised). A prompt stands after the patches; one of its own per image is [b, t, d].
+
+    run: what calls a block's function.
+    """
     visual = model.visual
     x = visual._embeds(images)
     prompt: LayerPrompt = x[:, :0]
@@ -133,42 +134,47 @@ def encode_image(
         prompt = prompt if layer.new_prompt is None else layer.new_prompt
         if layer.propagate and isinstance(prompt, Tensor) and (t := prompt.shape[-2]):
             joined = torch.cat([x, prompt.expand(len(x), -1, -1)], dim=1)
-            x, prompt = image_block(layer, joined, joined[:, :0]).split([x.shape[1], t], dim=1)
+            x, prompt = run(image_block, layer, joined, joined[:, :0]).split([x.shape[1], t], dim=1)
         else:
-            x = image_block(layer, x, prompt)
+            x = run(image_block, layer, x, prompt, varying=[(tokens, -2) for tokens in candidates_of(prompt)[0]])
     return visual.ln_post(x[:, 0]) @ visual.proj
 
 
 def image_block(layer: Layer, x: Float[Tensor, "b s d"], prompt: LayerPrompt) -> Float[Tensor, "b q d"]:
     """A block over images with a prompt that is only keys and values; of the last block only the class token."""
     candidates, weights = candidates_of(prompt)
-    own, *prompts = project(layer.block, [x, *candidates], layer.adapter)
-    x, q = (x[:, :1], own.q[..., :1, :]) if layer.last else (x, own.q)
-    prompt_mask = None if layer.bias is None else layer.bias[None]  # nothing is added to the image's own tokens
-    return residual_mlp(layer.block, x, attention(q, [own], prompts, weights, prompt_mask=prompt_mask))
+    own, prompts = project(layer.block, x, candidates, layer.adapter)
+    queries = 1 if layer.last else x.shape[1]
+    # nothing is added to the image's own tokens
+    mask = None if layer.bias is None else F.pad(layer.bias, (x.shape[1], 0)).expand(queries, -1)
+    attended = attention([own], prompts, weights, [mask] * len(prompts), queries)
+    return residual_mlp(layer.block, x[:, :queries], attended)
 
 
 # --- text ------------------------------------------------------------------------------------------------------------
 
 
 def encode_text(
-    model: Clip, text: TextInput, injection: Injection = NO_INJECTION, *, insert_at: int = 0, chunk: int | None = None
-) -> Float[Tensor, "c f"]:
+    model: Clip, text: TextInput, injection: Injection = NO_INJECTION, *, insert_at: int = 0, chunk: int | None = None,
+    run: Run = as_it_is,
+) -> Float[Tensor, "c f"]:  # fmt: skip
     """Text features (not normalised), one a class.
 
     insert_at: before which token of the prefix the prompt stands in causal order. 0: every token sees it, also SOS
         (ADAPT: key/value prompts have no position, so only visibility counts). 1: it stands after SOS (IVLP, MaPLe).
     chunk: classes per chunk; chunks are recomputed in the backward pass, so that memory does not grow with classes.
         Each encodes the prefix for itself, a few tokens beside the chunk's suffixes.
+    run: what calls a block's function; in chunks it is called as it is, since a graph that was compiled for the lengths
+        of another chunk may keep other tensors when it recomputes.
     """
-    run = partial(encode_classes, model, layers_of(model.transformer, injection), text.prefix, insert_at)
+    encode = partial(encode_classes, model, layers_of(model.transformer, injection), text.prefix, insert_at)
     if chunk is None or chunk >= len(text.lengths):
-        return run(text.suffixes, text.lengths)
+        return encode(text.suffixes, text.lengths, run)
 
     def run_part(suffixes: Float[Tensor, "n d"], lengths: list[int]) -> Float[Tensor, "c f"]:
         if suffixes.device.type == "cpu":
             malloc.trim_heap()
-        return run(suffixes, lengths)
+        return encode(suffixes, lengths, as_it_is)
 
     parts = [text.lengths[start : start + chunk] for start in range(0, len(text.lengths), chunk)]
     pairs = zip(text.suffixes.split([sum(lengths) for lengths in parts]), parts, strict=True)
@@ -177,44 +183,50 @@ def encode_text(
 
 def encode_classes(
     model: Clip, layers: list[Layer], prefix: Float[Tensor, "s0 d"], insert_at: int,
-    suffixes: Float[Tensor, "n d"], lengths: list[int],
+    suffixes: Float[Tensor, "n d"], lengths: list[int], run: Run,
 ) -> Float[Tensor, "c f"]:  # fmt: skip
     """Features of classes whose suffixes have these lengths.
 
     Prefix and suffixes are rows of one matrix, so that a block's weights are read once.
     """
-    pack = cache(partial(Packing, lengths, like=suffixes))  # a mask for each length of the prefix, not for each layer
-    packing = pack(len(prefix))
-    x = torch.cat([prefix, suffixes[packing.tokens]])
+    packing = pack(lengths, len(prefix), suffixes.device)
+    x = torch.cat([prefix, suffixes.index_select(0, packing.tokens)])
+    kind = x.device.type
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype  # that attention runs in
     prompt: LayerPrompt = x[:0]
     for layer in layers:
         prompt = prompt if layer.new_prompt is None else layer.new_prompt
         if layer.propagate and isinstance(prompt, Tensor) and (t := len(prompt)):
             before, after = x.split([insert_at, len(x) - insert_at])
-            y = text_block(layer, torch.cat([before, prompt, after]), pack(len(prefix) + t), prompt[:0], insert_at)
+            longer, joined = pack(lengths, len(prefix) + t, suffixes.device), torch.cat([before, prompt, after])
+            y = run(text_block, layer, joined, prompt[:0], longer, [longer.mask(insert_at, 0, dtype)])
             before, prompt, after = y.split([insert_at, t, len(after)])
             x = torch.cat([before, after])
         else:
-            x = text_block(layer, x, packing, prompt, insert_at)
+            candidates = candidates_of(prompt)[0]
+            masks = [packing.mask(insert_at, len(tokens), dtype) for tokens in candidates]
+            varying = [(tokens, -2) for tokens in candidates] + [(mask, -1) for mask in masks]
+            x = run(text_block, layer, x, prompt, packing, masks, varying=varying)
     x = model.ln_final(x)
     return model.text_projection(x) if isinstance(model.text_projection, nn.Linear) else x @ model.text_projection
 
 
 def text_block(
-    layer: Layer, x: Float[Tensor, "n d"], packing: Packing, prompt: LayerPrompt, insert_at: int
+    layer: Layer, x: Float[Tensor, "n d"], prompt: LayerPrompt, packing: Packing, masks: list[Tensor]
 ) -> Float[Tensor, "_ d"]:
     """A block over a prefix and the packed suffixes, with a prompt that is only keys and values.
 
-    Of the last block only where each class ends, [c, d].
+    Of the last block only where each class ends, [c, d]. masks: `packing`'s, for each candidate of the prompt.
     """
     candidates, weights = candidates_of(prompt)
-    prefix, suffixes = x.split([packing.s, len(x) - packing.s])
-    shared, own, *prompts = project(layer.block, [prefix, suffixes, *candidates], layer.adapter)
-    own = QKV(*map(packing.in_rows, own))
-    prompt_mask = packing.mask_before(insert_at)
+    own, prompts = project(layer.block, x, candidates, layer.adapter)
+    shared, suffixes = own.split([packing.s, len(x) - packing.s], dim=2)
+    width = packing.shape[1]
     if layer.bias is not None:
-        prompt_mask = prompt_mask + layer.bias
-    y = attention(join(own.q, [shared.q, own.q]), [shared, own], prompts, weights, packing.mask, prompt_mask)
+        masks = [mask + F.pad(layer.bias, (packing.s + width, 0)) for mask in masks]
+    y = attention([shared, packing.in_rows(suffixes)], prompts, weights, masks, queries=packing.s + width)
     if layer.last:
-        return residual_mlp(layer.block, suffixes[packing.ends], y[:, packing.s :].flatten(0, 1)[packing.ends])
-    return residual_mlp(layer.block, x, torch.cat([y[0, : packing.s], y[:, packing.s :].flatten(0, 1)]))
+        ends = y.flatten(0, 1).index_select(0, packing.ends_in_rows)
+        return residual_mlp(layer.block, x.index_select(0, packing.ends), ends)
+    before, after = y.split([packing.s, width], dim=1)
+    return residual_mlp(layer.block, x, torch.cat([before[0], after.flatten(0, 1)]))

@@ -1,5 +1,6 @@
 """Out-of-memory handling: retry with a smaller batch and log a warning."""
 
+import gc
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +14,9 @@ from adapt.errors import UserError
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
+# what a RuntimeError says where torch has no OutOfMemoryError for it: cuBLAS's and cuDNN's workspaces, and the CPU
+SIGNS = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_NOT_SUPPORTED", "can't allocate memory", "out of memory")
+
 
 class AdaptiveBatch:
     """How many images are worked on at a time: `size`, and half as many each time that memory runs out."""
@@ -23,7 +27,7 @@ class AdaptiveBatch:
     def each(self, work: Callable[[slice], T], wanted: range) -> list[T]:
         """`work(slice)` for consecutive slices of the numbers `wanted`.
 
-        Raises: torch.OutOfMemoryError where memory does not even hold one.
+        Raises: what `work` raises, such as torch.OutOfMemoryError where memory does not even hold one.
         """
         parts, start = [], wanted.start
         while start < wanted.stop:
@@ -31,8 +35,8 @@ class AdaptiveBatch:
                 parts.append(work(slice(start, min(start + self.size, wanted.stop))))
                 start += self.size
                 continue
-            except torch.OutOfMemoryError:
-                if self.size == 1:
+            except (RuntimeError, MemoryError) as error:
+                if self.size == 1 or not is_out_of_memory(error):
                     raise
             self.size //= 2  # after the handler: what the error held is free now
             log_and_empty_cache(f"out of memory: going on with {self.size} images at a time")
@@ -47,8 +51,9 @@ def retry_with_smaller_text_batch(work: Callable[[Backbone], T], backbone: Backb
     while True:
         try:
             return work(backbone)
-        except torch.OutOfMemoryError:
-            pass
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
         now = min(backbone.text_batch_size or classes, classes)
         if now == 1:
             raise UserError(
@@ -63,8 +68,16 @@ def retry_with_smaller_text_batch(work: Callable[[Backbone], T], backbone: Backb
         )
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, whoever noticed."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in SIGNS)
+
+
 def log_and_empty_cache(message: str) -> None:
     """Log a warning, and give back the memory that torch keeps for later."""
     log.warning(message)
+    gc.collect()  # the failed pass's graph may hang in cycles
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -5,6 +5,7 @@ width of a head; r rows, w tokens of a row, n = r·w.
 """
 
 import heapq
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -12,13 +13,11 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
-
-from adapt.clip.attention import additive_mask
 
 ROW_LENGTH = 64  # tokens of a row, about: in wider ones the mask removes more, in narrower ones more copies are read
 MAX_CANDIDATES = 16  # numbers of rows, about, of which the best is taken
+ALIGNED = 16  # numbers between the rows of a mask, or multiples: fused kernels copy others
 
 
 class Layout(NamedTuple):
@@ -32,22 +31,40 @@ class Layout(NamedTuple):
 class Packing:
     """Rows of classes with so many tokens each, after a prefix of `s` tokens that each row has."""
 
-    def __init__(self, lengths: list[int], s: int, like: Tensor):
+    def __init__(self, lengths: tuple[int, ...], s: int, device: torch.device, row_length: int):
         self.s = s
-        self.tokens, self.ends, seen = build_layout(tuple(lengths), s, like.device, ROW_LENGTH)
-        self.shape = len(seen), seen.shape[1] - s
-        self.mask = additive_mask(seen, like)[:, None]  # [r, 1, s+w, s+w]: for all heads
+        self.tokens, ends, self.seen = build_layout(lengths, s, device, row_length)
+        self.shape = len(self.seen), (width := self.seen.shape[1] - s)
+        self.ends = s + ends  # where each class ends in the prefix and the suffixes, one after the other
+        self.ends_in_rows = ends + s * (ends // width + 1)  # and in the rows with their prefixes, one after the other
+        self.masks: dict[tuple[int, int, torch.dtype], Tensor] = {}
 
-    def in_rows(self, x: Float[Tensor, "h n e"]) -> Float[Tensor, "r h w e"]:
+    def in_rows(self, x: Float[Tensor, "3 h n e"]) -> Float[Tensor, "3 r h w e"]:
         """The packed suffixes as rows."""
-        return x.unflatten(1, self.shape).transpose(0, 1)
+        return x.unflatten(2, self.shape).transpose(1, 2)
 
-    def mask_before(self, count: int) -> Float[Tensor, "_ 1"]:
-        """The mask of what stands after the first `count` tokens of the prefix: those do not see it."""
-        return F.pad(self.mask.new_zeros(self.mask.shape[-1] - count, 1), (0, 0, count, 0), value=float("-inf"))
+    def mask(self, insert_at: int, t: int, dtype: torch.dtype) -> Float[Tensor, "r 1 q k"]:
+        """For all heads, what is added to the logits of all tokens and of a prompt's `t`: 0 where seen, else -inf.
+
+        The first `insert_at` tokens of the prefix do not see the prompt. Made once, for all layers and steps.
+        """
+        if (insert_at, t, dtype) not in self.masks:
+            rows, n, _ = self.seen.shape
+            room = torch.zeros(rows, 1, n, math.ceil((n + t) / ALIGNED) * ALIGNED, dtype=dtype, device=self.seen.device)
+            room[:, 0, :, :n].masked_fill_(~self.seen, float("-inf"))
+            room[:, :, :insert_at, n:] = float("-inf")
+            self.masks[insert_at, t, dtype] = room[..., : n + t]
+        return self.masks[insert_at, t, dtype]
 
 
-@lru_cache(maxsize=1024)  # chunks of classes come round every step, so there must be room for all
+_pack = lru_cache(maxsize=1024)(Packing)  # chunks of classes come round every step, so there must be room for all
+
+
+def pack(lengths: Sequence[int], s: int, device: torch.device) -> Packing:
+    """The packing of such classes, made once."""
+    return _pack(tuple(lengths), s, device, ROW_LENGTH)
+
+
 def build_layout(lengths: tuple[int, ...], s: int, device: torch.device, row_length: int) -> Layout:
     """The layout of classes with so many tokens each; the shorter rows are padded with copies of the first token."""
     rows = assign_rows(lengths, row_length)

@@ -57,7 +57,7 @@ def run_blocks(
             prompt = own.expand(len(x), -1, -1)
         t = prompt.shape[1]
         y = torch.cat([x[:, :insert_at], prompt, x[:, insert_at:]], dim=1)
-        hidden = torch.ones(y.shape[1], y.shape[1], dtype=torch.bool).triu(1) if causal else None
+        hidden = torch.ones(y.shape[1], y.shape[1], dtype=torch.bool, device=y.device).triu(1) if causal else None
         y = y + attention(block, y, hidden)
         y = y + mlp(block, block.ln_2(y))
         x, prompt = torch.cat([y[:, :insert_at], y[:, insert_at + t :]], dim=1), y[:, insert_at : insert_at + t]
@@ -69,7 +69,7 @@ def encode_text(
 ) -> Float[Tensor, "c f"]:
     """Text features, not normalised, of embedded texts whose end-of-text tokens are at `ends`."""
     x = model.ln_final(run_blocks(model.transformer, x, prompts, insert_at, causal=True))
-    return x[torch.arange(len(x)), ends] @ model.text_projection
+    return x[torch.arange(len(x)), ends.cpu()] @ model.text_projection
 
 
 def encode_image(model: Model, images: Float[Tensor, "b 3 y x"], prompts: Prompts) -> Float[Tensor, "b f"]:

@@ -1,15 +1,19 @@
 """Views: random resized crops that are a pure function of (seed, image, view).
 
 So the teacher's features of the very crops that training will see are computed once and shared by every method.
-Crop and flip follow torchvision's RandomResizedCrop (aspect ratio 3/4 to 4/3) with CLIP's bicubic interpolation.
+Crop and flip follow torchvision's RandomResizedCrop (aspect ratio 3/4 to 4/3) with CLIP's bicubic interpolation. Views
+are always cut on the CPU: a GPU resizes in floats and rounds other bytes, so that they would not be the same crops.
 """
 
 import math
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
@@ -19,9 +23,10 @@ RATIO = (3 / 4, 4 / 3)  # width by height
 TRIES = 10  # then the central crop is taken
 
 
-def to_tensor(image: Image.Image) -> UInt8[Tensor, "3 y x"]:
-    """The pixels of an RGB image."""
-    return transforms.pil_to_tensor(image)
+def to_tensor(image: Image.Image | NDArray[np.uint8]) -> UInt8[Tensor, "3 y x"]:
+    """The pixels of an RGB image, or of such an array [y, x, 3], of which no copy is made."""
+    pixels = np.array(image) if isinstance(image, Image.Image) else image
+    return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
 def augmented_view(
@@ -62,8 +67,11 @@ def random_crop_box(
 
 
 def augmented_batch(
-    images: list[Tensor], keys: list[tuple[int, int, int]], device: torch.device, **settings: Any
+    images: list[Tensor], keys: list[tuple[int, int, int]], threads: int = 1, **settings: Any
 ) -> UInt8[Tensor, "b 3 size size"]:
-    """The views of several images, cut and resized on the device."""
-    pairs = zip(images, keys, strict=True)
-    return torch.stack([augmented_view(image.to(device), key, **settings) for image, key in pairs])
+    """The views of several images, cut by so many threads."""
+    cut = partial(augmented_view, **settings)
+    if threads == 1:
+        return torch.stack(list(map(cut, images, keys)))
+    with ThreadPoolExecutor(threads) as pool:
+        return torch.stack(list(pool.map(cut, images, keys)))

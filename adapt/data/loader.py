@@ -3,7 +3,8 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torchvision.transforms.v2.functional import to_pil_image as to_image
 
 from adapt.data import augment
 from adapt.data.dataset import center_crop
+from adapt.runtime import devices
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Batch:
     cut: Callable[[], Float[Tensor, "b 3 y x"]]
     labels: Int[Tensor, " b"]
     teacher: Float[Tensor, "b f"]
+    prepare: Callable[[], Any] = lambda: None  # the part of `cut` that needs no GPU and may be done before, in a thread
 
     @cached_property
     def images(self) -> Float[Tensor, "b 3 y x"]:
@@ -52,7 +55,7 @@ class FewShotLoader:
     crop_scale: list[float]
     horizontal_flip: bool
     index_offset: int  # number of the first image: train and val images have numbers of their own
-    device: torch.device  # where views are cut and batches end up
+    device: torch.device  # where batches end up; views are cut on the CPU
     drop_last: bool = True
 
     def __len__(self) -> int:
@@ -72,7 +75,7 @@ class FewShotLoader:
         keys = [(self.seed, self.index_offset + i, number) for i in chosen]
         images, size = [self.images[i] for i in chosen], self.image_size
         settings = {"crop_scale": self.crop_scale, "horizontal_flip": self.horizontal_flip}
-        cut = partial(augment.augmented_batch, images, keys, self.device, size=size, **settings)
+        cut = partial(augment.augmented_batch, images, keys, size=size, **settings)
         return self.make(chosen, cut, self.view_features[chosen, number])
 
     def eval_batch(self, number: int, size: int) -> Batch:
@@ -92,5 +95,8 @@ class FewShotLoader:
 
     def make(self, chosen: list[int], cut: Callable[[], Tensor], features: Float[Tensor, "b f"]) -> Batch:
         """The batch of some images: what cuts their pixels, their labels, and the frozen model's features."""
-        teacher = F.normalize(features, dim=-1)
-        return Batch(lambda: self.normalise(cut()), self.labels[chosen].to(self.device), teacher.to(self.device))
+        pixels = cache(lambda: devices.pin(cut(), self.device))
+        labels, teacher = (
+            devices.send(values, self.device) for values in (self.labels[chosen], F.normalize(features, dim=-1))
+        )
+        return Batch(lambda: self.normalise(pixels()), labels, teacher, pixels)

@@ -68,6 +68,17 @@ class Method(nn.Module):
         """Change what is trained after a step; tells which tokens went."""
         return []
 
+    def has_fixed_steps(self) -> bool:
+        """Whether a step does the same work on every batch now, draws nothing, and looks at nothing but the batch.
+
+        Then a GPU may replay a recorded step: `losses` and `on_after_backward` are not called for it.
+        """
+        return True
+
+    def scores(self) -> list[Tensor]:
+        """What `on_after_backward` adds to in place."""
+        return []
+
     def on_epoch_end(self, epoch: int) -> None:
         """Take note of the end of an epoch."""
 

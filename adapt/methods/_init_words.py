@@ -46,7 +46,8 @@ def random_tokens(shape: tuple[int, ...], std: float, task: FewShotTask, salt: i
 def embed_words(backbone: Backbone, words: str) -> Float[Tensor, "t d"]:
     """The embeddings of the tokens of some words, without positions."""
     tokens = backbone.tokenize([words])[0]
-    return backbone.text.token_embedding(tokens[1 : int(tokens.argmax())]).detach().clone()
+    words_alone = tokens[1 : int(tokens.argmax())].to(backbone.device)
+    return backbone.text.token_embedding(words_alone).detach().clone()
 
 
 def text_with_context(name: str, n_ctx: int, class_token_position: str = "end") -> str:

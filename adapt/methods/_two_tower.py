@@ -22,6 +22,11 @@ class LossTerm(NamedTuple):
     value: Float[Tensor, ""]
 
 
+def normalise(features: Float[Tensor, "n f"]) -> Float[Tensor, "n f"]:
+    """Features of length 1."""
+    return F.normalize(features, dim=-1)
+
+
 class TwoTower(Method):
     """Classes and images embedded by both towers, compared by their cosines.
 
@@ -48,21 +53,26 @@ class TwoTower(Method):
         """Normalised embeddings of the classes; once only where nothing learned enters them."""
         if self.fixed_text is not None:
             return self.fixed_text
-        encode = self.task.backbone.encode_text
-        found = F.normalize(encode(self.text(), self.injection("text"), insert_at=self.insert_at), dim=-1)
+        backbone = self.task.backbone
+        features = backbone.encode_text(self.text(), self.injection("text"), insert_at=self.insert_at)
+        found = backbone.run(normalise, features)
         if torch.is_grad_enabled() and not found.requires_grad:
             self.fixed_text = found
         return found
 
     def image_features(self, images: Float[Tensor, "b 3 y x"]) -> Float[Tensor, "b f"]:
         """Normalised embeddings of images."""
-        return F.normalize(self.task.backbone.encode_image(images, self.injection("image")), dim=-1)
+        backbone = self.task.backbone
+        return backbone.run(normalise, backbone.encode_image(images, self.injection("image")))
 
     def losses(self, batch: Batch) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Cross-entropy and the method's own terms."""
         # what the frozen image tower says of these views is what the teacher says
         image = self.image_features(batch.images) if self.modifies_image_tower else batch.teacher
-        student = Features(self.text_features(), image)
+        return self.task.backbone.run(type(self).compare, self, Features(self.text_features(), image), batch)
+
+    def compare(self, student: Features, batch: Batch) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+        """The loss and its terms, from the embeddings of classes and images."""
         cross_entropy = F.cross_entropy(logits(student, self.task.backbone.logit_scale), batch.labels)
         loss, named = cross_entropy, {"cross_entropy": cross_entropy}
         for name, weight, value in self.loss_terms(student, batch):

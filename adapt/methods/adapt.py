@@ -12,7 +12,7 @@ from adapt.data.loader import FewShotLoader
 from adapt.methods._kv_prompts import KeyValuePrompts, initial_prompts
 from adapt.prompts import BRANCHES
 from adapt.pruning import PrunedToken, Schedule
-from adapt.saliency import Gradient, Saliency
+from adapt.saliency import Gradient, Saliency, random
 from adapt.task import FewShotTask
 
 
@@ -58,6 +58,14 @@ class Adapt(KeyValuePrompts):
     def gates(self, branch: str) -> Tensor | None:
         """Open gates where the criterion looks at their gradients."""
         return self.saliency.gates(branch) if torch.is_grad_enabled() and self.pruning_goes_on() else None
+
+    def has_fixed_steps(self) -> bool:
+        """Not where saliency draws, or looks at the val images."""
+        return self.saliency.criterion is not random and not self.by_val
+
+    def scores(self) -> list[Tensor]:
+        """The running saliency."""
+        return list(self.saliency.totals.values())
 
     def on_after_backward(self, step: int) -> None:
         """Add this step's saliency."""

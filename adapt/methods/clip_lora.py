@@ -88,6 +88,10 @@ class ClipLora(TwoTower):
             torch.manual_seed(self.task.seed * 1_000_003 + self.draws)
             return super().losses(batch)
 
+    def has_fixed_steps(self) -> bool:
+        """Not where dropout draws."""
+        return not self.dropout
+
     def training_state(self) -> dict[str, Tensor]:
         """The adapters, and how many steps have drawn."""
         return self.to_tensors() | {"draws": torch.tensor(self.draws)}

@@ -46,7 +46,8 @@ class CoCoop(TwoTower):
         rest = [None] * (backbone.layers["text"] - 1)
         texts = [backbone.encode_text(self.words, Injection([c, *rest]), insert_at=self.insert_at) for c in contexts]
         text = F.normalize(torch.stack(texts), dim=-1)
-        return backbone.logit_scale * torch.einsum("bf,bcf->bc", seen, text)
+        # as an einsum it would be outer products in the backward pass, for which torch may compile a kernel on a GPU
+        return backbone.logit_scale * (seen[:, None] * text).sum(dim=-1)
 
     def losses(self, batch: Batch) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Cross-entropy; the image tower is frozen, so it is the teacher's features that shift the context."""

@@ -51,14 +51,15 @@ class Coop(TwoTower):
         self.shared = class_token_position == "end" and not csc
         texts = task.tokenize(lambda name: text_with_context(name, n_ctx, class_token_position))
         names = backbone.tokenize(task.classes).argmax(dim=1) - 1  # tokens of each name
-        self.positions = context_positions(names, n_ctx, class_token_position)
+        positions = context_positions(names, n_ctx, class_token_position)
+        self.positions = positions.to(backbone.device)
         if self.shared:
             self.input = split_prefix(backbone.text, texts, n_ctx=n_ctx)
         else:
             self.input = to_text_input(embed(backbone.text, texts), texts.argmax(dim=1), n_prefix=1)
-            lengths = torch.tensor(self.input.lengths, device=texts.device)
+            lengths = torch.tensor(self.input.lengths)
             starts = lengths.cumsum(0) - lengths - 1  # the start-of-text token is shared
-            self.places = (starts[:, None] + self.positions).flatten()
+            self.places = (starts[:, None] + positions).flatten().to(backbone.device)
 
     @classmethod
     def validate_config(cls, config: Any, layers: Mapping[str, int]) -> None:

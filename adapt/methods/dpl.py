@@ -90,6 +90,10 @@ class Dpl(KeyValuePrompts):
             self.adam.step()
         return super().losses(batch)
 
+    def has_fixed_steps(self) -> bool:
+        """Not while searching, since that looks at the val images."""
+        return self.search is None
+
     def lengths(self) -> dict[str, list[int]]:
         """The likeliest, or those found."""
         if self.search is None:

@@ -1,6 +1,5 @@
 """Linear probe: logistic regression on frozen image features, by the protocol of CoOp's comparison."""
 
-from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
@@ -36,8 +35,9 @@ class LinearProbe(Method):
         super().__init__(task)
         self.search_list = sorted(search_list, reverse=True)
         self.binary_search_steps, self.max_iter = binary_search_steps, max_iter
-        self.register_buffer("weight", torch.zeros(len(task.classes), task.teacher.shape[1]))
-        self.register_buffer("bias", torch.zeros(len(task.classes)))
+        device = task.backbone.device
+        self.register_buffer("weight", torch.zeros(len(task.classes), task.teacher.shape[1], device=device))
+        self.register_buffer("bias", torch.zeros(len(task.classes), device=device))
 
     def on_fit_start(self, train: FewShotLoader, val: FewShotLoader) -> None:
         """Search C and fit."""
@@ -72,8 +72,3 @@ class LinearProbe(Method):
         """Logits from frozen features."""
         encode = self.task.backbone.encode_image
         return lambda images: encode(images) @ self.weight.T + self.bias
-
-    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Weights and biases, on the backbone's device."""
-        super().load_tensors(tensors)
-        self.to(self.task.backbone.device)

@@ -18,17 +18,13 @@ class PostHoc(Adapt):
         return None
 
     def on_train_start(self, per_epoch: int, steps: int) -> None:
-        """Learn how many steps an epoch has."""
-        self.per_epoch = per_epoch
-
-    def on_after_backward(self, step: int) -> None:
-        """Scores begin anew with every epoch, so that those of the last are left."""
-        if (step - 1) % self.per_epoch == 0:
-            self.saliency.reset()
-        super().on_after_backward(step)
+        """Learn how many steps there are."""
+        self.per_epoch, self.steps = per_epoch, steps
 
     def on_after_step(self, step: int, epoch: int, optimizer: torch.optim.Optimizer) -> Iterable[PrunedToken]:
-        """Nothing goes while tuning."""
+        """Nothing goes while tuning; scores begin anew after every epoch but the last."""
+        if step % self.per_epoch == 0 and step < self.steps:
+            self.saliency.reset()
         return []
 
     def on_fit_end(self, optimizer: torch.optim.Optimizer) -> Iterable[PrunedToken]:

@@ -1,4 +1,4 @@
-"""The backbone that the params name, set up to run as they say."""
+"""The backbone that the params name, set up to run as they say; on the CPU, from where each seed's process takes it."""
 
 from dataclasses import replace
 
@@ -26,12 +26,17 @@ def load(backbone: BackboneConfig, runtime: RuntimeConfig) -> clip.Backbone:
     except UserError as error:
         raise UserError(f"params.yaml: runtime.{error}") from None
     try:
-        found = clip.load(backbone.name, paths.weights(backbone.pretrained), device)
+        found = clip.load(backbone.name, paths.weights(backbone.pretrained), "cpu", runtime.precision)
     except UserError as error:
         raise UserError(f"params.yaml: backbone.{error}") from None
     malloc.keep_freed_pages()  # now that what loading took is given back
-    settings = {"precision": runtime.precision, "text_batch_size": runtime.text_batch_size}
+    settings = {"text_batch_size": runtime.text_batch_size, "compile": runtime.compile and device != "cpu"}
     found = replace(found, pretrained=backbone.pretrained, **settings)  # as given, wherever that leads
-    if found.remark:
+    if found.remark and device == "cpu":
         stage.log(f"params.yaml: runtime.precision: {found.remark}")
     return found
+
+
+def on_device(backbone: clip.Backbone, runtime: RuntimeConfig) -> clip.Backbone:
+    """The backbone on the device that the params name; no process for a GPU can be forked after it."""
+    return backbone.to(torch.device(clip.choose_device(runtime.device)))

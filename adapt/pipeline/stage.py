@@ -8,24 +8,20 @@ import signal
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from adapt import methods
-from adapt.config import RuntimeConfig
 from adapt.errors import UserError, nearest
 from adapt.pipeline import params, stage_params
-from adapt.runtime import fork_server, locks, platforms, signals, workers
+from adapt.runtime import fork_server, locks, signals
 
 if TYPE_CHECKING:
-    from torch import device as Device
-
     from adapt.runtime.checkpoint import Checkpoint
 
 PARAMS = Path("params.yaml")
 LOCKS = Path(".scratch/locks")
 ITEMS = ("dataset", "method")  # arguments of stages
 WHOLE = "settings"  # an argument that is all params
-T = TypeVar("T")
 
 
 def run(main: Callable[..., None]) -> None:
@@ -93,14 +89,6 @@ def bind_arguments(main: Callable[..., None], arguments: list[str]) -> dict[str,
         stage_params.check(stage.partition("@")[0], settings)
     whole = {WHOLE: settings} if WHOLE in wanted else {}
     return given | whole | {name: getattr(settings, name) for name in sections}
-
-
-def for_each_seed(work: Callable[[int], T], seeds: Iterable[int], runtime: RuntimeConfig, device: "Device") -> list[T]:
-    """`work(seed)` for every seed, in order: side by side on a CPU, on a GPU one after the other."""
-    seeds, processes = list(seeds), runtime.parallel_seeds if device.type == "cpu" else 1
-    if min(len(seeds), processes) > 1 and not platforms.can_fork():
-        log(f"seeds run one after another, since macOS may crash a fork; {platforms.FORK}=yes runs them side by side")
-    return list(workers.run(work, seeds, processes=processes, setting="runtime.parallel_seeds"))
 
 
 def warn_stale_checkpoints(title: str, stores: "Iterable[Checkpoint]") -> None:

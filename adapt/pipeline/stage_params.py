@@ -14,14 +14,16 @@ from adapt.pipeline.params import Params
 from adapt.runtime import formats
 
 ROOT = Path("data/params")
-ON_TENSORS = ("runtime.device", "runtime.precision", "runtime.deterministic", "runtime.text_batch_size")  # may round
+ON_TENSORS = tuple(  # these may round
+    f"runtime.{name}" for name in ("device", "precision", "deterministic", "text_batch_size", "compile")
+)
 KEYS: dict[str, tuple[str, ...]] = {
     "pretrain": ("pretrain",),
     "inputs": ("datasets", "data", "backbone"),
     "sample": ("shots", "seeds", "data"),
     "pack": ("data", "backbone.name"),
     "teacher": ("preset", "seeds", "data", "backbone", "augment", "teacher", *ON_TENSORS),
-    "train": ("preset", "seeds", "data", "backbone", "augment", *ON_TENSORS),
+    "train": ("preset", "seeds", "backbone", "augment", *ON_TENSORS),
     "evaluate": ("preset", "shots", "seeds", "data", "backbone", "evaluate", *ON_TENSORS),
     "report": ("preset", "shots", "seeds", "datasets", "methods", "backbone.name", "evaluate.split"),
 }  # what is in none changes when a result comes, not which; the settings of a method are in data/configs/

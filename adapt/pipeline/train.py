@@ -7,9 +7,8 @@ from typing import Any
 from adapt.clip.backbone import Backbone
 from adapt.config import AdamWConfig, AugmentConfig, SGDConfig
 from adapt.data.augment import to_tensor
-from adapt.data.dataset import Dataset
 from adapt.data.loader import FewShotLoader
-from adapt.pipeline import fewshot, teacher_cache
+from adapt.pipeline import fewshot, fewshot_images, teacher_cache
 from adapt.pipeline.checkpoints import open_checkpoint
 from adapt.runtime.checkpoint import Checkpoint
 from adapt.task import FewShotTask
@@ -44,14 +43,17 @@ def read_task(backbone: Backbone, dataset: str, seed: int) -> FewShotTask:
 
 
 def read_loaders(
-    backbone: Backbone, source: Dataset, seed: int, optimizer: SGDConfig | AdamWConfig | None, augment: AugmentConfig
+    backbone: Backbone, dataset: str, seed: int, optimizer: SGDConfig | AdamWConfig | None, augment: AugmentConfig
 ) -> dict[str, FewShotLoader]:
     """The training and the validation images of a seed, with the teacher's features of their views.
 
     optimizer: says how many images are a batch; None for a method that takes them as a whole.
     """
-    samples = {split: fewshot.read(source.name, seed, split) for split in fewshot.SEEDED}
-    images = {split: [to_tensor(source.image(sample.path)) for sample in found] for split, found in samples.items()}
+    samples, pixels = (
+        {split: fewshot.read(dataset, seed, split) for split in fewshot.SEEDED},
+        fewshot_images.read(dataset),
+    )
+    images = {split: [to_tensor(pixels[sample.path]) for sample in found] for split, found in samples.items()}
     labels = {split: [sample.label for sample in found] for split, found in samples.items()}
-    features = teacher_cache.read(source.name, seed, backbone)
+    features = teacher_cache.read(dataset, seed, backbone)
     return make_loaders(backbone, images, labels, features, seed=seed, optimizer=optimizer, augment=augment)

@@ -35,7 +35,7 @@ class Checkpoint:
         if self.lock is None:
             return None
         try:
-            kept = torch.load(self.path, weights_only=True)  # runs no code
+            kept = torch.load(self.path, map_location="cpu", weights_only=True)  # also what a GPU saved; runs no code
             return kept["state"] if kept["fingerprint"] == self.fingerprint else None
         except Exception:  # torch does not say what it raises on a broken file
             return None

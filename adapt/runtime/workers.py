@@ -48,6 +48,18 @@ def run(
             ) from None
 
 
+def apart(work: Callable[[], T]) -> T:
+    """What some work returns in a forked process of its own, so that nothing it starts is left here.
+
+    Where a fork is not safe, it is done here.
+    """
+    if not platforms.can_fork():
+        return work()
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(1, mp_context=context, initializer=_inherit, initargs=(lambda _: work(),)) as pool:
+        return pool.submit(_call, None).result()
+
+
 _work: Any
 
 

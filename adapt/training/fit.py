@@ -19,6 +19,7 @@ from adapt.runtime import platforms
 from adapt.runtime.checkpoint import Checkpoint
 from adapt.task import FewShotTask
 from adapt.training import flops, optimizers
+from adapt.training.graphs import CudaRecorder
 from adapt.training.trainer import TrainLog, train
 
 
@@ -28,7 +29,7 @@ class FitResult(NamedTuple):
     tensors: dict[str, Tensor]
     lengths: list[dict[str, Any]]
     log: TrainLog
-    memory: int  # peak, in bytes: of the device where that is a GPU, else of the process
+    memory: int  # peak, in bytes: of this fit on the device where that is a GPU, else of the process
     flops: int  # of the last step, forward and backward, by count
     budget: int | None  # tokens that it was to end with
 
@@ -56,22 +57,28 @@ def fit(
     shots: int,
     store: Checkpoint | None = None,
     progress: Callable[[range], Iterable[int]] = iter,
+    cuda_graphs: bool = True,
 ) -> FitResult:
     """Run a method on one seed of a task; where memory runs out, go on from the last epoch with fewer classes at once.
 
-    loaders: `train` and `val`.
+    loaders: `train` and `val`; cuda_graphs: on a GPU, record a step and replay it (see adapt/training/graphs.py).
     Raises: UserError and Interrupted as `train`.
     """
     optimizer = getattr(config, "optimizer", None)
 
     def run(backbone: Backbone) -> FitResult:
+        if backbone.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(backbone.device)
         method = methods.build(name, replace(task, backbone=backbone), dict(config))
         start = time.perf_counter()
         method.on_fit_start(loaders["train"], loaders["val"])
         prepared, log = time.perf_counter() - start, TrainLog()
         if optimizer:
             steps = optimizers.num_steps(optimizer, len(loaders["train"]), shots)
-            log = train(method, loaders["train"], optimizer, steps=steps, store=store, progress=progress)
+            recorder = CudaRecorder(backbone.device) if cuda_graphs and backbone.device.type == "cuda" else None
+            log = train(
+                method, loaders["train"], optimizer, steps=steps, store=store, progress=progress, recorder=recorder
+            )
         log.seconds += prepared
         lengths = [
             {"branch": branch, "layer": layer, "length": length}
@@ -121,7 +128,7 @@ def make_loaders(
 
 
 def peak_memory(device: torch.device) -> int:
-    """The most bytes ever held: on the device where that is a GPU, else by this process."""
+    """The most bytes held: on a GPU since its count was set back, else ever by this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return platforms.peak_memory()

@@ -19,6 +19,7 @@ def fixed(backbone: Backbone) -> Iterator[None]:
     """
     threads, products = torch.get_num_threads(), torch.get_float32_matmul_precision()
     convolutions, dtype = torch.backends.cudnn.allow_tf32, torch.get_default_dtype()
+    cudnn_attention = torch.backends.cuda.cudnn_sdp_enabled()
     torch.set_num_threads(THREADS)
     torch.set_default_dtype(torch.float32)
     set_matmul_precision(backbone.precision)
@@ -34,10 +35,15 @@ def fixed(backbone: Backbone) -> Iterator[None]:
         torch.set_default_dtype(dtype)
         torch.set_float32_matmul_precision(products)
         torch.backends.cudnn.allow_tf32 = convolutions
+        torch.backends.cuda.enable_cudnn_sdp(cudnn_attention)
 
 
 def set_matmul_precision(precision: Precision) -> None:
-    """What a GPU may do with float32: nothing else (torch lets convolutions round to TF32), or TF32 beside bfloat16."""
+    """What a GPU may do with float32: nothing else (torch lets convolutions round to TF32), or TF32 beside bfloat16.
+
+    cuDNN's attention stays off: it plans anew for every shape, and each pruning makes new ones.
+    """
+    torch.backends.cuda.enable_cudnn_sdp(False)
     rounded = precision == "bfloat16"
     torch.set_float32_matmul_precision("high" if rounded else "highest")
     torch.backends.cudnn.allow_tf32 = rounded

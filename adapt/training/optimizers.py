@@ -2,20 +2,46 @@
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from adapt.config import AdamWConfig, SGDConfig
 
 
 def build(config: SGDConfig | AdamWConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """The optimizer over these parameters; `learning_rate` gives its learning rate step by step."""
+    """The optimizer over these parameters; `learning_rate` gives its learning rate step by step.
+
+    On a GPU it is one kernel, which reads the rate there, so that a recorded step can be given another.
+    """
+    parameters = list(parameters)
+    device = next((parameter.device for parameter in parameters), torch.device("cpu"))
+    fused = True if device.type == "cuda" else None
+    settings: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay, "fused": fused}
     match config:
         case SGDConfig():
-            return torch.optim.SGD(parameters, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
+            optimizer = torch.optim.SGD(parameters, momentum=config.momentum, **settings)
         case AdamWConfig():
-            return torch.optim.AdamW(parameters, lr=config.lr, eps=config.eps, weight_decay=config.weight_decay)
+            optimizer = torch.optim.AdamW(parameters, eps=config.eps, **settings)
+    if fused:
+        for group in optimizer.param_groups:
+            group["lr"] = torch.tensor(config.lr, device=device)
+    return optimizer
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """The learning rate of the next step."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(lr)
+        else:
+            group["lr"] = lr
+
+
+def load(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Take up a saved state, whatever device it was saved on; settings stay those of `build`."""
+    optimizer.load_state_dict({**state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def num_steps(config: SGDConfig | AdamWConfig, per_epoch: int, shots: int) -> int:

@@ -1,7 +1,7 @@
 """Predict with a fitted method."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
@@ -15,6 +15,7 @@ from adapt.clip.backbone import Backbone
 from adapt.clip.oom import AdaptiveBatch, retry_with_smaller_text_batch
 from adapt.config import Config
 from adapt.methods._base import Classifier, Method
+from adapt.runtime import ahead, devices
 from adapt.runtime.checkpoint import Checkpoint, map_resumable
 from adapt.task import FewShotTask
 
@@ -71,11 +72,21 @@ def score(
     return retry_with_smaller_text_batch(run, task.backbone, len(task.classes))
 
 
+def reader(images: Images, device: torch.device) -> Callable[[slice], UInt8[Tensor, "b 3 y x"]]:
+    """What reads a slice of the images; beside a GPU the next one meanwhile, in memory that it copies from."""
+
+    def read(part: slice) -> Tensor:
+        return devices.pin(torch.as_tensor(images[part]), device)
+
+    return ahead.Reader(read, len(images)) if device.type == "cuda" else read
+
+
 @torch.no_grad()
 def logits(method: Method, classify: Classifier, images: Images, *, batch_size: int) -> Float[Tensor, "n c"]:
     """The logits of every image on the CPU, from `method.classifier()`."""
-    normalise, fitting = method.task.backbone.normalise, AdaptiveBatch(batch_size)
-    parts = fitting.each(lambda part: classify(normalise(torch.as_tensor(images[part]))).cpu(), range(len(images)))
+    backbone, fitting = method.task.backbone, AdaptiveBatch(batch_size)
+    read = reader(images, backbone.device)
+    parts = fitting.each(lambda part: classify(backbone.normalise(read(part))).cpu(), range(len(images)))
     return torch.cat(parts)
 
 
@@ -83,9 +94,10 @@ def logits(method: Method, classify: Classifier, images: Images, *, batch_size: 
 def predict(method: Method, images: Images, *, batch_size: int, store: Checkpoint | None = None) -> list[int]:
     """The most likely class of every image; those that are done are kept in the store."""
     backbone, classify, fitting = method.task.backbone, method.classifier(), AdaptiveBatch(batch_size)
+    read = reader(images, backbone.device)
 
     def choose(part: slice) -> Tensor:
-        return classify(backbone.normalise(torch.as_tensor(images[part]))).argmax(dim=1).cpu()
+        return classify(backbone.normalise(read(part))).argmax(dim=1).cpu()
 
     def classes(number: int) -> Tensor:
         return torch.cat(fitting.each(choose, range(len(images))[number * batch_size : (number + 1) * batch_size]))

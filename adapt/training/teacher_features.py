@@ -17,6 +17,7 @@ from adapt.clip.tokenize import tokenize
 from adapt.config import AugmentConfig, TeacherConfig
 from adapt.data.augment import augmented_batch, to_tensor
 from adapt.data.dataset import center_crop
+from adapt.runtime import ahead, devices
 from adapt.runtime.checkpoint import Checkpoint, map_resumable
 
 NAMED_TEMPLATES = {"openai": OPENAI_IMAGENET_TEMPLATES, "simple": SIMPLE_IMAGENET_TEMPLATES}
@@ -115,11 +116,14 @@ def embed_views(
     index_offset: number of the first image, see FewShotLoader; store: where those that are done are kept meanwhile.
     """
     keys = [(seed, index_offset + number, view) for number in range(len(images)) for view in range(views)]
-    fitting = AdaptiveBatch(CHUNK)
+    fitting, on_gpu = AdaptiveBatch(CHUNK), backbone.device.type == "cuda"
+    settings = {"size": backbone.image_size, "threads": ahead.THREADS if on_gpu else 1, **augment.model_dump()}
 
-    def make(part: slice) -> Tensor:
+    def cut(part: slice) -> Tensor:
         chosen = [images[number - index_offset] for _, number, _ in keys[part]]
-        return augmented_batch(chosen, keys[part], backbone.device, size=backbone.image_size, **augment.model_dump())
+        return devices.pin(augmented_batch(chosen, keys[part], **settings), backbone.device)
+
+    make = ahead.Reader(cut, len(keys)) if on_gpu else cut
 
     def part(number: int) -> Tensor:
         return embed(backbone, make, range(len(keys))[number * CHUNK : (number + 1) * CHUNK], fitting)

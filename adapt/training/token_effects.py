@@ -51,6 +51,10 @@ class AllCriteria(Adapt):
         """Open gates, as their gradient tells of removal, or those that are set."""
         return super().gates(branch) if self.closed_gates is None else self.closed_gates[branch]
 
+    def has_fixed_steps(self) -> bool:
+        """Never, since one of the criteria draws."""
+        return False
+
     def on_after_backward(self, step: int) -> None:
         """Add this step's scores under every criterion."""
         if self.pruning_goes_on():

@@ -15,9 +15,10 @@ from adapt.data.loader import Batch, FewShotLoader
 from adapt.errors import UserError
 from adapt.methods._base import Method
 from adapt.pruning import PrunedToken
-from adapt.runtime import signals
+from adapt.runtime import ahead, signals
 from adapt.runtime.checkpoint import Checkpoint
 from adapt.training import optimizers
+from adapt.training.graphs import GraphedStep, Recorder
 
 
 @dataclass
@@ -50,10 +51,11 @@ def train(
     steps: int,
     store: Checkpoint | None = None,
     progress: Callable[[range], Iterable[int]] = iter,
+    recorder: Recorder | None = None,
 ) -> TrainLog:
     """Train a method for `steps` optimizer steps in its last phase and return its log; the last step is kept.
 
-    store: the state is saved there, and taken up from there.
+    store: the state is saved there, and taken up from there; recorder: steps are recorded by it and replayed.
     Raises: UserError when the loss is not finite; Interrupted after the step in which it was asked to stop.
     """
     if not any(parameter.numel() for parameter in method.parameters()):
@@ -65,13 +67,24 @@ def train(
         for number in range(math.ceil(total / per_epoch))
     ]
     method.on_train_start(per_epoch, steps)
-    trainer = Trainer(method, loader, config, plan, store)
+    trainer = Trainer(method, loader, config, plan, store, recorder)
     with signals.deferred():
         for number in progress(range(len(trainer.log.history), len(plan))):
             trainer.run(number)
     removed = list(method.on_fit_end(trainer.optimizer))
     trainer.log.add_pruned(len(plan) - 1, tokens(method), removed)
     return trainer.log
+
+
+def prepared(batch: Batch) -> Batch:
+    """A batch whose images can be asked for at once."""
+    batch.prepare()
+    return batch
+
+
+def detached(loss: Tensor, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A loss and its terms, without what made them."""
+    return {name: term.detach() for name, term in {"loss": loss, **terms}.items()}
 
 
 def tokens(method: Method) -> int:
@@ -92,10 +105,13 @@ class Trainer:
         config: SGDConfig | AdamWConfig,
         plan: list[Epoch],
         store: Checkpoint | None,
+        recorder: Recorder | None = None,
     ):
         self.method, self.loader, self.config, self.plan, self.store = method, loader, config, plan, store
+        self.device = next(method.parameters()).device
         self.log, self.started, self.saved = TrainLog(), time.perf_counter(), 0
         self.step_losses: list[dict[str, Tensor]] = []  # loss and terms of this epoch's steps
+        self.graph = GraphedStep(method, lambda: self.optimizer, self.descend, recorder) if recorder else None
         state = store.load() if store else None
         if state:
             self.resume(state)
@@ -106,13 +122,15 @@ class Trainer:
         """Take up what `save` has saved."""
         self.log = TrainLog(**state["log"])
         self.saved = self.log.steps
-        device = next(self.method.parameters()).device
-        names, rows = state["seen"].keys(), zip(*(values.to(device) for values in state["seen"].values()), strict=True)
+        names, rows = (
+            state["seen"].keys(),
+            zip(*(values.to(self.device) for values in state["seen"].values()), strict=True),
+        )
         self.step_losses = [dict(zip(names, row, strict=True)) for row in rows]
         self.method.on_phase_start(self.plan[len(self.log.history) - (not self.step_losses)].phase)
         self.method.load_training_state(state["method"])
         self.optimizer = optimizers.build(self.config, self.method.parameters())
-        self.optimizer.load_state_dict(state["optimizer"])
+        optimizers.load(self.optimizer, state["optimizer"])
 
     def save(self, number: int) -> None:
         """Keep the state, unless a loss of this epoch was not finite."""
@@ -142,8 +160,13 @@ class Trainer:
         if epoch.index == 0 and not done:
             self.method.on_phase_start(epoch.phase)
             self.optimizer = optimizers.build(self.config, self.method.parameters())
+            if self.graph:
+                self.graph.forget()
         steps = min(epoch.steps - epoch.index * per_epoch, per_epoch)
-        for step, batch in enumerate(islice(self.loader(number, done), steps - done), start=done):
+        batches = self.loader(number, done)
+        if self.method.modifies_image_tower:  # beside a GPU, the views of the next batches are cut meanwhile
+            batches = ahead.run(prepared, batches, ahead.THREADS if self.device.type == "cuda" else 0)
+        for step, batch in enumerate(islice(batches, steps - done), start=done):
             self.step(batch, self.lr(number, step), number)
             if signals.stop_requested() or (self.store and self.store.should_save()):
                 self.save(number)
@@ -161,18 +184,25 @@ class Trainer:
     def step(self, batch: Batch, lr: float, number: int) -> None:
         """One step of the optimizer."""
         self.log.steps += 1
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        loss, terms = self.method.losses(batch)
-        self.step_losses.append({name: term.detach() for name, term in {"loss": loss, **terms}.items()})
+        optimizers.set_learning_rate(self.optimizer, lr)
         if not any(parameter.numel() for parameter in self.method.parameters()):
-            return  # every token has been pruned: nothing is left to tune
+            loss, terms = self.method.losses(batch)  # every token has been pruned: nothing is left to tune
+            self.step_losses.append(detached(loss, terms))
+            return
+        self.step_losses.append(self.descend(batch) if self.graph is None else self.graph(batch))
+        if removed := self.method.on_after_step(self.log.steps, number, self.optimizer):
+            self.log.add_pruned(number, tokens(self.method), removed)
+            if self.graph:
+                self.graph.forget()
+
+    def descend(self, batch: Batch) -> dict[str, Tensor]:
+        """Descend a batch's loss; returns it and its terms."""
         self.optimizer.zero_grad(set_to_none=True)
+        loss, terms = self.method.losses(batch)
         loss.backward()
         self.method.on_after_backward(self.log.steps)
         self.optimizer.step()
-        if removed := self.method.on_after_step(self.log.steps, number, self.optimizer):
-            self.log.add_pruned(number, tokens(self.method), removed)
+        return detached(loss, terms)
 
     def check(self, number: int) -> None:
         """Refuse to go on from a loss that is not finite."""

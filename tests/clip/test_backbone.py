@@ -220,12 +220,12 @@ def test_a_model_that_wants_its_images_squashed_is_refused(models):
 )
 def test_bfloat16_is_asked_of_the_cpu(found, has, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
-    assert clip.has_bfloat16() is has
+    assert clip.has_bfloat16(torch.device("cpu")) is has
 
 
 def test_a_torch_that_cannot_say_has_no_bfloat16(monkeypatch):
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    assert not clip.has_bfloat16()
+    assert not clip.has_bfloat16(torch.device("cpu"))
 
 
 @pytest.fixture

@@ -6,17 +6,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from adapt import methods
 from adapt.clip import oom
+from adapt.clip.backbone import hold_in
 from adapt.errors import UserError
 from adapt.runtime.checkpoint import Checkpoint
 from adapt.training import teacher_features
 from adapt.training.numerics import enable_determinism, set_matmul_precision
 from adapt.training.trainer import train
+from tests.conftest import small_clip
 from tests.methods.test_methods import build, settle
 
 OUT = torch.OutOfMemoryError("CUDA out of memory")
+CLIP = small_clip()
 
 
 @pytest.fixture
@@ -41,6 +45,37 @@ def test_images_are_cut_in_halves_until_they_fit(said):
         "going on with 4 images at a time",
         "going on with 2 images at a time",
     ]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OUT,
+        MemoryError(),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED. This error may appear if …"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes."),
+    ],
+    ids=["torch", "python", "cublas", "cudnn", "cpu"],
+)
+def test_whoever_runs_out_of_memory_is_understood(error, said):
+    def work(part: slice) -> int:
+        if part.stop - part.start > 2:
+            raise error
+        return part.stop - part.start
+
+    assert oom.AdaptiveBatch(4).each(work, range(4)) == [2, 2] and len(said()) == 1
+    assert oom.retry_with_smaller_text_batch(lambda clip: work(slice(0, clip.text_batch_size or 4)), CLIP, 4) == 2
+
+
+def test_another_error_is_not_taken_for_one():
+    def work(part: slice) -> int:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="mat1"):
+        oom.AdaptiveBatch(4).each(work, range(4))
+    with pytest.raises(RuntimeError, match="mat1"):
+        oom.retry_with_smaller_text_batch(lambda _: work(slice(0, 4)), CLIP, 4)
 
 
 def test_what_did_not_fit_is_not_tried_again(said):
@@ -227,6 +262,40 @@ def test_bfloat16_rounds_the_towers_and_no_more(task, batches):
         assert one.dtype == other.dtype == torch.float32 and 1e-4 < error < 0.05
 
 
+@pytest.mark.parametrize("name", ["adapt", "coop", "vpt", "maple", "clip_lora"])
+def test_matrices_held_in_bfloat16_give_what_matrices_cast_in_each_step_give(name, task, batches):
+    """To the bit, in values and gradients; the plain twin is autocast of float32 weights."""
+    results = []
+    for clip in (replace(small_clip(), precision="bfloat16"), hold_in(small_clip(), "bfloat16")):
+        method = build(name, replace(task, backbone=clip))
+        loss = method.losses(batches.batch(0, 0))[0]
+        loss.backward()
+        results.append([loss.detach(), *(parameter.grad for parameter in method.parameters())])
+    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+
+
+def test_no_matrix_is_cast_where_all_are_held(task, batches):
+    """What is cast in a step of every kind of method are activations and what is learned."""
+    clip = hold_in(small_clip(), "bfloat16")
+    frozen = {weight.data_ptr() for weight in clip.model.parameters()}
+
+    class Casts(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            if func is torch.ops.aten._to_copy.default:
+                assert args[0].data_ptr() not in frozen, tuple(args[0].shape)
+            return func(*args, **(kwargs or {}))
+
+    for name in ("adapt", "coop", "maple", "clip_lora"):
+        method = build(name, replace(task, backbone=clip))
+        with Casts():
+            method.losses(batches.batch(0, 0))[0].backward()
+
+
+def test_weights_held_in_bfloat16_are_known_by_the_hash_of_the_whole_ones():
+    clip = hold_in(small_clip(), "bfloat16")
+    assert clip.weights == CLIP.weights and clip.model.visual.conv1.weight.dtype == torch.bfloat16
+
+
 def test_float32_on_a_gpu_is_not_rounded_to_tf32():
     set_matmul_precision("float32")
     assert torch.get_float32_matmul_precision() == "highest" and not torch.backends.cudnn.allow_tf32
@@ -263,12 +332,14 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees
 def test_a_gpu_gives_what_the_cpu_gives(precision, task, batches):
     model = task.backbone.model
     images = batches.batch(0, 0).images
+    set_matmul_precision(precision)
     expected = task.backbone.encode_image(images)
     try:
         gpu = replace(task.backbone, model=model.cuda(), device=torch.device("cuda"), precision=precision)
         found = gpu.encode_image(images.cuda()).cpu()
     finally:
         model.cpu()
+        set_matmul_precision("float32")
     error = float((found - expected).norm() / expected.norm())
     assert error < (1e-5 if precision == "float32" else 0.05)
 

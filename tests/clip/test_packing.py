@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from adapt.clip.packing import ROW_LENGTH, assign_rows, build_layout, padded_size
+from adapt.clip.packing import ALIGNED, ROW_LENGTH, assign_rows, build_layout, pack, padded_size
 
 CPU = torch.device("cpu")
 NAMES = (5, 1, 3, 70, 2, 2, 9, 64, 4, 1) * 3
@@ -53,3 +53,19 @@ def test_token_sees_its_class_up_to_itself_and_padding_only_itself_and_padding()
 
 def test_row_is_no_wider_than_asked_where_classes_are_short():
     assert build_layout((4,) * 160, 0, CPU, ROW_LENGTH).mask.shape == (10, ROW_LENGTH, ROW_LENGTH)
+
+
+@pytest.mark.parametrize(("insert_at", "t"), [(0, 0), (0, 3), (1, 3), (2, 1)])
+def test_mask_hides_other_classes_later_tokens_and_the_prompt_from_what_stands_before_it(insert_at, t):
+    packing = pack(NAMES, 2, CPU)
+    mask, n = packing.mask(insert_at, t, torch.float32), packing.seen.shape[1]
+    assert mask.shape == (len(packing.seen), 1, n, n + t)
+    expected = torch.cat([packing.seen, torch.ones(len(packing.seen), n, t, dtype=torch.bool)], dim=2)
+    expected[:, :insert_at, n:] = False
+    assert torch.equal(mask[:, 0], torch.zeros(expected.shape).masked_fill(~expected, float("-inf")))
+
+
+def test_mask_is_made_once_and_lies_so_that_fused_kernels_take_it_as_it_is():
+    mask = pack(NAMES, 2, CPU).mask(0, 3, torch.bfloat16)
+    assert mask is pack(NAMES, 2, CPU).mask(0, 3, torch.bfloat16)
+    assert all(stride % ALIGNED == 0 for stride in mask.stride()[:-1])

@@ -1,6 +1,8 @@
-"""The pretended GPU's two libraries, built with gcc, and the environment of a process that runs on it.
+"""The pretended GPU's libraries, built with gcc, and the environment of a process that runs on it.
 
-`fakecuda.c` is preloaded; `libcuda.c` becomes the driver library, which is looked for by its name.
+    python -m tests.gpu.build -m benchmarks.gpu        # whatever Python is to run there
+
+`fakecuda.c` is preloaded; `libcuda.c` and `nvml.c` become the driver's libraries, which are looked for by their names.
 """
 
 import os
@@ -13,8 +15,14 @@ from pathlib import Path
 import torch
 
 HERE = Path(__file__).parent
+FOLDER = HERE.parents[1] / ".scratch/pretended_gpu"
 HEADERS = ("cuda.h", "cuda_runtime_api.h", "crt/host_defines.h")
-RUNTIME, DRIVER = "libfakecuda.so", "libcuda.so.1"  # as the linker looks for them
+RUNTIME = "libfakecuda.so"
+LIBRARIES = {
+    "fakecuda.c": RUNTIME,
+    "libcuda.c": "libcuda.so.1",
+    "nvml.c": "libnvidia-ml.so.1",
+}  # as they are looked for
 
 
 @cache
@@ -37,9 +45,9 @@ def obstacle() -> str | None:
 
 
 def build(folder: Path) -> Path:
-    """Compile both libraries into a folder, unless they are there and newer than their sources."""
+    """Compile the libraries into a folder, unless they are there and newer than their sources."""
     folder.mkdir(parents=True, exist_ok=True)
-    for source, library in ((HERE / "fakecuda.c", folder / RUNTIME), (HERE / "libcuda.c", folder / DRIVER)):
+    for source, library in ((HERE / source, folder / library) for source, library in LIBRARIES.items()):
         if library.exists() and library.stat().st_mtime > source.stat().st_mtime:
             continue
         made = library.with_name(f"{library.name}.{os.getpid()}")  # another process may be at it as well
@@ -61,5 +69,18 @@ def environment(folder: Path, **settings: str) -> dict[str, str]:
     return {
         **os.environ, "LD_PRELOAD": before("LD_PRELOAD", folder / RUNTIME),
         "LD_LIBRARY_PATH": before("LD_LIBRARY_PATH", folder),
-        "TRITON_CACHE_DIR": str(folder / "triton"), "OMP_NUM_THREADS": "1", **settings,
+        "TRITON_CACHE_DIR": str(folder / "triton"), "TRITON_LIBCUDA_PATH": str(folder),
+        "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"), "TORCHINDUCTOR_COMPILE_THREADS": "1",
+        "OMP_NUM_THREADS": "1", **settings,
     }  # fmt: skip
+
+
+def main() -> None:
+    """Run Python on the pretended GPU."""
+    if why := obstacle():
+        sys.exit(f"no GPU can be pretended: {why}")
+    os.execve(sys.executable, [sys.executable, *sys.argv[1:]], environment(build(FOLDER)))
+
+
+if __name__ == "__main__":
+    main()

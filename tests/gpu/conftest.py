@@ -27,7 +27,7 @@ def libraries() -> Path:
     """The folder with both libraries, which the next run of the tests finds there."""
     if why := build.obstacle():
         pytest.skip(f"no GPU can be pretended: {why}")
-    return build.build(ROOT / ".scratch/pretended_gpu")
+    return build.build(build.FOLDER)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,8 @@
 """Count what a training step asks of a GPU, on a machine without one: ViT-B/16, the paper's settings, a batch of 4.
 
-    python -m tests.gpu.launches PRECISION CLASSES METHODS     such as: bfloat16 10,1000 adapt,coop
+    python -m tests.gpu.launches PRECISION CLASSES METHODS [compile]     such as: bfloat16 10,1000 adapt,coop
+
+With `compile`, as `runtime.compile` has it.
 
 A line of JSON for each method: how often the device is told to do something (`launches`, of which `gemms` are matrix
 products and `compiled` are kernels that Triton has to compile first), how often the host waits for it, copies from the
@@ -15,7 +17,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -32,7 +34,6 @@ from benchmarks import rig
 from tests.gpu import build, counts
 from tests.gpu.computed import Computed
 
-FOLDER = Path(".scratch/pretended_gpu")
 TOP = 25  # operations that are told of
 WARM = 3  # more steps before the one that counts, by which the allocator has its memory
 KINDS = ("launches", "gemms", "compiled", "waits", "h2d", "h2d_pageable", "h2d_bytes", "d2h")
@@ -75,20 +76,22 @@ def make_loader(task: FewShotTask, optimizer: Any) -> Any:
     )["train"]  # fmt: skip
 
 
-def measure(precision: Any, count: int, name: str) -> dict[str, Any]:
+def measure(precision: Any, count: int, name: str, compiled: bool) -> dict[str, Any]:
     """The line of one method."""
     paper = params.Params(**yaml.parse(compose(["preset=paper"])))
     config: Any = method_configs.of_params(paper, name, "caltech101")
     optimizer = config.optimizer.model_copy(update={"batch_size": rig.BATCH})
     with Computed():
         task = rig.make_task(count, CUDA, precision)
+        task = replace(task, backbone=replace(task.backbone, compile=compiled))
         method = rig.make_method(name, task)
         loader = make_loader(task, optimizer)
         method.on_fit_start(loader, loader)
         method.on_train_start(len(loader), 1000)
         method.on_phase_start(0)
         batch = loader.batch(0, 0)
-        method.losses(batch)  # texts are embedded, and masks made, when they are first needed
+        with torch.set_grad_enabled(not compiled):  # without gradients nothing is compiled
+            method.losses(batch)  # texts are embedded, and masks made, when they are first needed
     trainer = Trainer(method, loader, optimizer, [Epoch(0, 0, 1000)], None)
     trainer.optimizer = optimizers.build(optimizer, method.parameters())
 
@@ -124,10 +127,10 @@ def main() -> None:
     torch.backends.cudnn.enabled = False  # its library asks a true GPU; convolution and attention go without
     torch.backends.cuda.enable_cudnn_sdp(False)
     torch.set_num_threads(1)
-    precision, classes, names = sys.argv[1:]
+    precision, classes, names, *how = sys.argv[1:]
     for count in map(int, classes.split(",")):
         for name in names.split(","):
-            print(json.dumps(measure(precision, count, name)), flush=True)
+            print(json.dumps(measure(precision, count, name, how == ["compile"])), flush=True)
 
 
 if __name__ == "__main__":
@@ -136,5 +139,5 @@ if __name__ == "__main__":
     elif why := build.obstacle():
         sys.exit(f"no GPU can be pretended: {why}")
     else:
-        environment = build.environment(build.build(FOLDER.resolve()))
+        environment = build.environment(build.build(build.FOLDER))
         os.execve(sys.executable, [sys.executable, "-m", "tests.gpu.launches", *sys.argv[1:]], environment)

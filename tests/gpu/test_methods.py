@@ -12,14 +12,8 @@ TUNED = [name for name in NAMES if methods.find(name).trainable]
 PRUNED = ["adapt", "random_prune"]  # while they are tuned
 RESUMED = ["adapt", "clip_lora", "dpl", "promptsrc", "tip_adapter_f"]  # pruned, drawing, in phases, averaged, cached
 PRECISIONS = ("float32", "bfloat16")
-# Relative differences. Those of float32 are of crops, which a GPU rounds otherwise than a CPU: else 1e-5 would do.
-TENSORS = 5e-3
-SCORES = {"float32": 6e-3, "bfloat16": 0.1}
-
-CROPS = "crops differ between CPU and GPU, and AdamW makes steps of one size of gradients that are nearly 0"
-BUFFERS = "the probe's weights stay on the CPU when it is fitted"
-INDICES = "tokens are taken out by truth values, whose number the host has to be told"
-DRAWS = "the control's draws are made on the CPU in every step"
+TENSORS = 1e-4  # relative differences
+SCORES = {"float32": 1e-4, "bfloat16": 0.1}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +29,7 @@ def told(program: Program):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", PRECISIONS)
-@each(NAMES, linear_probe=BUFFERS)
+@each(NAMES)
 def test_method_says_on_a_gpu_what_it_says_on_a_cpu(name, precision, told):
     assert told(name, precision)["scores"] < SCORES[precision]
 
@@ -48,7 +42,7 @@ def test_what_is_saved_and_loaded_says_the_same(name, precision, told):
 
 
 @pytest.mark.slow
-@each(NAMES, clip_lora=CROPS)
+@each(NAMES)
 def test_method_learns_the_same_numbers(name, told):
     assert told(name, "float32")["tensors"] < TENSORS
 
@@ -61,17 +55,16 @@ def test_same_tokens_are_pruned(name, precision, told):
 
 
 @pytest.mark.slow
-@each(TUNED, random_prune=DRAWS)
+@each(TUNED)
 def test_step_waits_for_nothing(name, told):
     """But for its batch, for pruning and for saving."""
     assert told(name, "float32")["waits"] == {}
 
 
 @pytest.mark.slow
-@each(PRUNED, **dict.fromkeys(PRUNED, INDICES))
+@each(PRUNED)
 def test_pruning_waits_for_the_scores_and_little_else(name, told):
-    """They are of two branches, and so are the indices of what stays."""
-    assert 0 < told(name, "float32")["waits_to_prune"] <= 4
+    assert 0 < told(name, "float32")["waits_to_prune"] <= 1
 
 
 @pytest.mark.slow

@@ -161,7 +161,8 @@ def test_overwritten_weights_run_again_what_read_them(project):
 def test_overwritten_image_runs_again_what_read_it(project):
     split = json.loads((project.parent / "datasets/birds/split.json").read_text(encoding="utf-8"))
     picture(project.parent / "datasets/birds" / split["test"][0][0], 99)
-    assert stages_run(call(project, "dvc", "repro")) >= ALL - {"report"}
+    untouched = {"report", "train@birds-zero_shot"}  # `train` reads the few-shot images, which stay as they are
+    assert stages_run(call(project, "dvc", "repro")) >= ALL - untouched
 
 
 @pytest.mark.slow

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
-from adapt.pipeline import stage
+from adapt.clip.backbone import Backbone
+from adapt.pipeline import seeds
 from adapt.pipeline.params import load
 from adapt.runtime import platforms
 from tests.project import ROOT
@@ -79,25 +79,25 @@ def test_mac_forks_where_asked_to(mac, monkeypatch):
     assert platforms.can_fork()
 
 
-def processes_of_seeds() -> list[int]:
-    runtime = load(ROOT / "params.yaml").runtime
+def processes_of_seeds(backbone: Backbone) -> list[int]:
+    runtime = load(ROOT / "params.yaml").runtime.model_copy(update={"device": "cpu"})
     assert runtime.parallel_seeds > 1
-    return stage.for_each_seed(lambda _: os.getpid(), [1, 2], runtime, torch.device("cpu"))
+    return seeds.for_each_seed(lambda *_: os.getpid(), [1, 2], runtime, backbone, classes=2)
 
 
-def test_seeds_run_in_this_process_on_a_mac(mac):
-    assert processes_of_seeds() == [os.getpid()] * 2
+def test_seeds_run_in_this_process_on_a_mac(mac, backbone):
+    assert processes_of_seeds(backbone) == [os.getpid()] * 2
 
 
-def test_mac_user_is_told_that_seeds_run_one_after_another(mac, capsys):
-    processes_of_seeds()
+def test_mac_user_is_told_that_seeds_run_one_after_another(mac, backbone, capsys):
+    processes_of_seeds(backbone)
     assert capsys.readouterr().out == (
         "seeds run one after another, since macOS may crash a fork; ADAPT_FORK=yes runs them side by side\n"
     )
 
 
-def test_seeds_fork_elsewhere(capsys):
-    assert os.getpid() not in processes_of_seeds() and capsys.readouterr().out == ""
+def test_seeds_fork_elsewhere(backbone, capsys):
+    assert os.getpid() not in processes_of_seeds(backbone) and capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,143 @@
+"""Recorded steps: what a GPU replays is what the steps would have done as they come.
+
+No GPU is needed: the recorder here does the recorded work anew at each replay, on the same tensors.
+"""
+
+import logging
+from dataclasses import replace
+
+import pytest
+import torch
+
+from adapt.training import graphs, trainer
+from tests.methods.test_methods import TUNED, build, tune
+
+ALIKE = [name for name in TUNED if name not in ("clip_lora", "random_prune")]  # these two draw in every step
+
+
+class Recorder:
+    """As `CudaRecorder`; `spoil` is done after each replay."""
+
+    step: graphs.GraphedStep
+
+    def __init__(self, spoil=lambda: None):
+        self.spoil, self.recorded, self.replayed = spoil, 0, 0
+
+    def run(self, work):
+        return work()
+
+    def record(self, work):
+        self.recorded += 1
+        before = [tensor.clone() for tensor in self.step.state()]
+        found = work()
+        self.step.restore(before)  # work is recorded, not done
+        recorder = self
+
+        class Replay:
+            def replay(self) -> None:
+                for name, term in work().items():
+                    found[name].copy_(term)
+                recorder.replayed += 1
+                recorder.spoil()
+
+        return Replay(), found
+
+
+@pytest.fixture
+def recorder(monkeypatch):
+    """A function that makes a recorder which knows the step that it records."""
+    graphs.say.cache_clear()
+
+    def make(cls=Recorder, **options):
+        made = cls(**options)
+
+        class Known(graphs.GraphedStep):
+            def __init__(self, *arguments):
+                super().__init__(*arguments)
+                made.step = self
+
+        monkeypatch.setattr(trainer, "GraphedStep", Known)
+        return made
+
+    return make
+
+
+def same(name, task, batches, **options) -> bool:
+    """Whether a run with these options is the run without them, and its record too."""
+    (plain, record), (other, found) = tune(name, task, batches), tune(name, task, batches, **options)
+    tensors = other.to_tensors()
+    return (
+        all(torch.equal(value, tensors[key]) for key, value in plain.to_tensors().items())
+        and found.history == record.history
+        and found.trace == record.trace
+    )
+
+
+@pytest.fixture
+def longer(batches, monkeypatch):
+    """Batches of two images: five steps an epoch."""
+    object.__setattr__(batches, "batch_size", 2)
+    return batches
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_replayed_run_is_the_run(name, task, longer, recorder):
+    made = recorder()
+    assert same(name, task, longer, recorder=made) and made.replayed
+
+
+@pytest.mark.parametrize("name", ["clip_lora", "random_prune"])
+def test_steps_that_draw_are_not_recorded(name, task, longer, recorder):
+    made = recorder()
+    assert same(name, task, longer, recorder=made) and not made.recorded
+
+
+def test_searching_steps_are_not_recorded(task, longer, recorder):
+    made = recorder()
+    method = build("dpl", task)
+    assert not method.has_fixed_steps()
+    tune("dpl", task, longer, method, recorder=made)
+    assert method.has_fixed_steps() and made.recorded == 1
+
+
+def test_a_step_is_recorded_anew_after_a_pruning(task, longer, recorder):
+    """One step an epoch is pruned after in this run; three come before each recording."""
+    made = recorder()
+    method = build("adapt", task)
+    method.schedule = replace(method.schedule, every=5)
+    method.on_train_start = lambda per_epoch, steps: None
+    _, record = tune("adapt", task, longer, method, recorder=made)
+    assert made.recorded == 1 + len({row["step"] for row in record.trace})
+
+
+def test_the_smaller_last_batch_of_an_epoch_is_not_replayed(task, batches, recorder):
+    object.__setattr__(batches, "drop_last", False)
+    made = recorder()
+    assert same("uniform", task, batches, recorder=made) and made.replayed
+
+
+def test_a_replay_that_goes_astray_is_noticed(task, longer, recorder, caplog):
+    made = recorder(spoil=lambda: [tensor.add_(0.1) for tensor in made.step.state()])
+    with caplog.at_level(logging.WARNING, "adapt.training.graphs"):
+        assert same("adapt", task, longer, recorder=made)
+    assert made.recorded == made.replayed == 1
+    (message,) = (record.getMessage() for record in caplog.records)
+    assert message.startswith("training steps are not replayed as CUDA graphs (a replayed step went ")
+
+
+class Broken(Recorder):
+    def record(self, work):
+        self.recorded += 1
+        work()
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+
+def test_where_recording_fails_it_is_said_once_and_the_run_is_the_same(task, longer, recorder, caplog):
+    made = recorder(Broken)
+    with caplog.at_level(logging.WARNING, "adapt.training.graphs"):
+        assert same("adapt", task, longer, recorder=made)
+        tune("uniform", task, longer, recorder=recorder(Broken))
+    assert made.recorded == 1 and [record.getMessage() for record in caplog.records] == [
+        "training steps are not replayed as CUDA graphs (operation not permitted when stream is capturing): they take "
+        "longer, with the same results; runtime.cuda_graphs: false turns them off"
+    ]
