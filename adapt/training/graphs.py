@@ -45,24 +45,25 @@ class Recorder(Protocol):
 
 
 class CudaRecorder:
-    """Records work as CUDA graphs, which share one pool of memory."""
+    """Records work as CUDA graphs, each with memory of its own, which goes with it."""
 
     def __init__(self, device: torch.device):
-        self.stream, self.pool = torch.cuda.Stream(device), torch.cuda.graph_pool_handle()
+        self.device, self.stream = device, torch.cuda.Stream(device)
 
     def run(self, work: Callable[[], Terms]) -> Terms:
         """Do the work on the stream that it will be recorded on."""
-        self.stream.wait_stream(torch.cuda.current_stream())
+        usual = torch.cuda.current_stream(self.device)
+        self.stream.wait_stream(usual)
         with torch.cuda.stream(self.stream):
             found = work()
-        torch.cuda.current_stream().wait_stream(self.stream)
+        usual.wait_stream(self.stream)
         return found
 
     def record(self, work: Callable[[], Terms]) -> tuple[Recording, Terms]:
         """The work, recorded and not done, and the tensors that hold what it comes to after each replay."""
         graph = torch.cuda.CUDAGraph()
         # threads that cut the next views allocate meanwhile; what they do is not of this graph
-        with torch.cuda.graph(graph, pool=self.pool, stream=self.stream, capture_error_mode="thread_local"):
+        with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
             found = work()
         return graph, found
 
@@ -82,7 +83,7 @@ class GraphedStep:
         recorder: Recorder,
     ):
         self.method, self.optimizer, self.compute, self.recorder = method, optimizer, compute, recorder
-        self.refused = False
+        self.refused, self.size = False, 0
         self.forget()
 
     def forget(self) -> None:
@@ -95,8 +96,11 @@ class GraphedStep:
         """The step's losses, by name."""
         if self.refused or not self.method.has_fixed_steps():
             return self.compute(batch)
-        if self.inputs is not None and len(batch.labels) != len(self.inputs.labels):
-            return self.compute(batch)  # the last batch of an epoch
+        if len(batch.labels) < self.size:
+            return self.compute(batch)  # the last of an epoch
+        if len(batch.labels) > self.size:
+            self.size = len(batch.labels)
+            self.forget()
         if self.warmed < WARM:
             self.warmed += 1
             return self.recorder.run(lambda: self.compute(batch))

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from adapt.training import graphs, trainer
-from tests.methods.test_methods import TUNED, build, tune
+from tests.methods.test_methods import EPOCHS, TUNED, build, tune
 
 ALIKE = [name for name in TUNED if name not in ("clip_lora", "random_prune")]  # these two draw in every step
 
@@ -110,10 +110,14 @@ def test_a_step_is_recorded_anew_after_a_pruning(task, longer, recorder):
     assert made.recorded == 1 + len({row["step"] for row in record.trace})
 
 
-def test_the_smaller_last_batch_of_an_epoch_is_not_replayed(task, batches, recorder):
+@pytest.mark.parametrize("size", [3, 4])
+def test_the_smaller_last_batch_of_an_epoch_is_neither_recorded_nor_replayed(size, task, batches, recorder):
+    """With 3 it comes where the first step would be recorded."""
     object.__setattr__(batches, "drop_last", False)
+    object.__setattr__(batches, "batch_size", size)
     made = recorder()
-    assert same("uniform", task, batches, recorder=made) and made.replayed
+    assert same("uniform", task, batches, recorder=made)
+    assert made.replayed == EPOCHS * (11 // size) - graphs.WARM
 
 
 def test_a_replay_that_goes_astray_is_noticed(task, longer, recorder, caplog):
