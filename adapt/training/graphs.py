@@ -1,8 +1,8 @@
 """A training step as one CUDA graph: recorded once, then replayed, so that a GPU does not wait for Python.
 
-A step of prompt tuning is over a thousand small kernels; to start them one by one takes the host far longer than a GPU
-takes to run them. Between two prunings every step starts the same ones on the same memory, so they are recorded and
-started together. A pruning changes shapes: the next steps run as they come, then one is recorded anew.
+A step of prompt tuning is over a thousand small kernels (reports/launches.csv), which the host has to start one by
+one. Between two prunings every step starts the same ones on the same memory, so they are recorded and started together.
+A pruning changes shapes: the next steps run as they come, then one is recorded anew.
 """
 
 import logging

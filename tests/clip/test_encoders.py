@@ -252,3 +252,14 @@ def test_bias_on_a_context_with_queries_is_refused(prompts, golden_clip, golden_
     contexts = [None if length is None else torch.zeros(length, 64) for length in prompts]
     with pytest.raises(ValueError, match="block 0 has a bias, but its prompt"):
         encode_image(golden_clip, golden_images, Injection(contexts, [torch.zeros(3), None, None]))
+
+
+@pytest.mark.parametrize("branch", ["text", "image"])
+def test_layers_without_tokens_keep_no_graph(branch, golden_clip, golden_images, tokens):
+    """So that nothing is differentiated below the first token that is left."""
+    empty = [torch.zeros(0, WIDTHS[branch], requires_grad=True) for _ in range(3)]
+    if branch == "text":
+        found = encode_text(golden_clip, split_prefix(golden_clip, tokens), Injection(empty))
+    else:
+        found = encode_image(golden_clip, golden_images, Injection(empty))
+    assert not found.requires_grad
