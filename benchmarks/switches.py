@@ -3,9 +3,8 @@
     python -m benchmarks.switches               # in float32; or: bfloat16
 
 deterministic: `runtime.deterministic`. channels_last: the image tower's weights and the images in that memory format.
-compile: `torch.compile` of both towers with dynamic shapes, since every pruning changes them; beside it how long the
-first step takes, and the first one after a pruning. With and without take turns in one process, on ViT-B/16 with random
-weights.
+compile: the blocks, as `runtime.compile` has it on a GPU; beside it how long the first step takes, and the first one
+after a pruning. With and without take turns in one process, on ViT-B/16 with random weights.
 """
 
 import os
@@ -15,11 +14,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
-from unittest import mock
 
 import torch
 
-from adapt.clip import backbone, encoders
+from adapt.clip import backbone
 from adapt.data.loader import Batch
 from adapt.task import FewShotTask
 from adapt.training.numerics import enable_determinism
@@ -49,12 +47,10 @@ def channels_last(task: FewShotTask, batch: Batch) -> Iterator[Batch]:
 
 @contextmanager
 def compiled(task: FewShotTask, batch: Batch) -> Iterator[Batch]:
-    """Both towers."""
-    encode: dict[str, Any] = {
-        name: torch.compile(getattr(encoders, name), dynamic=True) for name in ("encode_image", "encode_text")
-    }
-    with mock.patch.multiple(encoders, **encode):
-        yield batch
+    """As `runtime.compile` has it on a GPU."""
+    object.__setattr__(task.backbone, "compile", True)
+    yield batch
+    object.__setattr__(task.backbone, "compile", False)
 
 
 SWITCHES: dict[str, Callable[[FewShotTask, Batch], AbstractContextManager[Batch]]] = {
