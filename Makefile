@@ -82,7 +82,7 @@ gpu_python := 3.12
 
 .PHONY: gpu gpu-packages
 gpu-packages: dev  # into the folder gpu_packages, to be carried there with the checkout
-	@{ $(EXPORT) --all-extras; } | grep -E "^($$(echo $(GPU_PACKAGES) | tr ' ' '|'))==" > .scratch/gpu_packages.txt
+	@mkdir -p .scratch && { $(EXPORT) --all-extras; } | grep -E "^($$(echo $(GPU_PACKAGES) | tr ' ' '|'))==" > .scratch/gpu_packages.txt
 	@$(BIN)/uv pip install --quiet --no-deps --target gpu_packages --python-version $(gpu_python) \
 	  --python-platform x86_64-manylinux_2_28 -r .scratch/gpu_packages.txt
 	@du -sh gpu_packages
