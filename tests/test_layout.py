@@ -33,8 +33,11 @@ LAYERS: tuple[tuple[set[str], ...], ...] = (
     ({"adapt.methods"},),
     ({"adapt.settings"},),
     ({"adapt.training"},),
+    ({"adapt.export"},),
     ({"adapt.pipeline"}, {"adapt.pretraining"}, {"adapt.api"}),
-    ({"adapt.report"}, {"adapt.__main__"}),
+    ({"adapt.report"}, {"adapt.demo"}),
+    ({"adapt.commands"},),
+    ({"adapt.__main__"},),
     ({"stages"},),
 )
 
@@ -71,7 +74,8 @@ FREE = {
 SPEAK = {
     ROOT / "adapt/pipeline/stage.py",
     ROOT / "adapt/runtime/fork_server.py",
-}  # to the user, as a stage and in its stead
+    ROOT / "adapt/__main__.py",
+}  # to the user, as a stage and in its stead, and as the command line
 FORBIDDEN = ("/wor[k]/", "[.]librar[y]", "/roo[t]/")  # in brackets, since this file is searched too
 
 
@@ -152,7 +156,7 @@ def test_the_method_stands_at_the_root():
 
 @pytest.mark.parametrize("word", ["params.yaml", "dvc", "data/", "runs/", "DVC_ROOT"])
 def test_only_the_pipeline_knows_folders_params_and_dvc(word: str):
-    above = ("pipeline", "report", "__main__.py")
+    above = ("pipeline", "report", "commands", "__main__.py")
     files = [path for path in sources("adapt") if path.relative_to(ROOT / "adapt").parts[0] not in above]
     constants = {path: strings(path) for path in files}
     assert not [f"{path.name}: {text}" for path, texts in constants.items() for text in texts if word in text]

@@ -119,17 +119,21 @@ class Model:
         """
         count(batch_size, "predict: batch_size")
         pictures = Pictures(images, self.clip.image_size)
+        with numerics.fixed(self.clip):
+            return self.logits_of(pictures, batch_size)
+
+    def logits_of(self, pixels: predict.Images, batch_size: int) -> Float[Tensor, "n c"]:
+        """The logits of decoded images; with fewer classes at once where memory runs out."""
 
         def run(clip: Backbone) -> Tensor:
             if clip is self.clip:
-                return predict.logits(self.method, self.classify, pictures, batch_size=batch_size)
+                return predict.logits(self.method, self.classify, pixels, batch_size=batch_size)
             smaller = self.build(clip)  # memory has run out
             with torch.no_grad():
                 classify = smaller.classifier()
-            return predict.logits(smaller, classify, pictures, batch_size=batch_size)
+            return predict.logits(smaller, classify, pixels, batch_size=batch_size)
 
-        with numerics.fixed(self.clip):
-            return retry_with_smaller_text_batch(run, self.clip, len(self.classes))
+        return retry_with_smaller_text_batch(run, self.clip, len(self.classes))
 
     def predict(self, images: Split | Iterable[Picture], *, batch_size: int = BATCH_SIZE) -> list[str]:
         """Return the most likely class of every image, by its name; arguments and errors as `logits`."""

@@ -39,14 +39,19 @@ class Pictures:
         if isinstance(self.pictures, Split):
             return center_crop(self.pictures.image(index), self.size)
         picture = self.pictures[index]
-        try:
-            with decode(picture) as image:
-                if 0 in image.size:
-                    raise ValueError("it has no pixels")
-                return center_crop(to_rgb(image), self.size)
-        except Exception as error:  # what Pillow raises on a broken file is not OSError alone
-            name = str(picture) if isinstance(picture, str | Path) else f"number {index}, counted from 0,"
-            raise UserError(f"image {name} cannot be read ({error}); replace it or leave it out") from None
+        name = str(picture) if isinstance(picture, str | Path) else f"number {index}, counted from 0,"
+        return read(picture, name, self.size)
+
+
+def read(picture: Picture, name: str, size: int) -> NDArray[np.uint8]:
+    """The crop [3, size, size] of an image; raises UserError, by its name, where it cannot be read."""
+    try:
+        with decode(picture) as image:
+            if 0 in image.size:
+                raise ValueError("it has no pixels")
+            return center_crop(to_rgb(image), size)
+    except Exception as error:  # what Pillow raises on a broken file is not OSError alone
+        raise UserError(f"image {name} cannot be read ({error}); replace it or leave it out") from None
 
 
 def as_list(pictures: Any) -> list[Any]:

@@ -1,0 +1,60 @@
+"""Classify any number of images, one batch after the other, on all cores."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Generic, NamedTuple, TypeVar
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from adapt.api.model import Model
+from adapt.errors import UserError
+from adapt.runtime import ahead
+from adapt.training import numerics
+
+T = TypeVar("T")
+
+BATCH_SIZE = 32  # images at a time; no result depends on it
+
+
+class Answer(NamedTuple, Generic[T]):
+    """What a model says of an image."""
+
+    image: T
+    probabilities: Float[Tensor, " c"] | None  # None where the image cannot be read
+    problem: str = ""  # why not
+
+
+def stream(
+    model: Model, images: Iterable[T], read: Callable[[T], NDArray[np.uint8]], *, batch_size: int = BATCH_SIZE
+) -> Iterator[Answer[T]]:
+    """Answers in the order of the images, of which no more are taken than are under way.
+
+    Every core decodes and classifies a batch with one thread, as evaluation does, so that the numbers are its.
+    While the iterator is open PyTorch has one thread.
+
+    read: gives the crop [3, size, size] of an image; raises UserError where it cannot be read
+    """
+
+    def classify(batch: list[T]) -> list[Answer[T]]:
+        answers, pixels = [], []
+        for image in batch:
+            try:
+                pixels.append(read(image))
+                answers.append(Answer(image, None))
+            except UserError as error:
+                answers.append(Answer(image, None, str(error)))
+        if pixels:
+            rows = iter(model.logits_of(np.stack(pixels), batch_size).softmax(dim=1))
+            answers = [answer if answer.problem else answer._replace(probabilities=next(rows)) for answer in answers]
+        return answers
+
+    left = iter(images)
+    batches = iter(lambda: list(islice(left, batch_size)), [])
+    with numerics.fixed(model.clip):
+        _ = model.classify  # built once, before the threads ask for it
+        for answers in ahead.run(classify, batches, threads=os.cpu_count() or 1):
+            yield from answers
