@@ -75,6 +75,7 @@ SPEAK = {
     ROOT / "adapt/pipeline/stage.py",
     ROOT / "adapt/runtime/fork_server.py",
     ROOT / "adapt/__main__.py",
+    *(ROOT / "adapt/commands").glob("*.py"),
 }  # to the user, as a stage and in its stead, and as the command line
 FORBIDDEN = ("/wor[k]/", "[.]librar[y]", "/roo[t]/")  # in brackets, since this file is searched too
 

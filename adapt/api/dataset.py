@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,9 @@ def load(source: str | Path, template: str | None, classes: Any, root: str | Pat
             raise UserError(f"adapt.load_dataset: template and classes are for your own images; {source} has its own")
         return catalog.load(str(source), place)
     found = load_own(own, template, classes)
+    if found.name in catalog.known():  # settings that are another dataset's must not hold for this one
+        found = replace(found, name=f"own_{found.name}")
+        warnings.warn(f"{own}: called {found.name} here, since that name is another dataset's", stacklevel=3)
     for remark in custom.remarks(found, own) if own.is_dir() else []:
         warnings.warn(f"{found.name}: {remark}", stacklevel=3)
     return found
@@ -85,8 +89,6 @@ def load_own(path: Path, template: str | None, classes: Any) -> Dataset:
         raise UserError(f"adapt.load_dataset: there is no file or folder {path}")
     path = path.resolve()
     path = path.parent if path.name == custom.TABLE else path
-    if path.stem in catalog.known():
-        raise UserError(f"{path}: {path.stem} is the name of another dataset; rename it")
     given = {"template": template, "classes": list(classes) if isinstance(classes, tuple) else classes}
     given = {key: value for key, value in given.items() if value is not None}
     if path.is_file():

@@ -9,7 +9,7 @@ from adapt import methods
 from adapt.api import settings
 from adapt.api.checks import expect, on_disk
 from adapt.api.model import Model
-from adapt.api.teacher import SPLITS, Images, TeacherFeatures, check, compute, decode, describe
+from adapt.api.teacher import SPLITS, Images, TeacherFeatures, check, compute, decode, describe, open_store
 from adapt.clip.backbone import Backbone
 from adapt.config import Preset
 from adapt.data import twins
@@ -18,14 +18,13 @@ from adapt.data.dataset import FewShotDataset
 from adapt.errors import UserError
 from adapt.runtime import progress as bars
 from adapt.runtime import signals
-from adapt.runtime.checkpoint import Checkpoint, open_checkpoint
+from adapt.runtime.checkpoint import Checkpoint
 from adapt.settings import resolution
 from adapt.task import FewShotTask
 from adapt.training import fit as training
 from adapt.training import numerics, run_folder
 
 WHERE = "adapt.fit"
-SECONDS = 60.0  # between two saves of a checkpoint
 
 
 def fit(
@@ -86,7 +85,7 @@ def fit(
             clip, preset=chosen.preset, dataset=data.name, template=data.template, classes=list(data.classes),
             method=method, config=chosen.config, augment=chosen.augment,
         ) | {"seed": data.seed}  # fmt: skip
-        store = open_store(checkpoint, made_from, expected)
+        store = open_store(checkpoint, WHERE, made_from, expected) if checkpoint is not None else None
         if store:
             leaving.enter_context(on_disk(f"{WHERE}: checkpoint"))
             leaving.callback(store.close)
@@ -129,14 +128,3 @@ def remarks(method: str, clip: Backbone, data: FewShotDataset, chosen: settings.
     if warning := resolution.config_warning(method, clip.name, chosen.config):
         found.append(warning)
     return [f"{method} on {data.name}: {remark}" for remark in found]
-
-
-def open_store(checkpoint: str | Path | None, *inputs: Any) -> Checkpoint | None:
-    """The checkpoint at a path, where one is asked for."""
-    if checkpoint is None:
-        return None
-    with on_disk(f"{WHERE}: checkpoint"):
-        path = Path(checkpoint).expanduser()
-        if not path.name:
-            raise UserError(f"{WHERE}: checkpoint: expected the path of a file to be, got {str(checkpoint)!r}")
-        return open_checkpoint(path, SECONDS, *inputs)

@@ -2,7 +2,9 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,14 +12,19 @@ from PIL.Image import Image
 from torch import Tensor
 
 from adapt.api import settings
-from adapt.api.checks import expect
+from adapt.api.checks import expect, on_disk
 from adapt.clip.backbone import Backbone
 from adapt.config import AugmentConfig, Preset, TeacherConfig
 from adapt.data.dataset import FewShotDataset
+from adapt.errors import UserError
+from adapt.runtime import progress as bars
+from adapt.runtime import signals
+from adapt.runtime.checkpoint import Checkpoint, open_checkpoint
 from adapt.training import numerics
 from adapt.training.teacher_features import of_classes, of_images
 
 SPLITS = ("train", "val")
+SECONDS = 60.0  # between two saves of a checkpoint
 WHERE = "adapt.teacher_features"
 Images = Mapping[str, Sequence[Image]]
 
@@ -40,7 +47,13 @@ class TeacherFeatures:
 
 
 def teacher_features(
-    clip: Backbone, data: FewShotDataset, *, preset: Preset | None = None, **changed: Any
+    clip: Backbone,
+    data: FewShotDataset,
+    *,
+    preset: Preset | None = None,
+    checkpoint: str | Path | None = None,
+    progress: bool = False,
+    **changed: Any,
 ) -> TeacherFeatures:
     """Compute the frozen model's features of a few-shot dataset once, to hand them to several fits.
 
@@ -48,6 +61,9 @@ def teacher_features(
         clip: the CLIP that will be fitted.
         data: the few-shot dataset.
         preset: as for `fit`.
+        checkpoint: a path; beside it the state is kept each minute and when the work is stopped, and the features at
+            the end, so that the same call has them at once. By default nothing is kept.
+        progress: whether to show a progress bar.
         **changed: what to change of the sections `augment` and `teacher`, as for `fit`.
 
     Returns:
@@ -57,12 +73,26 @@ def teacher_features(
         UserError: for a setting that is wrong, an image that cannot be read, a class name that CLIP cannot read whole.
     """
     check(clip, data, WHERE)
+    expect(checkpoint, str | Path | None, f"{WHERE}: checkpoint", "a path")
     changed = settings.plain(changed)
     settings.only(changed, settings.SHARED, WHERE)
     augment, teacher = settings.shared(settings.choose_preset(preset, clip, WHERE), changed, WHERE)
     images = decode(data)
     made_from = describe(clip, data, images, augment, teacher)
-    return compute(clip, data, images, augment, teacher, made_from)
+    with signals.installed(), ExitStack() as leaving:
+        if checkpoint is None:
+            return compute(clip, data, images, augment, teacher, made_from, progress=progress)
+        whole, *parts = (open_store(f"{checkpoint}{name}", WHERE, made_from) for name in ("", "-train", "-val"))
+        for store in (whole, *parts):
+            leaving.callback(store.close)
+        if kept := whole.load():
+            return TeacherFeatures(kept["classes"], kept["images"], made_from)
+        stores: dict[str, Checkpoint] = dict(zip(SPLITS, parts, strict=True))
+        found = compute(clip, data, images, augment, teacher, made_from, stores, progress)
+        whole.save({"classes": found.classes, "images": found.images})
+        for store in parts:
+            store.clear()
+        return found
 
 
 def check(clip: Any, data: Any, where: str) -> None:
@@ -83,11 +113,14 @@ def compute(
     augment: AugmentConfig,
     teacher: TeacherConfig,
     made_from: dict[str, Any],
+    stores: Mapping[str, Checkpoint] | None = None,
+    progress: bool = False,
 ) -> TeacherFeatures:
     """The features under these settings."""
+    bar = bars.bar(f"{data.name} views", 0, "batch") if progress else iter
     with numerics.fixed(clip), torch.no_grad():
         classes = of_classes(clip, list(data.classes), teacher.templates)
-        found = of_images(clip, images, data.seed, teacher, augment)
+        found = of_images(clip, images, data.seed, teacher, augment, stores, bar)
     return TeacherFeatures(classes, found, made_from)
 
 
@@ -103,3 +136,12 @@ def describe(
         "shots": data.shots, "classes": list(data.classes), "images": pixels.hexdigest(),
         "augment": augment.model_dump(), "teacher": teacher.model_dump(),
     }  # fmt: skip
+
+
+def open_store(checkpoint: str | Path, where: str, *inputs: Any) -> Checkpoint:
+    """The checkpoint at a path; raises UserError where that is none."""
+    with on_disk(f"{where}: checkpoint"):
+        path = Path(checkpoint).expanduser()
+        if not path.name:
+            raise UserError(f"{where}: checkpoint: expected the path of a file to be, got {str(checkpoint)!r}")
+        return open_checkpoint(path, SECONDS, *inputs)

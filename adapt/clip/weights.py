@@ -41,10 +41,12 @@ def read(name: str, pretrained: str, device: torch.device) -> Any:
 def untouched() -> Iterator[None]:
     """Leave the caller's random numbers and logging as they are: open_clip draws weights, and logs by the root.
 
-    And the other way round: inference mode and a default type of the caller's do not reach the weights.
+    And the other way round: inference mode and a default type of the caller's do not reach the weights. Without a
+    connection each try of a download is a line of the log; the error at the end says it once.
     """
     handlers, disabled, dtype = logging.root.handlers[:], logging.root.manager.disable, torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
+    logging.disable(logging.ERROR)
     try:
         with torch.random.fork_rng(devices=[]), torch.inference_mode(False):
             yield

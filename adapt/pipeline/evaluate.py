@@ -12,8 +12,7 @@ from adapt.pipeline import fingerprints, method_configs, train
 from adapt.pipeline.checkpoints import open_checkpoint
 from adapt.runtime import files, formats
 from adapt.runtime.checkpoint import Checkpoint
-from adapt.training import predict
-from adapt.training.metrics import accuracy, at_chance
+from adapt.training import predict, run_folder
 
 ROOT = Path("runs")
 
@@ -76,20 +75,7 @@ def write(
             run.mkdir()
             for file in sorted(train.folder(dataset, method, seed).iterdir()):
                 shutil.copy(file, run)
-            samples = splits[seed]
-            rows = [
-                {"path": sample.path, "label": sample.label, "prediction": guess}
-                for sample, guess in zip(samples, classes, strict=True)
-            ]
-            formats.write_csv(run / "predictions.csv", ("path", "label", "prediction"), rows)
             lengths = formats.read_csv(run / "lengths.csv", f"dvc repro -f train@{dataset}-{method}")
-            labels = [sample.label for sample in samples]
-            scores.append(accuracy(classes, labels))
-            counts = {
-                "images": len(samples),
-                "tokens": sum(int(row["length"]) for row in lengths),
-                "trainable": trainable,
-                "at_chance": at_chance(round(scores[-1] * len(samples)), labels),
-            }
-            formats.write_json(run / "metrics.json", {**facts, "seed": seed, "accuracy": scores[-1], **counts})
+            told = {**facts, "seed": seed}
+            scores.append(run_folder.write_scores(run, splits[seed], classes, lengths, trainable, told))
     return scores

@@ -2,7 +2,7 @@
 
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -83,12 +83,21 @@ def open_checkpoint(run: Path, seconds: float, *inputs: Any) -> Checkpoint:
     return Checkpoint(run, fingerprint(*inputs, *sorted(PACKAGE.rglob("*.py"))), seconds)
 
 
-def map_resumable(store: Checkpoint | None, count: int, make: Callable[[int], T]) -> list[T]:
-    """`make(0)`, `make(1)` … in order; those that are done already are taken from the store."""
+def map_resumable(
+    store: Checkpoint | None,
+    count: int,
+    make: Callable[[int], T],
+    *,
+    progress: Callable[[range], Iterable[int]] = iter,
+) -> list[T]:
+    """`make(0)`, `make(1)` … in order; those that are done already are taken from the store.
+
+    progress: around the numbers that are left.
+    """
     kept = store.load() if store else None
     done = kept["parts"] if kept else []
     with signals.deferred():
-        for number in range(len(done), count):
+        for number in progress(range(len(done), count)):
             done.append(make(number))
             if store and (signals.stop_requested() or store.should_save()):
                 store.save({"parts": done})

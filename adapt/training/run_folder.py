@@ -4,7 +4,7 @@ The stage `train` and `Model.save` write the same files: prompts.safetensors, cl
 history.csv, trace.csv, cost.json. The metadata of prompts.safetensors says what the run is made from.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,15 @@ from torch import Tensor
 from adapt import methods
 from adapt.clip.backbone import Backbone, Precision
 from adapt.config import AugmentConfig, Config, Preset
+from adapt.data.dataset import Sample
 from adapt.errors import UserError
 from adapt.runtime import formats
 from adapt.training.fit import FitResult
+from adapt.training.metrics import accuracy, at_chance
 from adapt.training.trainer import TrainLog
 
 PROMPTS, CLASSES = "prompts.safetensors", "classes.safetensors"
+METRICS, PREDICTIONS = "metrics.json", "predictions.csv"  # of a run that has been scored
 COLUMNS = {
     "lengths.csv": ("branch", "layer", "length"),
     "history.csv": ("epoch", "lr", "loss", "cross_entropy", "tokens"),  # and the method's own terms
@@ -79,6 +82,35 @@ def write(folder: Path, result: FitResult, made_from: Mapping[str, Any], classes
     cost |= {"step_gflop": round(result.flops / 1e9, 4)} if result.flops else {}
     cost |= {"budget": result.budget} if result.budget is not None else {}
     formats.write_json(folder / "cost.json", cost)
+
+
+def write_scores(
+    folder: Path,
+    samples: Sequence[Sample],
+    predicted: Sequence[int],
+    lengths: Iterable[Mapping[str, Any]],
+    trainable: int,
+    facts: Mapping[str, Any],
+) -> float:
+    """Add metrics.json and predictions.csv to the folder of a run; returns the accuracy.
+
+    predicted: the class of each sample; lengths: as in lengths.csv; facts: what else metrics.json says.
+    """
+    rows = [
+        {"path": sample.path, "label": sample.label, "prediction": guess}
+        for sample, guess in zip(samples, predicted, strict=True)
+    ]
+    formats.write_csv(folder / PREDICTIONS, ("path", "label", "prediction"), rows)
+    labels = [sample.label for sample in samples]
+    found = accuracy(predicted, labels)
+    counts = {
+        "images": len(samples),
+        "tokens": sum(int(row["length"]) for row in lengths),
+        "trainable": trainable,
+        "at_chance": at_chance(round(found * len(samples)), labels),
+    }
+    formats.write_json(folder / METRICS, {**facts, "accuracy": found, **counts})
+    return found
 
 
 def read(folder: Path, made_by: str) -> tuple[FitResult, dict[str, Any], dict[str, Tensor]]:

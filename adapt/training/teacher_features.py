@@ -1,7 +1,7 @@
 """The frozen model's features of classes and of training views, which every method shares."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from jaxtyping import Float, UInt8
@@ -57,12 +57,13 @@ def of_images(
     teacher: TeacherConfig,
     augment: AugmentConfig,
     stores: Mapping[str, Checkpoint] | None = None,
+    progress: Callable[[range], Iterable[int]] = iter,
 ) -> dict[str, Tensor]:
     """Features of few-shot images in RGB by split, not normalised: all that `make_loaders` asks for.
 
     Of each split `train.views` [n, v, f], the views that training will see, and `train.frozen` [n, f], the images as
     evaluation sees them. Images are numbered through the splits in their order, so `train` comes first.
-    stores: by split, where those that are done are kept meanwhile.
+    stores: by split, where those that are done are kept meanwhile; progress: around the batches of views.
     """
     found, offset = {}, 0
     for split, pictures in images.items():
@@ -70,7 +71,7 @@ def of_images(
         centers = [torch.from_numpy(center_crop(picture, backbone.image_size)) for picture in pictures]
         found[f"{split}.views"] = embed_views(
             backbone, pixels, seed, index_offset=offset, views=teacher.views, augment=augment,
-            store=stores[split] if stores else None,
+            store=stores[split] if stores else None, progress=progress,
         )  # fmt: skip
         found[f"{split}.frozen"] = embed_images(backbone, centers)
         offset += len(pixels)
@@ -110,6 +111,7 @@ def embed_views(
     views: int,
     augment: AugmentConfig,
     store: Checkpoint | None = None,
+    progress: Callable[[range], Iterable[int]] = iter,
 ) -> Float[Tensor, "n v f"]:
     """Features of `views` views of every image: the very crops that training will see.
 
@@ -128,4 +130,5 @@ def embed_views(
     def part(number: int) -> Tensor:
         return embed(backbone, make, range(len(keys))[number * CHUNK : (number + 1) * CHUNK], fitting)
 
-    return torch.cat(map_resumable(store, math.ceil(len(keys) / CHUNK), part)).unflatten(0, (len(images), views))
+    parts = map_resumable(store, math.ceil(len(keys) / CHUNK), part, progress=progress)
+    return torch.cat(parts).unflatten(0, (len(images), views))

@@ -223,11 +223,6 @@ def test_folder_of_one_class_is_refused(tmp_path):
         adapt.load_dataset(images(tmp_path / "mine", ant=4))
 
 
-def test_folder_named_as_a_known_dataset_is_refused(tmp_path):
-    with pytest.raises(adapt.UserError, match="eurosat is the name of another dataset; rename it"):
-        adapt.load_dataset(images(tmp_path / "eurosat", ant=4, bee=4))
-
-
 def test_broken_image_of_a_folder_is_named(tmp_path, clip):
     folder = images(tmp_path / "mine", ant=4, bee=4)
     for path in folder.rglob("*.png"):

@@ -10,7 +10,7 @@ import pytest
 from tests import miniature
 from tests.miniature import jpeg, put
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def adapt(*arguments: str, data: Path, **settings) -> subprocess.CompletedProcess:

@@ -1,0 +1,178 @@
+"""Tune CLIP on a folder of pictures that holds a folder for each class."""
+
+import argparse
+import shutil
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+import adapt
+from adapt.data import splits
+from adapt.data.dataset import center_crop
+from adapt.errors import UserError
+from adapt.pipeline import stage
+from adapt.runtime import files
+from adapt.runtime.formats import fingerprint
+
+if TYPE_CHECKING:
+    from adapt.api.model import Model
+    from adapt.data.dataset import Dataset, FewShotDataset
+
+SPLIT = "split.json"  # which images were trained on, and which were held out
+POCKET, BACKBONE, PRETRAINED = "pocket", "ViT-B-16-quickgelu", "openai"
+ARGUMENTS = {  # the library's, as its messages name them, and what they are here; the first that fits
+    "adapt.load_dataset: template": "--template",
+    "adapt.load_dataset: ": "FOLDER: ",
+    "few_shot: ": "--",
+    "adapt.load_clip: name": "--backbone",
+    "adapt.load_clip: ": "--",
+    "adapt.fit: unknown method": "--method: unknown method",
+    "adapt.fit: ": "--set ",
+}
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The arguments."""
+    command = commands.add_parser(
+        "tune",
+        help="tune CLIP on your own pictures",
+        description=f"""{__doc__} Of each class's pictures half are for training, of which it takes --shots, a fifth
+            are for validation, and on the others it measures the accuracy. It changes nothing in the folder. After
+            Ctrl-C the same command goes on.""",
+    )
+    command.add_argument("pictures", metavar="FOLDER", help="or a CSV file with the columns path and label")
+    command.add_argument("-o", "--output", metavar="RUN", required=True, help="a new folder for the tuned model")
+    command.add_argument("--method", default="adapt", help="adapt, or a baseline, such as coop (default: adapt)")
+    command.add_argument("--shots", type=int, default=16, help="training pictures of each class (default: 16)")
+    command.add_argument("--seed", type=int, default=1, help="which pictures, and how prompts start (default: 1)")
+    command.add_argument(
+        "--backbone", default=BACKBONE, metavar="NAME",
+        help=f"open_clip's name of a CLIP, or pocket, a tiny one for icons and characters (default: {BACKBONE})",
+    )  # fmt: skip
+    command.add_argument(
+        "--pretrained", metavar="WEIGHTS", help=f"its weights: open_clip's tag, or a file (default: {PRETRAINED})"
+    )
+    command.add_argument("--template", help='the text around a class name (default: "a photo of a {}.")')
+    command.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 … (default: a GPU where there is one)")
+    command.add_argument(
+        "-S", "--set", dest="settings", metavar="KEY=VALUE", action="append", default=[],
+        help="a setting of the method, such as optimizer.lr=0.01; may be repeated",
+    )  # fmt: skip
+    command.add_argument("--force", action="store_true", help="replace the model in RUN")
+    command.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Tune; raises UserError that names the argument where that is what is wrong."""
+    try:
+        tune(arguments)
+    except UserError as error:
+        lines = str(error).splitlines()
+        for call, argument in ARGUMENTS.items():
+            lines = [argument + line.removeprefix(call) if line.startswith(call) else line for line in lines]
+        raise UserError("\n".join(lines)) from None
+
+
+def tune(arguments: argparse.Namespace) -> None:
+    """Tune, measure the accuracy beside that of the frozen CLIP, and write the run."""
+    start = time.perf_counter()
+    output, changed = new_run(arguments.output, arguments.force), parse(arguments.settings)
+    pictures = adapt.load_dataset(Path(arguments.pictures), template=arguments.template)
+    data = pictures.few_shot(shots=arguments.shots, seed=arguments.seed)
+    weights = arguments.pretrained or (None if arguments.backbone == POCKET else PRETRAINED)
+    clip = adapt.load_clip(arguments.backbone, weights, device=arguments.device)
+    from adapt.api.settings import SHARED, resolve
+    from adapt.training.metrics import accuracy
+
+    chosen = resolve(arguments.method, clip, data, None, changed)
+    open_all(data)
+    parts = f"{len(data.train)} images to train on, {len(data.val)} to validate, {len(data.test)} held out"
+    stage.log(f"{data.name}: {len(data.classes)} classes, {parts}")
+    state = output.with_name(f".{output.name}.state")  # what there is of a tuning that was stopped
+    shared = {name: changed[name] for name in SHARED if name in changed}
+    features = adapt.teacher_features(clip, data, checkpoint=state / "features", progress=True, **shared)
+    # before the tuning, so that of images that cannot be read it is told first
+    frozen = adapt.fit("zero_shot", clip, data, features=features, progress=False, **shared)
+    zero_shot = accuracy(classify(frozen, data), data.test.labels)
+    fitted = state / f"fitted-{fingerprint(features.made_from, arguments.method, chosen.config.model_dump())[:16]}"
+    if not fitted.is_dir():
+        model = adapt.fit(arguments.method, clip, data, features=features, checkpoint=state / "fit", **changed)
+        model.save(fitted)
+    model = adapt.load(fitted, clip)
+    found = write(output, fitted, model, pictures, data, zero_shot)
+    shutil.rmtree(state)
+    held_out = f"{100 * found:.1f} % on {len(data.test)} images held out, zero-shot {100 * zero_shot:.1f} %"
+    lengths = "; ".join(f"{branch} {' '.join(map(str, counts))}" for branch, counts in model.lengths().items())
+    stage.log(f"accuracy: {held_out}")
+    stage.log(f"learned tokens by layer: {lengths}" if model.result.tokens else "no learned tokens")
+    stage.log(f"time: {time.perf_counter() - start:.0f} s; now: adapt predict {arguments.output} IMAGE …")
+
+
+def new_run(name: str, force: bool) -> Path:
+    """The folder of the run to be; raises UserError where it cannot be written."""
+    path = Path(name).expanduser().resolve()
+    if path.exists() and not (force and (path / "prompts.safetensors").is_file()):
+        hint = "replace it with --force, or give another" if not force else "it holds no model; give another"
+        raise UserError(f"--output: {path} is there already: {hint}")
+    path.parent.mkdir(parents=True, exist_ok=True)  # now, rather than after the tuning, if it cannot be
+    return path
+
+
+def parse(settings: list[str]) -> dict[str, Any]:
+    """The settings as nested mappings, their values read as YAML."""
+    from omegaconf import OmegaConf
+
+    if wrong := next((setting for setting in settings if not setting.partition("=")[1]), None):
+        raise UserError(f"--set: expected KEY=VALUE, such as optimizer.lr=0.01, got {wrong!r}")
+    return OmegaConf.to_container(OmegaConf.from_dotlist(settings))  # type: ignore[return-value]
+
+
+def open_all(data: "FewShotDataset") -> None:
+    """Open the images that are trained on; raises UserError that names all that cannot be read."""
+    refuse(problem for part in (data.train, data.val) for item in part if (problem := why_not(data, item.path)))
+
+
+def why_not(data: "FewShotDataset", path: str) -> str:
+    """Why an image cannot be read, in a sentence; none where it can."""
+    try:
+        data.image(path)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def refuse(problems: Iterable[str]) -> None:
+    """Raise UserError with all problems, where there are some."""
+    if found := list(dict.fromkeys(problems)):
+        raise UserError("\n".join(found))
+
+
+def classify(model: "Model", data: "FewShotDataset") -> list[int]:
+    """The class of each image held out; raises UserError that names all that cannot be read."""
+    from adapt.api.stream import stream
+
+    answers = stream(model, data.test, lambda item: center_crop(data.image(item.path), model.clip.image_size))
+    found = list(tqdm(answers, desc=f"{data.name} {model.name}", total=len(data.test), unit="image", leave=False))
+    refuse(answer.problem for answer in found if answer.problem)
+    return [int(answer.probabilities.argmax()) for answer in found if answer.probabilities is not None]
+
+
+def write(
+    output: Path, fitted: Path, model: "Model", pictures: "Dataset", data: "FewShotDataset", zero_shot: float
+) -> float:
+    """Write the run: the fitted model, the split of the pictures, and what it says of those held out; its accuracy."""
+    from adapt.training import run_folder
+
+    made, guesses = model.made_from, classify(model, data)
+    with files.atomic_dir(output) as building:
+        shutil.copytree(fitted, building, dirs_exist_ok=True)
+        splits.write(
+            splits.Splits(*(list(part) for part in (pictures.train, pictures.val, pictures.test))), building / SPLIT
+        )
+        facts = {name: made[name] for name in ("preset", "backbone", "weights", "precision", "dataset", "method")}
+        facts |= {"shots": data.shots, "split": "test", "seed": data.seed, "zero_shot": zero_shot}
+        rows = model.result.lengths
+        return run_folder.write_scores(building, data.test, guesses, rows, model.method.num_trainable(), facts)
