@@ -24,6 +24,7 @@ PROJECT = PYPROJECT["project"]
 EXTRAS = {  # what a package may import besides the base; all others keep to the base
     "report": {"report"},
     "pipeline": {"pipeline", "report"},
+    "export": {"export"},
     "pretraining": {"report", "pocket", "pretrain"},
 }
 
