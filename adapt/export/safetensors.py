@@ -36,7 +36,7 @@ model, _, preprocess = open_clip.create_model_and_transforms("{name}", pretraine
 tuned, model = load_file("model.safetensors"), model.eval(){prompts}
 features = model.encode_image(preprocess(Image.open("image.png"))[None], normalize={normalised})
 {lines}
-print(json.load(open("model.json"))["classes"][logits.argmax()], float(logits.softmax(dim=-1).max()))
+print(json.load(open("model.json"))["classes"][logits.argmax()], logits.softmax(dim=-1).max().item())
 """
 
 
