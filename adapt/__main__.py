@@ -7,10 +7,10 @@ import warnings
 import shtab
 
 import adapt
-from adapt.commands import data
+from adapt.commands import data, demo
 from adapt.pipeline import stage
 
-COMMANDS = (data,)
+COMMANDS = (data, demo)
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
