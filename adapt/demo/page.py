@@ -53,7 +53,7 @@ def blocks(comparison: Comparison, measured: Mapping[str, Any] | None) -> gr.Blo
 
         def show(answer: Answer) -> list[str]:
             template = f"“{model.made_from['template']}”"
-            tuned = html.bars(model.name, f"tuned on {model.made_from['dataset']}", answer.tuned)
+            tuned = html.bars(model.name, f"fitted to {model.made_from['dataset']}", answer.tuned)
             return [tuned, html.bars("CLIP", f"zero-shot, {template}", answer.zero_shot)]
 
         def answer(dropped: dict[str, Any]) -> list[Any]:
