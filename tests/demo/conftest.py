@@ -96,11 +96,11 @@ def browser() -> Iterator:
 
 @pytest.fixture
 def open_page(browser) -> Iterator[Callable]:
-    """A function that opens an address in a browser of its own; policies of the page are not in force there."""
+    """A function that opens an address in a browser of its own; without its policy a page may ask for anything."""
     opened = []
 
-    def opening(url: str, *listeners: Callable):
-        opened.append(browser.new_context(bypass_csp=True))
+    def opening(url: str, *listeners: Callable, policy: bool = True):
+        opened.append(browser.new_context(bypass_csp=not policy))
         page = opened[-1].new_page()
         page.set_default_timeout(20_000)
         for listener in listeners:
