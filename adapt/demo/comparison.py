@@ -5,7 +5,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import PIL.Image
+from numpy.typing import NDArray
 
 from adapt.api import pictures
 from adapt.api.model import Model
@@ -53,7 +55,7 @@ class Comparison:
             return Answer(*(rank(model, pixels) for model in (self.tuned, self.zero_shot)))
 
 
-def rank(model: Model, pixels: pictures.NDArray) -> Ranking:
+def rank(model: Model, pixels: NDArray[np.uint8]) -> Ranking:
     """The most likely classes of one picture; of two classes of the same name the likelier."""
     (found,) = model.logits_of(pixels, 1).softmax(dim=1)
     ranked: Ranking = {}
@@ -64,7 +66,7 @@ def rank(model: Model, pixels: pictures.NDArray) -> Ranking:
     return ranked
 
 
-def read(path: Path, name: str, size: int) -> pictures.NDArray:
+def read(path: Path, name: str, size: int) -> NDArray[np.uint8]:
     """The crop [3, size, size] of a picture; one of too many pixels is refused before it takes memory."""
     try:
         with open_image(path):
