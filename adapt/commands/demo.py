@@ -19,10 +19,10 @@ PRIVATE = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """The arguments."""
     demo = commands.add_parser("demo", help="try a fitted method in the browser", description=__doc__)
-    demo.add_argument("run_folder", metavar="RUN", help="of the pipeline (runs/digits/adapt/seed_1) or of Model.save")
+    demo.add_argument("run_folder", metavar="RUN", help="what adapt tune, Model.save or the pipeline has written")
     demo.add_argument("--port", type=port, default=7860, help="default: 7860; 0 takes a free one")
     demo.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1, which this machine alone reaches")
-    demo.add_argument("--device", default="auto", help="auto (default), cpu or cuda")
+    demo.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 … (default: a GPU where there is one)")
     demo.set_defaults(run=run)
 
 
