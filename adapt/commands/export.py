@@ -8,8 +8,6 @@ from adapt.errors import UserError
 from adapt.pipeline import stage
 from adapt.runtime.formats import read_json
 
-METRICS = "metrics.json"  # of a run that was evaluated
-
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """The arguments."""
@@ -36,6 +34,8 @@ def run(arguments: argparse.Namespace) -> None:
     output = Path(arguments.output).expanduser()
     if output.exists() and not arguments.force:
         raise UserError(f"--output: {output} is there already: replace it with --force, or give another")
+    from adapt.training.run_folder import METRICS
+
     metrics = Path(arguments.run_folder).expanduser() / METRICS
     known = read_json(metrics, "adapt tune") if metrics.is_file() else None
     model = adapt.load(arguments.run_folder, device="cpu")

@@ -25,11 +25,8 @@ def check_format(format: str) -> None:
     """Refuse an unknown format, and one whose packages are missing; raises UserError."""
     if format not in get_args(Format):
         raise UserError(f"export: format: unknown {format!r}; {nearest(format, get_args(Format))}")
-    missing = [name for name in NEEDED if format == "onnx" and importlib.util.find_spec(name) is None]
-    if missing:
-        raise UserError(
-            f"export: format: onnx needs {', '.join(missing)}: install the extra `export` (pip install '.[export]')"
-        )
+    if format == "onnx" and (missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]):
+        raise UserError(f"export: {missing[0]} is not installed: pip install 'adapt-clip[export]'")
 
 
 def write(path: Path, method: Method, facts: Facts, format: Format) -> float:

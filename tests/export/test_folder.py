@@ -108,7 +108,7 @@ def test_unknown_format_is_refused_with_the_nearest(model, tmp_path):
 
 def test_packages_that_are_missing_are_named_before_any_work(model, tmp_path, monkeypatch):
     monkeypatch.setattr(folder, "NEEDED", ("onnx", "onnxx"))
-    with pytest.raises(adapt.UserError, match="format: onnx needs onnxx: install the extra `export`"):
+    with pytest.raises(adapt.UserError, match="export: onnxx is not installed: pip install 'adapt-clip.export.'"):
         model.export(tmp_path / "out")
 
 
