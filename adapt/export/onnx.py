@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from adapt.clip.weights import brief
 from adapt.errors import UserError
 from adapt.export.check import Run
 from adapt.export.facts import Facts
@@ -60,10 +61,8 @@ def trace(folded: Folded, size: int) -> Any:
                 verbose=False,
             )  # fmt: skip
     except torch.onnx.OnnxExporterError as error:
-        lines = str(error).split("\n")
-        raise UserError(
-            f"export: torch {torch.__version__} cannot write this image tower as ONNX ({lines[0][:200]})"
-        ) from None
+        why = brief(error.__cause__ if isinstance(error.__cause__, Exception) else error)
+        raise UserError(f"export: torch {torch.__version__} cannot write this model as ONNX ({why})") from None
     assert program is not None
     return program.model_proto
 

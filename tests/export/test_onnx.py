@@ -14,6 +14,7 @@ import torch
 
 import adapt
 from adapt.export import onnx as exporter
+from adapt.export.heads import Cosine
 from tests.export.conftest import DATASETS, EXPORTED
 from tests.project import ROOT
 
@@ -112,6 +113,16 @@ def test_exporter_keeps_its_messages_to_itself(fit, tmp_path):
     code = f"import adapt; adapt.load({str(tmp_path / 'run')!r}).export({str(tmp_path / 'out')!r})"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert not done.stdout and not done.stderr
+
+
+def test_model_that_torch_cannot_trace_is_refused_with_the_reason(fit, tmp_path, monkeypatch):
+    def by_content(self, features):
+        return features[:, :10] if features.sum() > 0 else features[:, 10:20]
+
+    monkeypatch.setattr(Cosine, "forward", by_content)
+    with pytest.raises(adapt.UserError, match=r"export: torch .* cannot write this model as ONNX \(.*\)") as told:
+        fit("zero_shot").export(tmp_path / "out")
+    assert "\n" not in str(told.value) and "\x1b" not in str(told.value) and not any(tmp_path.iterdir())
 
 
 def test_weights_of_a_large_model_lie_beside_the_file(fit, pixels, tmp_path, monkeypatch):
