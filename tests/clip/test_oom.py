@@ -123,7 +123,7 @@ def test_one_class_that_does_not_fit_is_refused(backbone):
 
 
 def test_features_are_the_same_however_the_images_are_cut(backbone, monkeypatch, said):
-    images = [torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8) for _ in range(9)]
+    images = [torch.randint(0, 256, (32, 32, 3), dtype=torch.uint8).numpy() for _ in range(9)]
     whole = teacher_features.embed_images(backbone, images)
     encode = type(backbone).encode_image
 
