@@ -1,6 +1,7 @@
 """Recorded steps: what a GPU replays is what the steps would have done as they come.
 
-No GPU is needed: the recorder here does the recorded work anew at each replay, on the same tensors.
+No GPU is needed: the recorder here tapes the operations of a step and repeats them on the same tensors. As on a GPU,
+optimizers are fused.
 """
 
 import logging
@@ -8,11 +9,39 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from adapt.training import graphs, trainer
+from adapt.training import graphs, optimizers, trainer
 from tests.methods.test_methods import EPOCHS, TUNED, build, tune
 
 ALIKE = [name for name in TUNED if name not in ("clip_lora", "random_prune")]  # these two draw in every step
+
+
+class Tape(TorchDispatchMode):
+    """What is done within it, operation by operation, to be repeated as a CUDA graph repeats it.
+
+    That is on the same tensors, with the numbers that Python held then, and into the tensors that came of it then.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.operations = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        if not func.is_view:
+            self.operations.append((func, args, kwargs or {}, found))
+        return found
+
+    @torch.no_grad()
+    def replay(self) -> None:
+        """Repeat it."""
+        for func, args, kwargs, found in self.operations:
+            for old, new in zip(tree_leaves(found), tree_leaves(func(*args, **kwargs)), strict=True):
+                if isinstance(old, Tensor) and old is not new:
+                    old.copy_(new)
 
 
 class Recorder:
@@ -29,14 +58,14 @@ class Recorder:
     def record(self, work):
         self.recorded += 1
         before = [tensor.clone() for tensor in self.step.state()]
-        found = work()
+        with Tape() as tape:
+            found = work()
         self.step.restore(before)  # work is recorded, not done
         recorder = self
 
         class Replay:
             def replay(self) -> None:
-                for name, term in work().items():
-                    found[name].copy_(term)
+                tape.replay()
                 recorder.replayed += 1
                 recorder.spoil()
 
@@ -47,6 +76,7 @@ class Recorder:
 def recorder(monkeypatch):
     """A function that makes a recorder which knows the step that it records."""
     graphs.say.cache_clear()
+    monkeypatch.setattr(optimizers, "is_fused", lambda device: True)
 
     def make(cls=Recorder, **options):
         made = cls(**options)
