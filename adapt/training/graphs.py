@@ -124,7 +124,7 @@ class GraphedStep:
             wrong = distance(before, expected, self.state())
         except Exception as error:  # torch does not say what it raises where something cannot be recorded
             return self.refuse(plain, expected, " ".join(str(error).split())[:200])
-        if wrong > TOLERANCE:
+        if not wrong <= TOLERANCE:  # nan is astray too
             return self.refuse(plain, expected, f"a replayed step went {wrong:.1g} of its length astray")
         return {name: term.clone() for name, term in self.terms.items()}
 
@@ -180,7 +180,10 @@ def fill(inputs: Batch, batch: Batch) -> None:
 
 
 def distance(before: list[Tensor], expected: list[Tensor], found: list[Tensor]) -> float:
-    """How far a step has led astray: the largest distance of a tensor from where it should be, by its way to there."""
+    """How far a step has led astray: the largest distance of a tensor from where it should be, by its way to there.
+
+    It is nan where one of them is.
+    """
     pairs = zip(before, expected, found, strict=True)
     off = [float((b - c).norm() / ((a - b).norm() + 1e-20)) for a, b, c in pairs if b.numel()]
-    return max(off, default=0.0)
+    return float(torch.tensor([0.0, *off]).max())

@@ -159,6 +159,16 @@ def test_a_replay_that_goes_astray_is_noticed(task, longer, recorder, caplog):
     assert message.startswith("training steps are not replayed as CUDA graphs (a replayed step went ")
 
 
+@pytest.mark.parametrize("place", [0, -1])
+def test_a_replay_that_gives_nan_is_noticed(place, task, longer, recorder, caplog):
+    """In whichever tensor it does."""
+    made = recorder(spoil=lambda: made.step.state()[place].fill_(torch.nan))
+    with caplog.at_level(logging.WARNING, "adapt.training.graphs"):
+        assert same("adapt", task, longer, recorder=made)
+    (message,) = (record.getMessage() for record in caplog.records)
+    assert "a replayed step went nan of its length astray" in message
+
+
 class Broken(Recorder):
     def record(self, work):
         self.recorded += 1
