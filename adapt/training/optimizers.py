@@ -23,7 +23,8 @@ def build(config: SGDConfig | AdamWConfig, parameters: Iterable[nn.Parameter]) -
         case SGDConfig():
             optimizer = torch.optim.SGD(parameters, momentum=config.momentum, **settings)
         case AdamWConfig():
-            optimizer = torch.optim.AdamW(parameters, eps=config.eps, **settings)
+            # capturable: by this alone torch lets its step be recorded; fused, it does the same work
+            optimizer = torch.optim.AdamW(parameters, eps=config.eps, capturable=bool(fused), **settings)
     if fused:
         for group in optimizer.param_groups:
             group["lr"] = torch.tensor(config.lr, device=device)

@@ -6,6 +6,7 @@ optimizers are fused.
 
 import logging
 from dataclasses import replace
+from unittest import mock
 
 import pytest
 import torch
@@ -58,7 +59,8 @@ class Recorder:
     def record(self, work):
         self.recorded += 1
         before = [tensor.clone() for tensor in self.step.state()]
-        with Tape() as tape:
+        seeding = mock.patch.object(torch, "manual_seed", side_effect=RuntimeError("no seed may be set in a recording"))
+        with seeding, Tape() as tape:
             found = work()
         self.step.restore(before)  # work is recorded, not done
         recorder = self
@@ -92,9 +94,10 @@ def recorder(monkeypatch):
     return make
 
 
-def same(name, task, batches, **options) -> bool:
-    """Whether a run with these options is the run without them, and its record too."""
-    (plain, record), (other, found) = tune(name, task, batches), tune(name, task, batches, **options)
+def same(name, task, batches, changes=None, **options) -> bool:
+    """Whether a run with these options is the run without them, and its record too, both with changed settings."""
+    plain, record = tune(name, task, batches, build(name, task, **(changes or {})))
+    other, found = tune(name, task, batches, build(name, task, **(changes or {})), **options)
     tensors = other.to_tensors()
     return (
         all(torch.equal(value, tensors[key]) for key, value in plain.to_tensors().items())
@@ -120,6 +123,11 @@ def test_replayed_run_is_the_run(name, task, longer, recorder):
 def test_steps_that_draw_are_not_recorded(name, task, longer, recorder):
     made = recorder()
     assert same(name, task, longer, recorder=made) and not made.recorded
+
+
+def test_clip_lora_without_dropout_is_recorded(task, longer, recorder):
+    made = recorder()
+    assert same("clip_lora", task, longer, {"dropout_rate": 0.0}, recorder=made) and made.replayed
 
 
 def test_searching_steps_are_not_recorded(task, longer, recorder):
