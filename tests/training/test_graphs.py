@@ -4,7 +4,9 @@ No GPU is needed: the recorder here tapes the operations of a step and repeats t
 optimizers are fused.
 """
 
+import gc
 import logging
+import weakref
 from dataclasses import replace
 from unittest import mock
 
@@ -107,6 +109,15 @@ def same(name, task, batches, changes=None, **options) -> bool:
 
 
 @pytest.fixture
+def no_collection():
+    """No garbage is collected: what hangs in a cycle stays."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.fixture
 def longer(batches, monkeypatch):
     """Batches of two images: five steps an epoch."""
     object.__setattr__(batches, "batch_size", 2)
@@ -193,3 +204,25 @@ def test_where_recording_fails_it_is_said_once_and_the_run_is_the_same(task, lon
         "training steps are not replayed as CUDA graphs (operation not permitted when stream is capturing): they take "
         "longer, with the same results; runtime.cuda_graphs: false turns them off"
     ]
+
+
+@pytest.mark.parametrize("name", ["adapt", "tip_adapter_f"])
+def test_what_a_finished_run_held_is_free(name, task, longer, recorder, monkeypatch, no_collection):
+    """Its trainer, optimizer and recordings, without a garbage collection: a GPU's memory is the next run's."""
+    made, held = recorder(), []
+    init, record = trainer.Trainer.__init__, made.record
+
+    def noted(self, *arguments):
+        init(self, *arguments)
+        held.extend([weakref.ref(self), weakref.ref(self.optimizer)])
+
+    def recorded(work):
+        recording, terms = record(work)
+        held.append(weakref.ref(recording))
+        return recording, terms
+
+    monkeypatch.setattr(trainer.Trainer, "__init__", noted)
+    made.record = recorded
+    tune(name, task, longer, recorder=made)
+    del made.step  # a true recorder does not know it
+    assert len(held) > 2 and [reference() for reference in held] == [None] * len(held)
