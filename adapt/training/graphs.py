@@ -61,10 +61,19 @@ class CudaRecorder:
 
     def record(self, work: Callable[[], Terms]) -> tuple[Recording, Terms]:
         """The work, recorded and not done, and the tensors that hold what it comes to after each replay."""
-        graph = torch.cuda.CUDAGraph()
-        # threads that cut the next views allocate meanwhile; what they do is not of this graph
-        with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
-            found = work()
+        graph, usual, causes = torch.cuda.CUDAGraph(), torch.cuda.current_stream(self.device), []
+        try:
+            # threads that cut the next views allocate meanwhile; what they do is not of this graph
+            with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
+                try:
+                    found = work()
+                except Exception as error:
+                    causes.append(error)
+                    raise
+        except Exception as error:  # to end a capture that was broken raises another, which tells nothing
+            raise (causes or [error])[0] from None
+        finally:
+            torch.cuda.set_stream(usual)  # which torch leaves only where the capture can be ended
         return graph, found
 
 

@@ -1,7 +1,6 @@
-"""What is true of optimizers on the pretended GPU: a line of JSON with the truth of every fact, or what it raised."""
+"""What is true of optimizers on the pretended GPU."""
 
 import io
-import json
 import warnings
 from types import SimpleNamespace
 from unittest import mock
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from adapt.config import AdamWConfig, SGDConfig
 from adapt.training import optimizers
 from tests.gpu import pretend
+from tests.gpu.facts import tell
 
 SGD = SGDConfig(
     name="sgd", lr=0.5, momentum=0.9, weight_decay=0.0, epochs=1, batch_size=4, warmup_epochs=0, warmup_lr=1e-5
@@ -137,17 +137,5 @@ FACTS = [
 ]  # fmt: skip
 
 
-def main() -> None:
-    """See above."""
-    found: dict[str, bool | str] = {}
-    with pretend.Pretend():
-        for fact in FACTS:
-            try:
-                found[fact.__name__] = fact()
-            except Exception as error:
-                found[fact.__name__] = f"{type(error).__name__}: {error}"
-    print(json.dumps(found))
-
-
 if __name__ == "__main__":
-    main()
+    tell(FACTS)
