@@ -61,10 +61,19 @@ class CudaRecorder:
 
     def record(self, work: Callable[[], Terms]) -> tuple[Recording, Terms]:
         """The work, recorded and not done, and the tensors that hold what it comes to after each replay."""
-        graph = torch.cuda.CUDAGraph()
-        # threads that cut the next views allocate meanwhile; what they do is not of this graph
-        with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
-            found = work()
+        graph, usual, causes = torch.cuda.CUDAGraph(), torch.cuda.current_stream(self.device), []
+        try:
+            # threads that cut the next views allocate meanwhile; what they do is not of this graph
+            with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
+                try:
+                    found = work()
+                except Exception as error:
+                    causes.append(error)
+                    raise
+        except Exception as error:  # to end a capture that was broken raises another, which tells nothing
+            raise (causes or [error])[0] from None
+        finally:
+            torch.cuda.set_stream(usual)  # which torch leaves only where the capture can be ended
         return graph, found
 
 
@@ -124,7 +133,7 @@ class GraphedStep:
             wrong = distance(before, expected, self.state())
         except Exception as error:  # torch does not say what it raises where something cannot be recorded
             return self.refuse(plain, expected, " ".join(str(error).split())[:200])
-        if wrong > TOLERANCE:
+        if not wrong <= TOLERANCE:  # nan is astray too
             return self.refuse(plain, expected, f"a replayed step went {wrong:.1g} of its length astray")
         return {name: term.clone() for name, term in self.terms.items()}
 
@@ -180,7 +189,10 @@ def fill(inputs: Batch, batch: Batch) -> None:
 
 
 def distance(before: list[Tensor], expected: list[Tensor], found: list[Tensor]) -> float:
-    """How far a step has led astray: the largest distance of a tensor from where it should be, by its way to there."""
+    """How far a step has led astray: the largest distance of a tensor from where it should be, by its way to there.
+
+    It is nan where one of them is.
+    """
     pairs = zip(before, expected, found, strict=True)
     off = [float((b - c).norm() / ((a - b).norm() + 1e-20)) for a, b, c in pairs if b.numel()]
-    return max(off, default=0.0)
+    return float(torch.tensor([0.0, *off]).max())

@@ -68,9 +68,12 @@ def train(
     ]
     method.on_train_start(per_epoch, steps)
     trainer = Trainer(method, loader, config, plan, store, recorder)
-    with signals.deferred():
-        for number in progress(range(len(trainer.log.history), len(plan))):
-            trainer.run(number)
+    try:
+        with signals.deferred():
+            for number in progress(range(len(trainer.log.history), len(plan))):
+                trainer.run(number)
+    finally:
+        trainer.graph = None  # it refers back: the trainer would keep a GPU's memory until a garbage collection
     removed = list(method.on_fit_end(trainer.optimizer))
     trainer.log.add_pruned(len(plan) - 1, tokens(method), removed)
     return trainer.log
