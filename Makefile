@@ -72,8 +72,8 @@ study-removal: setup
 	$(BIN)/python -m stages.removal
 	$(BIN)/python -m dvc repro report
 
-gpu:  ## what a GPU makes of it, into reports/gpu.json, in at most four minutes; also parts="step seeds"
-	@sh benchmarks/gpu.sh $(parts)
+gpu:  ## what a GPU makes of it, into reports/gpu.json, in at most four minutes; also parts="step seeds" seconds=120
+	@sh benchmarks/gpu.sh $(parts) $(if $(seconds),seconds=$(seconds))
 
 # What `make gpu` needs beside PyTorch and the usual scientific packages, for a machine that has these and no registry;
 # tests/gpu/test_benchmark.py holds it to the imports, with a list of what is there (tests/gpu/machine.txt).

@@ -2,11 +2,13 @@
 
 import os
 import subprocess
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import rig
+from benchmarks import gpu, rig
 from tests.gpu import build, machine
 from tests.project import ROOT
 
@@ -25,6 +27,12 @@ def run(folder: Path, command: str, **settings: str) -> subprocess.CompletedProc
     )
 
 
+def pretended(libraries: Path) -> dict[str, str]:
+    """What the environment of the pretended GPU adds."""
+    settings = build.environment(libraries)
+    return {name: settings[name] for name in ("LD_PRELOAD", "LD_LIBRARY_PATH")}
+
+
 @pytest.mark.slow
 def test_all_that_the_benchmark_imports_is_there(folder):
     found = run(folder, "sh benchmarks/gpu.sh", CUDA_VISIBLE_DEVICES="")
@@ -41,9 +49,7 @@ def test_all_that_its_tests_import_is_there(folder):
 @pytest.mark.slow
 def test_a_part_runs_there(folder, libraries):
     """With what is imported late, as settings are composed."""
-    settings = build.environment(libraries)
-    pretended = {name: settings[name] for name in ("LD_PRELOAD", "LD_LIBRARY_PATH")}
-    found = run(folder, "sh benchmarks/gpu.sh switches", **pretended)
+    found = run(folder, "sh benchmarks/gpu.sh switches", **pretended(libraries))
     assert found.returncode == 0 and '"failed"' not in found.stdout, found.stdout + found.stderr
 
 
@@ -54,3 +60,61 @@ def test_what_is_carried_is_locked():
 
 def test_package_that_is_missing_has_no_version():
     assert rig.installed("no-such-package") is None
+
+
+def test_row_that_would_end_late_is_skipped(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(gpu, "time", SimpleNamespace(time=lambda: clock[0]))
+
+    def measure() -> gpu.Row:
+        clock[0] += 20
+        return {"ms": 1}
+
+    found = gpu.in_time([({"method": name}, measure) for name in ("adapt", "coop", "vpt")], end=50.0, first=10.0)
+    assert found == [{"method": "adapt", "ms": 1}, {"method": "coop", "ms": 1}, {"method": "vpt", "skipped": True}]
+
+
+def test_first_row_is_skipped_where_it_is_thought_to_end_late():
+    assert gpu.in_time([({"graph": True}, dict)], time.time() + 5, first=10.0) == [{"graph": True, "skipped": True}]
+
+
+def test_part_without_time_is_skipped():
+    assert gpu.skipped("seeds", gpu.measured("seeds", time.time() - 1)) == ["seeds"]
+
+
+def test_skipped_row_is_named_by_what_it_is_of():
+    rows = [{"method": "adapt", "ms": 1}, {"method": "coop", "classes": 1000, "skipped": True}]
+    assert gpu.skipped("step", {"rows": rows}) == ["step coop 1000"]
+
+
+def test_part_that_fails_says_why(monkeypatch, capsys):
+    monkeypatch.setitem(gpu.PARTS, "step", lambda end: 1 / 0)
+    assert gpu.measured("step", time.time() + 9)["rows"] == [{"failed": "ZeroDivisionError: division by zero"}]
+
+
+def test_all_parts_take_four_minutes_if_nothing_is_said():
+    assert gpu.asked([]) == (list(gpu.PARTS), 240.0)
+
+
+def test_parts_and_seconds_are_as_asked_for():
+    assert gpu.asked(["seeds", "seconds=60", "step"]) == (["seeds", "step"], 60.0)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"), [("steps", "there is no part steps"), ("seconds=two", "seconds takes a number")]
+)
+def test_what_cannot_be_asked_for_is_refused(word, said):
+    with pytest.raises(SystemExit, match=said):
+        gpu.asked([word])
+
+
+@pytest.mark.slow
+def test_run_without_time_names_what_it_skipped(folder, libraries):
+    found = run(folder, "sh benchmarks/gpu.sh seconds=0 step tests", **pretended(libraries))
+    assert found.stdout == "skipped, for 0 seconds hold no more: step, tests\nwrote .scratch/gpu.json\n", found.stderr
+
+
+def test_all_tests_that_need_a_gpu_are_where_the_benchmark_runs_them():
+    mark = "@pytest.mark." + "gpu\n"
+    found = [path for path in (ROOT / "tests").rglob("test_*.py") if mark in path.read_text(encoding="utf-8")]
+    assert found and all(path.is_relative_to(ROOT / gpu.TESTS) for path in found)
