@@ -18,12 +18,14 @@ end and in the record. reports/gpu.json is written after each part, so that a ru
 import gc
 import itertools
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,7 @@ PRECISIONS: tuple[clip.Precision, ...] = ("float32", "bfloat16")
 PLAIN = 100  # the most classes that the plain step has memory for
 SECONDS = 240.0  # for all parts, if nothing else is said
 STEPS, COUNTED = 20, 4.0  # timed steps; and the seconds in which those of seeds are counted
+SEEDS, PATIENCE = 3, 60.0  # side by side; and the seconds in which all have to be warm
 OPTIMIZER = SGDConfig(
     name="sgd", lr=1.0, momentum=0.9, weight_decay=5e-4, epochs=1, batch_size=rig.BATCH, warmup_epochs=0, warmup_lr=1.0
 )
@@ -182,26 +185,49 @@ def steps(end: float) -> list[Row]:
     return [row for precision in PRECISIONS for row in rig.apart(steps_in, precision, end)]
 
 
-def count_steps(start: float, graph: bool) -> float:
-    """Steps a second of a seed of `adapt` from a time on, for some seconds."""
+def begin(prepare: Callable[[], Callable[[], Any]], together: Barrier | None) -> list[float]:
+    """When some prepared work began, and when each of its repetitions ended, for some seconds.
+
+    together: where it waits until the others are prepared as well
+    """
+    try:
+        work = prepare()
+        if together:
+            together.wait(PATIENCE)
+    except BaseException:
+        if together:
+            together.abort()  # the others wait for it
+        raise
+    times = [time.monotonic()]  # one clock for all processes
+    while times[-1] < times[0] + COUNTED:
+        rig.seconds(work)
+        times.append(time.monotonic())
+    return times
+
+
+def shared_rate(ends: Sequence[Sequence[float]]) -> float:
+    """Repetitions a second of several processes, in the time in which all were at work."""
+    start, end = max(times[0] for times in ends), min(times[-1] for times in ends)
+    if start >= end:
+        raise ValueError("the processes were never at work at the same time")
+    return sum(start < time <= end for times in ends for time in times) / (end - start)
+
+
+def prepare_seed(graph: bool) -> Callable[[], Any]:
+    """A step of `adapt`, warm."""
     one = Stepper("adapt", 100, "bfloat16")
     work = one.replay if graph else one.step
     ms(work, 1)
-    time.sleep(max(0.0, start - time.time()))
-    done, began = 0, time.perf_counter()
-    while time.perf_counter() - began < COUNTED:
-        work()
-        torch.cuda.synchronize()
-        done += 1
-    return done / (time.perf_counter() - began)
+    return work
 
 
 def side_by_side(graph: bool) -> Row:
     """The steps of three seeds in three processes over those of one."""
-    alone = workers.apart(lambda: count_steps(0.0, graph))
-    start = time.time() + 15  # by then all three are warm
-    together = list(workers.run(lambda _: count_steps(start, graph), range(3), processes=3, setting="three seeds"))
-    return {"alone": round(alone, 1), "together": round(sum(together) / alone, 2)}
+    prepare = partial(prepare_seed, graph)
+    alone = shared_rate([workers.apart(lambda: begin(prepare, None))])
+    together = multiprocessing.get_context("fork").Barrier(SEEDS)
+    found = workers.run(lambda _: begin(prepare, together), range(SEEDS), processes=SEEDS, setting="SEEDS")
+    return {"alone": round(alone, 1), "together": round(shared_rate(list(found)) / alone, 2)}
 
 
 def seeds(end: float) -> list[Row]:

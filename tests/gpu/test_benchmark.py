@@ -1,13 +1,16 @@
 """`make gpu` on the machine that it is for: what it has to have is there or carried, and what it measures is a fact."""
 
+import multiprocessing
 import os
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from adapt.runtime import workers
 from benchmarks import gpu, rig
 from tests.gpu import build, machine
 from tests.project import ROOT
@@ -118,3 +121,45 @@ def test_all_tests_that_need_a_gpu_are_where_the_benchmark_runs_them():
     mark = "@pytest.mark." + "gpu\n"
     found = [path for path in (ROOT / "tests").rglob("test_*.py") if mark in path.read_text(encoding="utf-8")]
     assert found and all(path.is_relative_to(ROOT / gpu.TESTS) for path in found)
+
+
+def test_only_the_time_in_which_all_are_at_work_counts():
+    """The first was alone for two seconds, in which it did four steps."""
+    assert gpu.shared_rate([[0, 0.5, 1, 1.5, 2, 3, 4], [2, 3, 4, 5, 6]]) == 2.0
+
+
+def test_processes_that_never_met_have_no_rate():
+    with pytest.raises(ValueError, match="never at work at the same time"):
+        gpu.shared_rate([[0, 1], [2, 3]])
+
+
+def side_by_side(prepare: Callable[[int], object]) -> list[list[float]]:
+    """What three processes count, each of which prepares itself in its own way."""
+    barrier = multiprocessing.get_context("fork").Barrier(3)
+
+    def work(number: int) -> list[float]:
+        def own() -> Callable[[], None]:
+            prepare(number)
+            return lambda: time.sleep(0.01)
+
+        return gpu.begin(own, barrier)
+
+    return list(workers.run(work, range(3), processes=3, setting="three"))
+
+
+def test_nobody_begins_before_all_are_warm(monkeypatch):
+    monkeypatch.setattr(gpu, "COUNTED", 0.1)
+    warm = time.monotonic() + 1.5
+    found = side_by_side(lambda number: time.sleep(1.5 * (number == 1)))
+    assert all(times[0] >= warm for times in found)
+
+
+def test_nobody_waits_for_one_that_failed():
+    def prepare(number: int) -> None:
+        if number == 0:
+            raise MemoryError
+
+    start = time.monotonic()
+    with pytest.raises(MemoryError):
+        side_by_side(prepare)
+    assert time.monotonic() - start < gpu.PATIENCE / 2
