@@ -361,7 +361,6 @@ def main() -> None:
     wanted, seconds = asked(sys.argv[1:])
     end = time.time() - time.process_time() + seconds  # with the imports
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # cuBLAS reads it once, and `deterministic` asks for it
-    os.environ["TORCH_DISABLE_NATIVE_JIT"] = "1"  # as the stages have it
     if not torch.cuda.device_count():
         raise SystemExit("error: torch sees no GPU; `make bench` measures on a CPU")
     found = {"commit": rig.commit(), **rig.apart(card), **rig.machine(), "seconds": seconds, "skipped": []}

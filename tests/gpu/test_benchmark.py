@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -63,6 +64,13 @@ def test_what_is_carried_is_locked():
 
 def test_package_that_is_missing_has_no_version():
     assert rig.installed("no-such-package") is None
+
+
+def test_kernels_that_need_a_compiler_are_off_before_torch_is_imported():
+    code = "import benchmarks, os, sys; print(os.environ['TORCH_DISABLE_NATIVE_JIT'], 'torch' in sys.modules)"
+    plain = {key: value for key, value in os.environ.items() if key != "TORCH_DISABLE_NATIVE_JIT"}
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=plain, capture_output=True, text=True)
+    assert found.stdout == "1 False\n"
 
 
 def test_row_that_would_end_late_is_skipped(monkeypatch):
