@@ -15,102 +15,31 @@ No row begins that would, if it takes as long as those before it, end after the 
 end and in the record. reports/gpu.json is written after each part, so that a run cut short leaves what it had.
 """
 
-import gc
 import itertools
 import json
-import multiprocessing
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten
 
 from adapt.clip import backbone as clip
-from adapt.config import SGDConfig
-from adapt.data.loader import Batch
-from adapt.runtime import formats, workers
-from adapt.training import flops, graphs, optimizers
+from adapt.runtime import formats
 from adapt.training.numerics import enable_determinism
 from benchmarks import evaluate, rig
-from tests import plain
+from benchmarks.gpu_seeds import side_by_side
+from benchmarks.gpu_step import CUDA, PRETENDED, Row, Stepper, ms, step
 
-PRETENDED = "fakecuda" in os.environ.get("LD_PRELOAD", "")  # a GPU that runs nothing (tests/gpu/): its times are none
 RECORD = Path(".scratch/gpu.json" if PRETENDED else "reports/gpu.json")
 METHODS, CLASSES = ("adapt", "promptsrc", "coop"), (10, 100, 1000)
 PRECISIONS: tuple[clip.Precision, ...] = ("float32", "bfloat16")
-PLAIN = 100  # the most classes that the plain step has memory for
 SECONDS = 240.0  # for all parts, if nothing else is said
-STEPS, COUNTED = 20, 4.0  # timed steps; and the seconds in which those of seeds are counted
-SEEDS, PATIENCE = 3, 60.0  # side by side; and the seconds in which all have to be warm
-OPTIMIZER = SGDConfig(
-    name="sgd", lr=1.0, momentum=0.9, weight_decay=5e-4, epochs=1, batch_size=rig.BATCH, warmup_epochs=0, warmup_lr=1.0
-)
-
-Row = dict[str, Any]
 TESTS = "tests/clip"  # where all that are marked `gpu` are
-
-CUDA = torch.device("cuda")
-if PRETENDED:
-    torch.backends.cudnn.enabled = False  # its library asks a true GPU
-
-
-class Traffic(TorchDispatchMode):
-    """The bytes that every operation reads and writes, but for views."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bytes = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        if not func.is_view and func is not torch.ops.aten.detach.default:
-            tensors = [value for value in tree_flatten((args, kwargs, out))[0] if isinstance(value, Tensor)]
-            self.bytes += sum(value.numel() * value.element_size() for value in tensors)
-        return out
-
-
-class Stepper:
-    """A method with a batch: its step as it comes, and as a CUDA graph."""
-
-    def __init__(self, name: str, classes: int, precision: clip.Precision):
-        task = rig.make_task(classes, CUDA, precision)
-        self.method, self.batch = rig.make_method(name, task), rig.make_batch(task)
-        self.method.on_train_start(1000, 40_000)  # so that `adapt` keeps scores, and prunes nothing meanwhile
-        self.optimizer = optimizers.build(OPTIMIZER, self.method.parameters())
-        optimizers.set_learning_rate(self.optimizer, 0.0)  # the same work, and parameters stay where they are
-        self.graph = graphs.GraphedStep(
-            self.method, lambda: self.optimizer, lambda batch: self.step(batch), graphs.CudaRecorder(CUDA)
-        )
-
-    def step(self, batch: Batch | None = None) -> graphs.Terms:
-        """A step as `trainer` makes it."""
-        self.optimizer.zero_grad(set_to_none=True)
-        loss, _ = self.method.losses(batch or self.batch)
-        loss.backward()
-        self.method.on_after_backward(1)
-        self.optimizer.step()
-        return {"loss": loss.detach()}
-
-    def replay(self) -> None:
-        """A step as a GPU replays it; the first ones come as they are."""
-        self.graph(self.batch)
-
-    def plain(self) -> None:
-        """A step by the plain encoders."""
-        self.optimizer.zero_grad(set_to_none=True)
-        with self.method.task.backbone.autocast():
-            loss = plain.losses(self.method, self.batch)
-        loss.backward()
-        self.optimizer.step()
 
 
 def in_time(rows: Iterable[tuple[Row, Callable[[], Row]]], end: float, first: float = 10.0) -> list[Row]:
@@ -129,46 +58,6 @@ def in_time(rows: Iterable[tuple[Row, Callable[[], Row]]], end: float, first: fl
     return found
 
 
-def ms(work: Callable[[], Any], repeats: int = STEPS) -> float:
-    """Milliseconds of some work, back to back, after some that are not timed."""
-    for _ in range(graphs.WARM + 2):
-        work()
-    return rig.seconds(lambda: [work() for _ in range(repeats)]) / repeats * 1e3
-
-
-def rates(precision: clip.Precision) -> tuple[float, float]:
-    """FLOPs a second of a large matrix product, and bytes a second of a large copy."""
-    kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    a, b = (torch.randn(4096, 4096, device=CUDA, dtype=kind) for _ in range(2))
-    source, target = (torch.empty(2**28, device=CUDA, dtype=torch.uint8) for _ in range(2))
-    return 2 * 4096**3 / (ms(lambda: a @ b) / 1e3), 2 * 2**28 / (ms(lambda: target.copy_(source)) / 1e3)
-
-
-def step(precision: clip.Precision, classes: int, name: str) -> Row:
-    """The times of one method's step."""
-    gc.collect()
-    torch.cuda.empty_cache()
-    one = Stepper(name, classes, precision)
-    torch.cuda.reset_peak_memory_stats()
-    eager = ms(one.step)
-    memory = torch.cuda.max_memory_allocated()
-    replayed = ms(one.replay)
-    with flops.counter() as counter:
-        one.step()
-    with Traffic() as traffic:
-        one.step()
-    product, copy = rates(precision)
-    arithmetic, moved = counter.get_total_flops() / product * 1e3, traffic.bytes / copy * 1e3
-    row = {
-        "eager_ms": eager, "graph_ms": replayed, "graph": one.graph.graph is not None, "arithmetic_ms": arithmetic,
-        "traffic_ms": moved, "over_bound": replayed / (arithmetic + moved), "memory_gb": memory / 1e9,
-        "product_tflops": product / 1e12, "copy_gb_s": copy / 1e9,
-    }  # fmt: skip
-    if classes <= PLAIN:
-        row["plain_ms"] = ms(one.plain, 3)
-    return {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()}
-
-
 def steps_in(precision: clip.Precision, end: float) -> list[Row]:
     """Of every method and number of classes."""
     return in_time(
@@ -183,51 +72,6 @@ def steps_in(precision: clip.Precision, end: float) -> list[Row]:
 def steps(end: float) -> list[Row]:
     """In both precisions."""
     return [row for precision in PRECISIONS for row in rig.apart(steps_in, precision, end)]
-
-
-def begin(prepare: Callable[[], Callable[[], Any]], together: Barrier | None) -> list[float]:
-    """When some prepared work began, and when each of its repetitions ended, for some seconds.
-
-    together: where it waits until the others are prepared as well
-    """
-    try:
-        work = prepare()
-        if together:
-            together.wait(PATIENCE)
-    except BaseException:
-        if together:
-            together.abort()  # the others wait for it
-        raise
-    times = [time.monotonic()]  # one clock for all processes
-    while times[-1] < times[0] + COUNTED:
-        rig.seconds(work)
-        times.append(time.monotonic())
-    return times
-
-
-def shared_rate(ends: Sequence[Sequence[float]]) -> float:
-    """Repetitions a second of several processes, in the time in which all were at work."""
-    start, end = max(times[0] for times in ends), min(times[-1] for times in ends)
-    if start >= end:
-        raise ValueError("the processes were never at work at the same time")
-    return sum(start < time <= end for times in ends for time in times) / (end - start)
-
-
-def prepare_seed(graph: bool) -> Callable[[], Any]:
-    """A step of `adapt`, warm."""
-    one = Stepper("adapt", 100, "bfloat16")
-    work = one.replay if graph else one.step
-    ms(work, 1)
-    return work
-
-
-def side_by_side(graph: bool) -> Row:
-    """The steps of three seeds in three processes over those of one."""
-    prepare = partial(prepare_seed, graph)
-    alone = shared_rate([workers.apart(lambda: begin(prepare, None))])
-    together = multiprocessing.get_context("fork").Barrier(SEEDS)
-    found = workers.run(lambda _: begin(prepare, together), range(SEEDS), processes=SEEDS, setting="SEEDS")
-    return {"alone": round(alone, 1), "together": round(shared_rate(list(found)) / alone, 2)}
 
 
 def seeds(end: float) -> list[Row]:
@@ -359,7 +203,7 @@ def skipped(part: str, found: dict[str, Any]) -> list[str]:
 
 def main() -> None:
     wanted, seconds = asked(sys.argv[1:])
-    end = time.time() - time.process_time() + seconds  # with the imports
+    end = float(os.environ.get("GPU_BEGAN", time.time())) + seconds  # since gpu.sh, with the imports
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # cuBLAS reads it once, and `deterministic` asks for it
     if not torch.cuda.device_count():
         raise SystemExit("error: torch sees no GPU; `make bench` measures on a CPU")

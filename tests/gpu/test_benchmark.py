@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from adapt.runtime import workers
-from benchmarks import gpu, rig
+from benchmarks import gpu, gpu_seeds, rig
 from tests.gpu import build, machine
 from tests.project import ROOT
 
@@ -125,6 +125,18 @@ def test_run_without_time_names_what_it_skipped(folder, libraries):
     assert found.stdout == "skipped, for 0 seconds hold no more: step, tests\nwrote .scratch/gpu.json\n", found.stderr
 
 
+def test_time_runs_from_the_start_of_the_script(tmp_path):
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks/gpu.sh").write_bytes((ROOT / "benchmarks/gpu.sh").read_bytes())
+    python = tmp_path / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\necho "$GPU_BEGAN"\n', encoding="utf-8")
+    python.chmod(0o755)
+    before = int(time.time())
+    told = subprocess.run(["sh", str(tmp_path / "benchmarks/gpu.sh")], capture_output=True, text=True).stdout
+    assert before <= int(told.split()[0]) <= time.time()
+
+
 def test_all_tests_that_need_a_gpu_are_where_the_benchmark_runs_them():
     mark = "@pytest.mark." + "gpu\n"
     found = [path for path in (ROOT / "tests").rglob("test_*.py") if mark in path.read_text(encoding="utf-8")]
@@ -133,12 +145,12 @@ def test_all_tests_that_need_a_gpu_are_where_the_benchmark_runs_them():
 
 def test_only_the_time_in_which_all_are_at_work_counts():
     """The first was alone for two seconds, in which it did four steps."""
-    assert gpu.shared_rate([[0, 0.5, 1, 1.5, 2, 3, 4], [2, 3, 4, 5, 6]]) == 2.0
+    assert gpu_seeds.shared_rate([[0, 0.5, 1, 1.5, 2, 3, 4], [2, 3, 4, 5, 6]]) == 2.0
 
 
 def test_processes_that_never_met_have_no_rate():
     with pytest.raises(ValueError, match="never at work at the same time"):
-        gpu.shared_rate([[0, 1], [2, 3]])
+        gpu_seeds.shared_rate([[0, 1], [2, 3]])
 
 
 def side_by_side(prepare: Callable[[int], object]) -> list[list[float]]:
@@ -150,13 +162,13 @@ def side_by_side(prepare: Callable[[int], object]) -> list[list[float]]:
             prepare(number)
             return lambda: time.sleep(0.01)
 
-        return gpu.begin(own, barrier)
+        return gpu_seeds.begin(own, barrier)
 
     return list(workers.run(work, range(3), processes=3, setting="three"))
 
 
 def test_nobody_begins_before_all_are_warm(monkeypatch):
-    monkeypatch.setattr(gpu, "COUNTED", 0.1)
+    monkeypatch.setattr(gpu_seeds, "COUNTED", 0.1)
     warm = time.monotonic() + 1.5
     found = side_by_side(lambda number: time.sleep(1.5 * (number == 1)))
     assert all(times[0] >= warm for times in found)
@@ -170,4 +182,4 @@ def test_nobody_waits_for_one_that_failed():
     start = time.monotonic()
     with pytest.raises(MemoryError):
         side_by_side(prepare)
-    assert time.monotonic() - start < gpu.PATIENCE / 2
+    assert time.monotonic() - start < gpu_seeds.PATIENCE / 2
