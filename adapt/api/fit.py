@@ -36,6 +36,7 @@ def fit(
     features: TeacherFeatures | None = None,
     checkpoint: str | Path | None = None,
     progress: bool = True,
+    cuda_graphs: bool = True,
     **changed: Any,
 ) -> Model:
     """Fit a method to a few-shot dataset, with the numbers of the pipeline: the same settings, the same tensors.
@@ -52,6 +53,8 @@ def fit(
             is kept each minute and when the fit is stopped. The same call goes on from there; at the end the file is
             removed. By default none is kept.
         progress: whether to show a progress bar.
+        cuda_graphs: whether to record a training step on a GPU and replay it, which is faster and gives the same; where
+            that fails, a warning says so.
         **changed: settings of the method, or sections of them as mappings, whose other keys stay as they are:
             `n_ctx=4`, `optimizer={"lr": 0.01}`, `prune={"target": 12}`, `augment={"horizontal_flip": True}`.
 
@@ -92,11 +95,13 @@ def fit(
             for remark in store.remarks():
                 warnings.warn(remark, stacklevel=2)
         with numerics.fixed(clip):
-            result = run(method, clip, data, images, chosen, features, store, progress)
+            result = run(method, clip, data, images, chosen, features, store, progress, cuda_graphs)
         if store:
             store.clear()
     if (remark := result.remark()) and not resolution.config_warning(method, clip.name, chosen.config):
         warnings.warn(f"{method} on {data.name}: {result.tokens} tokens, {remark}", stacklevel=2)
+    if remark := result.recording_remark():
+        warnings.warn(f"{method} on {data.name}: {remark}", stacklevel=2)
     return Model(clip, result, made_from, {name: value.cpu() for name, value in features.classes.items()})
 
 
@@ -107,7 +112,7 @@ def list_methods() -> list[str]:
 
 def run(
     method: str, clip: Backbone, data: FewShotDataset, images: Images, chosen: settings.Settings,
-    features: TeacherFeatures, store: Checkpoint | None, progress: bool,
+    features: TeacherFeatures, store: Checkpoint | None, progress: bool, cuda_graphs: bool,
 ) -> training.FitResult:  # fmt: skip
     """The same calls as those of the stage `train`, on what is in memory."""
     pixels = {split: [to_tensor(image) for image in found] for split, found in images.items()}
@@ -119,7 +124,9 @@ def run(
     classes = {name: value.to(clip.device) for name, value in features.classes.items()}
     task = FewShotTask(clip, data.template, list(data.classes), classes["features"], data.seed, classes["zero_shot"])
     bar = bars.bar(f"{data.name} {method} seed {data.seed}", 0, "epoch") if progress else iter
-    return training.fit(method, task, loaders, chosen.config, shots=data.shots, store=store, progress=bar)
+    return training.fit(
+        method, task, loaders, chosen.config, shots=data.shots, store=store, progress=bar, cuda_graphs=cuda_graphs
+    )
 
 
 def remarks(method: str, clip: Backbone, data: FewShotDataset, chosen: settings.Settings) -> list[str]:

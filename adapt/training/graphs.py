@@ -5,9 +5,7 @@ one. Between two prunings every step starts the same ones on the same memory, so
 A pruning changes shapes: the next steps run as they come, then one is recorded anew.
 """
 
-import logging
 from collections.abc import Callable
-from functools import cache
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -19,7 +17,6 @@ from adapt.methods._base import Method
 WARM = 3  # steps that run as they come before one is recorded: libraries make their workspaces in them
 TOLERANCE = 1e-2  # of what a step changes: where kernels add in any order, two runs of one step differ by far less
 
-log = logging.getLogger(__name__)
 Terms = dict[str, Tensor]
 
 
@@ -92,7 +89,8 @@ class GraphedStep:
         recorder: Recorder,
     ):
         self.method, self.optimizer, self.compute, self.recorder = method, optimizer, compute, recorder
-        self.refused, self.size = False, 0
+        self.refused: str | None = None  # why nothing is recorded any more
+        self.size = 0
         self.forget()
 
     def forget(self) -> None:
@@ -103,7 +101,7 @@ class GraphedStep:
 
     def __call__(self, batch: Batch) -> Terms:
         """The step's losses, by name."""
-        if self.refused or not self.method.has_fixed_steps():
+        if self.refused is not None or not self.method.has_fixed_steps():
             return self.compute(batch)
         if len(batch.labels) < self.size:
             return self.compute(batch)  # the last of an epoch
@@ -132,7 +130,7 @@ class GraphedStep:
             self.graph.replay()
             wrong = distance(before, expected, self.state())
         except Exception as error:  # torch does not say what it raises where something cannot be recorded
-            return self.refuse(plain, expected, " ".join(str(error).split())[:200])
+            return self.refuse(plain, expected, " ".join((str(error) or repr(error)).split())[:200])
         if not wrong <= TOLERANCE:  # nan is astray too
             return self.refuse(plain, expected, f"a replayed step went {wrong:.1g} of its length astray")
         return {name: term.clone() for name, term in self.terms.items()}
@@ -140,9 +138,8 @@ class GraphedStep:
     def refuse(self, plain: Terms, expected: list[Tensor], reason: str) -> Terms:
         """Go on without recording, from the step that was not recorded."""
         self.forget()
-        self.refused = True
+        self.refused = reason
         self.restore(expected)
-        say(reason)
         return plain
 
     @torch.no_grad()
@@ -157,16 +154,6 @@ class GraphedStep:
         found = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         kept = [value for parameter in found for value in optimizer.state.get(parameter, {}).values()]
         return [tensor.detach() for tensor in (*found, *kept, *self.method.scores()) if isinstance(tensor, Tensor)]
-
-
-@cache
-def say(reason: str) -> None:
-    """Log why steps are not replayed, once in a process."""
-    log.warning(
-        "training steps are not replayed as CUDA graphs (%s): they take longer, with the same results; "
-        "runtime.cuda_graphs: false turns them off",
-        reason,
-    )
 
 
 def copy(batch: Batch, with_images: bool) -> Batch:

@@ -23,12 +23,16 @@ from adapt.training.graphs import GraphedStep, Recorder
 
 @dataclass
 class TrainLog:
-    """What a run leaves behind: rows of history.csv and trace.csv, steps done and seconds they took."""
+    """What a run leaves behind: rows of history.csv and trace.csv, steps done and seconds they took.
+
+    not_recorded: why steps were not replayed as CUDA graphs, where that was tried in vain.
+    """
 
     history: list[dict[str, Any]] = field(default_factory=list)
     trace: list[dict[str, Any]] = field(default_factory=list)
     steps: int = 0
     seconds: float = 0.0
+    not_recorded: str | None = None
 
     def add_pruned(self, epoch: int, tokens_left: int, pruned: Iterable[PrunedToken]) -> None:
         """Add pruned tokens to the trace."""
@@ -72,6 +76,7 @@ def train(
         with signals.deferred():
             for number in progress(range(len(trainer.log.history), len(plan))):
                 trainer.run(number)
+        trainer.log.not_recorded = trainer.graph.refused if trainer.graph else None
     finally:
         trainer.graph = None  # it refers back: the trainer would keep a GPU's memory until a garbage collection
     removed = list(method.on_fit_end(trainer.optimizer))
