@@ -101,7 +101,7 @@ def make_loader(backbone: Backbone) -> FewShotLoader:
         images=images,
         labels=torch.arange(11) % 5,
         view_features=embed_views(backbone, images, 1, index_offset=0, views=3, augment=augment),
-        eval_features=embed_images(backbone, [image[:, :32, :32] for image in images]),
+        eval_features=embed_images(backbone, [image[:, :32, :32].permute(1, 2, 0).numpy() for image in images]),
         normalise=backbone.normalise,
         seed=1,
         batch_size=4,

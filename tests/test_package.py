@@ -24,6 +24,7 @@ PROJECT = PYPROJECT["project"]
 EXTRAS = {  # what a package may import besides the base; all others keep to the base
     "report": {"report"},
     "pipeline": {"pipeline", "report"},
+    "export": {"export"},
     "pretraining": {"report", "pocket", "pretrain"},
     "demo": {"demo"},
 }
@@ -283,7 +284,18 @@ sys.meta_path[:] = map(Without, sys.meta_path)
 
 def run_installed(code: str, installed: Path, folder: Path) -> str:
     """What a program prints that runs in an empty folder, on the base dependencies alone."""
-    extras = {"dvc", "pandas", "matplotlib", "mlxtend", "qtawesome", "psutil", "gradio"}
+    extras = {
+        "dvc",
+        "pandas",
+        "matplotlib",
+        "mlxtend",
+        "qtawesome",
+        "psutil",
+        "gradio",
+        "onnx",
+        "onnxscript",
+        "onnxruntime",
+    }
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT.replace("EXTRAS", repr(sorted(extras))) + code],
