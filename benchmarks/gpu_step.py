@@ -116,6 +116,8 @@ def step(precision: clip.Precision, classes: int, name: str) -> Row:
         "traffic_ms": moved, "over_bound": replayed / (arithmetic + moved), "memory_gb": memory / 1e9,
         "product_tflops": product / 1e12, "copy_gb_s": copy / 1e9,
     }  # fmt: skip
+    if one.graph.refused is not None:
+        row["not_recorded"] = one.graph.refused
     if classes <= PLAIN:
         row["plain_ms"] = ms(one.plain, 3)
     return {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()}
