@@ -1,6 +1,8 @@
 """Fixtures: the golden CLIP, whose weights are a formula, and where golden numbers lie."""
 
 import json
+import signal
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -207,3 +209,11 @@ def pytest_terminal_summary(terminalreporter):
     for report in terminalreporter.getreports("passed"):
         for name, value in report.user_properties:
             terminalreporter.write_line(f"{name}: {value}")
+
+
+@pytest.fixture
+def listening() -> Iterator[None]:
+    """Whoever runs the tests in the background has the keyboard's signal ignored, here and in what is started."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -76,6 +76,7 @@ def test_help_fits_80_columns(tmp_path):
     assert done.returncode == 0 and max(map(len, done.stdout.splitlines())) <= 80
 
 
+@pytest.mark.usefixtures("listening")
 def test_end_takes_the_pictures_along_and_is_the_signals_status(serve, digits):
     served = serve()
     path = upload(served.url, next(iter(digits.values())))
