@@ -51,11 +51,7 @@ def compare(name: str, device: torch.device = rig.CPU, precision: Precision = "f
 
 
 def main() -> None:
-    rows = []
-    for name in METHODS:
-        rows.append(rig.apart(compare, name))
-        print(rows[-1], flush=True)
-    rig.record("evaluate", rows)
+    rig.run("evaluate", (rig.apart(compare, name) for name in METHODS))
 
 
 if __name__ == "__main__":

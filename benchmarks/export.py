@@ -91,11 +91,7 @@ def compare(backbone: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    rows = []
-    for backbone in SIZES:
-        rows.append(rig.apart(compare, backbone))
-        print(rows[-1], flush=True)
-    rig.record("export", rows)
+    rig.run("export", (rig.apart(compare, backbone) for backbone in SIZES))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -151,11 +152,8 @@ def main() -> None:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     malloc.keep_freed_pages()
-    rows = []
-    for work, argument in [*((parts, name) for name in DATASETS), *((against, name) for name in sys.argv[1:])]:
-        rows.append(work(argument))
-        print(rows[-1], flush=True)
-    rig.record("pocket", rows)
+    works = [*(partial(parts, name) for name in DATASETS), *(partial(against, name) for name in sys.argv[1:])]
+    rig.run("pocket", (work() for work in works))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -153,6 +153,15 @@ def commit() -> str:
 
     changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":!/reports")
     return git("rev-parse", "--short", "HEAD") + ("-dirty" if changed else "")
+
+
+def run(name: str, rows: Iterable[dict[str, Any]]) -> None:
+    """Print the rows of a benchmark as they come, and replace its entry by them."""
+    found = []
+    for row in rows:
+        found.append(row)
+        print(row, flush=True)
+    record(name, found)
 
 
 def record(name: str, rows: Sequence[dict[str, Any]]) -> None:

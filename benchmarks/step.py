@@ -107,12 +107,7 @@ def compare(name: str, count: int) -> dict[str, Any]:
 def main() -> None:
     counts = [int(word) for word in sys.argv[1:]] or list(CLASSES)
     print(f"{torch.get_num_threads()} threads, {rig.BACKBONE}, random weights, batch {rig.BATCH}")
-    rows = []
-    for count in counts:
-        for name in METHODS:
-            rows.append(rig.apart(compare, name, count))
-            print(rows[-1], flush=True)
-    rig.record("step", rows)
+    rig.run("step", (rig.apart(compare, name, count) for count in counts for name in METHODS))
 
 
 if __name__ == "__main__":

@@ -104,11 +104,7 @@ def main() -> None:
     print(f"{rig.BACKBONE}, {precision}, {rig.device()}, {CLASSES} classes, batch {rig.BATCH}")
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # cuBLAS reads it once, and `deterministic` asks for it
     os.environ["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"  # or a second run would find the first one's work
-    rows = []
-    for name in SWITCHES:
-        rows.append(rig.apart(compare, name, precision))
-        print(rows[-1], flush=True)
-    rig.record("switches", rows)
+    rig.run("switches", (rig.apart(compare, name, precision) for name in SWITCHES))
 
 
 if __name__ == "__main__":

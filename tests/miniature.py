@@ -49,6 +49,14 @@ def put(path: Path, content: bytes = JPEG) -> None:
     path.write_bytes(content)
 
 
+def birds(root: Path) -> None:
+    """Two classes of one's own, four images each, as the dataset `birds` under a root."""
+    for name in ("robin", "wren"):
+        for number in range(4):
+            put(root / "birds" / name / f"{number}.jpg")
+    put(root / "birds/dataset.yaml", b"template: a photo of a {}.\n")
+
+
 def make(name: str, root: Path, layout: int = 0, *, classes: int | None = None, each: int = 1) -> DatasetSpec:
     """Build a dataset under `root` in one of its layouts; its entry with the miniature's sizes and checksums.
 

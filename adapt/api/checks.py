@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import UnionType
 from typing import Any
 
@@ -18,6 +19,16 @@ def count(value: Any, where: str) -> None:
     """Refuse what is no whole number from 1 on."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise UserError(f"{where}: expected a whole number from 1 on, got {describe(value)}")
+
+
+def free(path: Path, where: str, kind: str, holds: bool, replace: bool, how: str = "say overwrite=True") -> None:
+    """Refuse a path at which something is, unless that is of the kind that is written there and may be replaced.
+
+    kind: of what is written; holds: whether the path holds such a thing; how: what lets it be replaced
+    """
+    if path.exists() and not (holds and replace):
+        hint = f"{how} or give another" if holds else f"it holds no {kind}; give another"
+        raise UserError(f"{where}: {path} is there already: {hint}")
 
 
 def describe(value: Any) -> str:

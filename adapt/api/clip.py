@@ -12,7 +12,6 @@ from adapt.errors import UserError, nearest
 from adapt.runtime.packaged import find
 
 WHERE = "adapt.load_clip"
-POCKET = "pocket"
 POCKET_WEIGHTS = "models/pocket.safetensors"
 
 
@@ -50,7 +49,9 @@ def load_clip(
     if precision not in get_args(Precision):
         raise UserError(f"{WHERE}: precision: unknown {precision!r}; {nearest(precision, get_args(Precision))}")
     name, given = model_configs.canonical_name(name), whole_path(pretrained)
-    source = str(find(POCKET_WEIGHTS)) if name == POCKET and given in (None, POCKET) else given
+    source = (
+        str(find(POCKET_WEIGHTS)) if name == model_configs.POCKET and given in (None, model_configs.POCKET) else given
+    )
     if source is None and name in model_configs.config_paths():
         import open_clip
 
@@ -60,7 +61,7 @@ def load_clip(
         found = backbone.load(name, source or "", device, precision)
     except UserError as error:
         raise UserError(f"{WHERE}: {error}") from None
-    found = replace(found, pretrained=given or POCKET, text_batch_size=text_batch_size)
+    found = replace(found, pretrained=given or model_configs.POCKET, text_batch_size=text_batch_size)
     if found.remark:
         warnings.warn(f"{WHERE}: precision: {found.remark}", stacklevel=2)
     return found

@@ -10,10 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from adapt.api.checks import count, expect, on_disk
-from adapt.api.clip import POCKET, load_clip
+from adapt.api.checks import count, expect, free, on_disk
+from adapt.api.clip import load_clip
 from adapt.api.pictures import Picture, Pictures
 from adapt.clip.backbone import Backbone
+from adapt.clip.model_configs import POCKET
 from adapt.clip.oom import retry_with_smaller_text_batch
 from adapt.config import Config
 from adapt.data.dataset import Split
@@ -157,10 +158,7 @@ class Model:
         expect(folder, str | Path, "save: folder", "a path")
         with on_disk("save"):
             path = Path(folder).expanduser().resolve()
-            is_model = (path / run_folder.PROMPTS).is_file()
-            if path.exists() and not (overwrite and is_model):
-                hint = "say overwrite=True or give another" if is_model else "it holds no model; give another"
-                raise UserError(f"save: {path} is there already: {hint}")
+            free(path, "save", "model", run_folder.is_run(path), overwrite)
             with files.atomic_dir(path) as building:
                 run_folder.write(building, self.result, self.made_from, self.class_features)
 
@@ -193,9 +191,7 @@ class Model:
         exported.check_format(format)
         with on_disk("export"):
             path = Path(folder).expanduser().resolve()
-            if path.exists() and not (overwrite and exported.is_export(path)):
-                hint = "it holds no exported model; give another" if overwrite else "say overwrite=True or give another"
-                raise UserError(f"export: {path} is there already: {hint}")
+            free(path, "export", "exported model", exported.is_export(path), overwrite)
             clip = self.exact_clip()
             method = self.method if clip is self.clip else self.build(clip)
             facts = Facts(self.made_from, metrics, self.lengths(), clip.image_size)

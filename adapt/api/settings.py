@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import ValidationError
 
 from adapt import methods
-from adapt.api.clip import POCKET
 from adapt.clip.backbone import Backbone
+from adapt.clip.model_configs import POCKET
 from adapt.config import PRESETS, AugmentConfig, Config, FitConfig, Preset, TeacherConfig
 from adapt.data.dataset import FewShotDataset
 from adapt.errors import UserError, nearest

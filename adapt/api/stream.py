@@ -33,7 +33,8 @@ def stream(
 ) -> Iterator[Answer[T]]:
     """Answers in the order of the images, of which no more are taken than are under way.
 
-    Every core decodes and classifies a batch with one thread, as evaluation does, so that the numbers are its.
+    On a CPU every core decodes and classifies a batch with one thread, as evaluation does, so that the numbers are its.
+    Beside a GPU some threads decode ahead.
     While the iterator is open PyTorch has one thread.
 
     read: gives the crop [3, size, size] of an image; raises UserError where it cannot be read
@@ -56,5 +57,6 @@ def stream(
     batches = iter(lambda: list(islice(left, batch_size)), [])
     with numerics.fixed(model.clip):
         _ = model.classify  # built once, before the threads ask for it
-        for answers in ahead.run(classify, batches, threads=os.cpu_count() or 1):
+        threads = ahead.THREADS if model.clip.device.type == "cuda" else os.cpu_count() or 1
+        for answers in ahead.run(classify, batches, threads):
             yield from answers

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).with_name("model_configs")  # architectures that ship with this package
+POCKET = "pocket"  # the one of them that has weights, which ship with it as well
 
 BLOCKS = "has blocks other than open_clip's plain ones"
 UNSUPPORTED = {  # settings of a tower that the encoders do not follow, and what they mean

@@ -62,9 +62,10 @@ def build(folder: Path, device: str) -> tuple[str, object]:
     from adapt.api import model
     from adapt.demo import provenance
     from adapt.demo.comparison import Comparison
+    from adapt.training import run_folder
 
     fitted = model.load(folder, device=device)
-    measured = provenance.metrics(folder, fitted.made_from)
+    measured = run_folder.read_metrics(folder, fitted.made_from)
     from adapt.demo import page  # now that the settings of Gradio are made
 
     return provenance.title(fitted), page.application(Comparison(fitted), measured)

@@ -4,9 +4,8 @@ import argparse
 from pathlib import Path
 
 import adapt
-from adapt.errors import UserError
+from adapt.api.checks import free
 from adapt.pipeline import stage
-from adapt.runtime.formats import read_json
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -32,13 +31,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def run(arguments: argparse.Namespace) -> None:
     """Export, and say what was written."""
     output = Path(arguments.output).expanduser()
-    if output.exists() and not arguments.force:
-        raise UserError(f"--output: {output} is there already: replace it with --force, or give another")
-    from adapt.training.run_folder import METRICS
+    from adapt.export.folder import is_export
+    from adapt.training import run_folder
 
-    metrics = Path(arguments.run_folder).expanduser() / METRICS
-    known = read_json(metrics, "adapt tune") if metrics.is_file() else None
+    free(output, "--output", "exported model", is_export(output), arguments.force, "say --force")
     model = adapt.load(arguments.run_folder, device="cpu")
+    known = run_folder.read_metrics(Path(arguments.run_folder).expanduser(), model.made_from)
     difference = model.export(output, arguments.format, overwrite=arguments.force, metrics=known)
     for path in sorted(output.iterdir()):
         stage.log(f"{path}  {size(path.stat().st_size)}")

@@ -4,12 +4,15 @@ import argparse
 import shutil
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 import adapt
+from adapt.api.checks import free
+from adapt.clip.model_configs import POCKET
 from adapt.data import splits
 from adapt.data.dataset import center_crop
 from adapt.errors import UserError
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from adapt.data.dataset import Dataset, FewShotDataset
 
 SPLIT = "split.json"  # which images were trained on, and which were held out
-POCKET, BACKBONE, PRETRAINED = "pocket", "ViT-B-16-quickgelu", "openai"
+BACKBONE, PRETRAINED = "ViT-B-16-quickgelu", "openai"
 ARGUMENTS = {  # the library's, as its messages name them, and what they are here; the first that fits
     "adapt.load_dataset: template": "--template",
     "adapt.load_dataset: ": "FOLDER: ",
@@ -30,7 +33,7 @@ ARGUMENTS = {  # the library's, as its messages name them, and what they are her
     "adapt.load_clip: name": "--backbone",
     "adapt.load_clip: ": "--",
     "adapt.fit: unknown method": "--method: unknown method",
-    "adapt.fit: ": "--set ",
+    "adapt.fit: ": "",
 }
 
 
@@ -88,7 +91,7 @@ def tune(arguments: argparse.Namespace) -> None:
     from adapt.training.metrics import accuracy
 
     chosen = resolve(arguments.method, clip, data, None, changed)
-    open_all(data)
+    data = hold(data)
     parts = f"{len(data.train)} images to train on, {len(data.val)} to validate, {len(data.test)} held out"
     stage.log(f"{data.name}: {len(data.classes)} classes, {parts}")
     state = output.with_name(f".{output.name}.state")  # what there is of a tuning that was stopped
@@ -113,10 +116,10 @@ def tune(arguments: argparse.Namespace) -> None:
 
 def new_run(name: str, force: bool) -> Path:
     """The folder of the run to be; raises UserError where it cannot be written."""
+    from adapt.training import run_folder
+
     path = Path(name).expanduser().resolve()
-    if path.exists() and not (force and (path / "prompts.safetensors").is_file()):
-        hint = "replace it with --force, or give another" if not force else "it holds no model; give another"
-        raise UserError(f"--output: {path} is there already: {hint}")
+    free(path, "--output", "model", run_folder.is_run(path), force, "say --force")
     path.parent.mkdir(parents=True, exist_ok=True)  # now, rather than after the tuning, if it cannot be
     return path
 
@@ -130,18 +133,19 @@ def parse(settings: list[str]) -> dict[str, Any]:
     return OmegaConf.to_container(OmegaConf.from_dotlist(settings))  # type: ignore[return-value]
 
 
-def open_all(data: "FewShotDataset") -> None:
-    """Open the images that are trained on; raises UserError that names all that cannot be read."""
-    refuse(problem for part in (data.train, data.val) for item in part if (problem := why_not(data, item.path)))
+def hold(data: "FewShotDataset") -> "FewShotDataset":
+    """The dataset with the images that are trained on in memory: features and fits each ask for them.
 
-
-def why_not(data: "FewShotDataset", path: str) -> str:
-    """Why an image cannot be read, in a sentence; none where it can."""
-    try:
-        data.image(path)
-    except UserError as error:
-        return str(error)
-    return ""
+    Raises: UserError that names all that cannot be read.
+    """
+    held, problems = {}, []
+    for item in (*data.train, *data.val):
+        try:
+            held[item.path] = data.image(item.path)
+        except UserError as error:
+            problems.append(str(error))
+    refuse(problems)
+    return replace(data, read=lambda path: held[path].copy() if path in held else data.read(path))
 
 
 def refuse(problems: Iterable[str]) -> None:

@@ -1,28 +1,10 @@
 """Where the numbers of a model come from, in words."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from adapt.api.clip import POCKET
 from adapt.api.model import Model
-from adapt.errors import UserError
-from adapt.runtime import formats
-
-METRICS = "metrics.json"
-SAME = ("preset", "backbone", "weights", "dataset", "method", "seed")  # in metrics.json as in what a run is made from
-
-
-def metrics(run: Path, made_from: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The metrics of a run, where it has any; raises UserError for those of another run."""
-    if not (run / METRICS).is_file():
-        return None
-    found = formats.read_json(run / METRICS, "make repro")
-    values = found if isinstance(found, dict) else {}
-    other = [key for key in SAME if values.get(key) != made_from[key]]
-    if other or not isinstance(values.get("accuracy"), float | int):
-        raise UserError(f"{run / METRICS} is not of this run ({', '.join(other) or 'no accuracy'}); move it away")
-    return values
+from adapt.clip.model_configs import POCKET
 
 
 def title(model: Model) -> str:

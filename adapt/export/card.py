@@ -4,7 +4,9 @@ import textwrap
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from adapt.export.facts import POCKET, Facts
+import adapt
+from adapt.clip.model_configs import POCKET
+from adapt.export.facts import Facts
 
 OPENAI = "openai"
 TASK = "image-classification"
@@ -111,7 +113,7 @@ def introduction(facts: Facts) -> str:
     images = f" on {shots} images per class" if shots else ""
     return (
         f"A classifier of {len(made['classes'])} classes: the CLIP `{made['backbone']}`, tuned by the method "
-        f"`{made['method']}` on `{made['dataset']}`{images} with adapt {facts.version}."
+        f"`{made['method']}` on `{made['dataset']}`{images} with adapt {adapt.__version__}."
     )
 
 

@@ -1,16 +1,14 @@
 """What an exported file says of itself: where it comes from, and how good it is."""
 
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
-from adapt.errors import UserError
+import adapt
+from adapt.clip.model_configs import POCKET
+from adapt.training.run_folder import MEASURED
 
-POCKET = "pocket"
 POCKET_WEIGHTS = "pocket.safetensors"
-MEASURED = ("shots", "split", "accuracy", "images")
-SAME = ("preset", "backbone", "weights", "dataset", "method", "seed")  # what a run and its metrics agree in
 
 
 class Facts(NamedTuple):
@@ -27,32 +25,11 @@ class Facts(NamedTuple):
     lengths: Mapping[str, list[int]]
     image_size: int
 
-    def check(self) -> None:
-        """Refuse metrics of another run, and such as lack a number; raises UserError."""
-        if self.metrics is None:
-            return
-        if lacking := [key for key in (*SAME, *MEASURED) if key not in self.metrics]:
-            raise UserError(f"export: metrics: there is no {lacking[0]}; evaluate the run again")
-        for key in SAME:
-            if self.metrics[key] != self.made[key]:
-                raise UserError(
-                    f"export: metrics: they are of the {key} {self.metrics[key]}, but the model is of "
-                    f"{self.made[key]}; evaluate the run again"
-                )
-
     @property
     def pretrained(self) -> str:
         """Where the weights came from: a tag of open_clip's, or the name of a file without its folder."""
         given = self.made["pretrained"] or POCKET
         return POCKET_WEIGHTS if self.made["backbone"] == POCKET else PurePath(given).name
-
-    @property
-    def version(self) -> str:
-        """That of this package."""
-        try:
-            return metadata.version("adapt-clip")
-        except metadata.PackageNotFoundError:  # a checkout that was never installed
-            return "unknown"
 
     def plain(self) -> dict[str, Any]:
         """All facts by name; accuracy and shots only where they are known."""
@@ -61,5 +38,5 @@ class Facts(NamedTuple):
         found |= {key: metrics[key] for key in (*MEASURED, "zero_shot") if key in metrics}
         return {
             "classes": list(made["classes"]), "image_size": self.image_size, **found, "pretrained": self.pretrained,
-            "lengths": dict(self.lengths), "adapt_version": self.version,
+            "lengths": dict(self.lengths), "adapt_version": adapt.__version__,
         }  # fmt: skip

@@ -10,6 +10,7 @@ from adapt.export.facts import Facts
 from adapt.export.folded import Folded
 from adapt.methods._base import Method
 from adapt.runtime import files
+from adapt.training import run_folder
 
 CARD = "README.md"
 MODELS = (onnx.FILE, safetensors.FILE)
@@ -38,7 +39,8 @@ def write(path: Path, method: Method, facts: Facts, format: Format) -> float:
     Raises:
         UserError: for a method that cannot be exported so, and where the file says something else.
     """
-    facts.check()
+    if facts.metrics is not None:
+        run_folder.check_metrics(facts.metrics, facts.made, "export: metrics")
     folded = Folded(method)
     if format == "safetensors":
         safetensors.check(method, folded)

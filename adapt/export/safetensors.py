@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor
 
+from adapt.clip.model_configs import POCKET
 from adapt.export.check import Run
-from adapt.export.facts import POCKET, Facts
+from adapt.export.facts import Facts
 from adapt.export.folded import Folded
 from adapt.export.heads import refusal
 from adapt.export.image_tower import FoldedViT

@@ -23,6 +23,8 @@ from adapt.training.trainer import TrainLog
 
 PROMPTS, CLASSES = "prompts.safetensors", "classes.safetensors"
 METRICS, PREDICTIONS = "metrics.json", "predictions.csv"  # of a run that has been scored
+SAME = ("preset", "backbone", "weights", "dataset", "method", "seed")  # in metrics.json as in what a run is made from
+MEASURED = ("shots", "split", "accuracy", "images")
 COLUMNS = {
     "lengths.csv": ("branch", "layer", "length"),
     "history.csv": ("epoch", "lr", "loss", "cross_entropy", "tokens"),  # and the method's own terms
@@ -84,6 +86,11 @@ def write(folder: Path, result: FitResult, made_from: Mapping[str, Any], classes
     formats.write_json(folder / "cost.json", cost)
 
 
+def is_run(folder: Path) -> bool:
+    """Whether a folder holds a fitted method."""
+    return (folder / PROMPTS).is_file()
+
+
 def write_scores(
     folder: Path,
     samples: Sequence[Sample],
@@ -111,6 +118,26 @@ def write_scores(
     }
     formats.write_json(folder / METRICS, {**facts, "accuracy": found, **counts})
     return found
+
+
+def read_metrics(folder: Path, made_from: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What metrics.json says, None where there is none; raises UserError as `check_metrics`."""
+    path = folder / METRICS
+    if not path.is_file():
+        return None
+    found = formats.read_json(path, "adapt tune")
+    check_metrics(found, made_from, str(path))
+    return found
+
+
+def check_metrics(found: Any, made_from: Mapping[str, Any], where: str) -> None:
+    """Refuse metrics that lack a number, and those of another run; raises UserError."""
+    values = found if isinstance(found, Mapping) else {}
+    if lacking := [key for key in (*SAME, *MEASURED) if values.get(key) is None]:
+        raise UserError(f"{where}: there is no {lacking[0]}; evaluate the run again")
+    for key in SAME:
+        if (told := values[key]) != (made := made_from[key]):
+            raise UserError(f"{where}: of the {key} {told}, but the model is of {made}; evaluate the run again")
 
 
 def read(folder: Path, made_by: str) -> tuple[FitResult, dict[str, Any], dict[str, Tensor]]:

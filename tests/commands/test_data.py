@@ -22,10 +22,7 @@ def adapt(*arguments: str, data: Path, **settings) -> subprocess.CompletedProces
 @pytest.fixture
 def birds(tmp_path) -> Path:
     """A root with a dataset of one's own and FGVC's images in torchvision's layout."""
-    for name in ("robin", "wren"):
-        for number in range(4):
-            put(tmp_path / "birds" / name / f"{number}.jpg")
-    (tmp_path / "birds/dataset.yaml").write_text("template: a photo of a {}.\n", encoding="utf-8")
+    miniature.birds(tmp_path)
     miniature.make("fgvc_aircraft", tmp_path, layout=1)
     put(tmp_path / "food-101/images/apple_pie/1.jpg")
     return tmp_path

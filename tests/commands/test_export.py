@@ -51,7 +51,7 @@ def test_saved_model_has_no_accuracy_in_its_card(saved, tmp_path, adapt_command,
 
 def test_output_that_is_there_is_kept_unless_forced(saved, tmp_path, adapt_command):
     adapt_command("export", saved, "-o", tmp_path / "out", "--format", "safetensors")
-    with pytest.raises(adapt.UserError, match="--output: .*out is there already: replace it with --force"):
+    with pytest.raises(adapt.UserError, match="--output: .*out is there already: say --force or give another"):
         adapt_command("export", saved, "-o", tmp_path / "out", "--format", "safetensors")
     adapt_command("export", saved, "-o", tmp_path / "out", "--format", "safetensors", "--force")
 

@@ -1,13 +1,14 @@
 """`adapt tune`: the library's fit on a folder of pictures, kept as a run of the pipeline is."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 import adapt
-from adapt.data import splits
+from adapt.data import dataset, splits
 from adapt.runtime import signals
 from adapt.training import run_folder
 from adapt.training.trainer import Trainer
@@ -166,8 +167,8 @@ WRONG = {
     ("--template", "x"): "--template: a text with one {} for the class name; got 'x'",
     ("--method", "cop"): "--method: unknown method 'cop'; did you mean 'coop'?",
     ("--pretrained", "openai"): "--pretrained: pocket has no weights called 'openai'; it has no tags, give a file",
-    ("-S", "optimizer.lr=x"): "--set optimizer.lr: expected number, got 'x'",
-    ("-S", "optimiser.lr=1"): "--set optimiser: unknown key; did you mean 'optimizer'?",
+    ("-S", "optimizer.lr=x"): "optimizer.lr: expected number, got 'x'",
+    ("-S", "optimiser.lr=1"): "optimiser: unknown key; did you mean 'optimizer'?",
     ("-S", "optimizer.lr"): "--set: expected KEY=VALUE, such as optimizer.lr=0.01, got 'optimizer.lr'",
 }
 
@@ -177,6 +178,21 @@ def test_wrong_argument_is_named(wrong, insects, tmp_path, adapt_command):
     with pytest.raises(adapt.UserError) as told:
         adapt_command("tune", insects, "-o", tmp_path / "run", "--backbone", "pocket", *wrong)
     assert str(told.value) == WRONG[wrong]
+
+
+def test_method_that_the_backbone_cannot_take_is_named(insects, tmp_path, clip, adapt_command, monkeypatch):
+    monkeypatch.setattr(adapt, "load_clip", lambda *given, **settings: replace(clip, name="RN50"))
+    with pytest.raises(adapt.UserError, match="^adapt: these put prompts or adapters into the image tower"):
+        adapt_command("tune", insects, "-o", tmp_path / "run", "--backbone", "RN50")
+
+
+def test_images_to_train_on_are_decoded_once(insects, tmp_path, adapt_command, monkeypatch):
+    opened, read = [], dataset.open_image
+    monkeypatch.setattr(dataset, "open_image", lambda path: opened.append(path) or read(path))
+    adapt_command("tune", insects, "-o", tmp_path / "run", *QUICK)
+    data = adapt.load_dataset(insects).few_shot(shots=2, seed=1)
+    trained_on = {insects / item.path for item in (*data.train, *data.val)}
+    assert sorted(path for path in opened if path in trained_on) == sorted(trained_on)
 
 
 def test_folder_that_is_not_there_is_named(tmp_path, adapt_command):

@@ -69,10 +69,7 @@ def test_pocket_dataset_is_whole():
 
 @pytest.fixture
 def birds(tmp_path) -> Path:
-    for name in ("robin", "wren"):
-        for number in range(4):
-            put(tmp_path / "birds" / name / f"{number}.jpg")
-    (tmp_path / "birds/dataset.yaml").write_text("template: a photo of a {}.\n", encoding="utf-8")
+    miniature.birds(tmp_path)
     catalog.load("birds", tmp_path)
     return tmp_path
 

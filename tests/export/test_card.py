@@ -4,7 +4,6 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-import adapt
 from adapt.export import card
 from adapt.export.facts import Facts
 
@@ -76,13 +75,3 @@ def test_lengths_are_told_by_layer():
 
 def test_template_does_not_break_the_table():
     assert "| template | `a \\| of {}` |" in card.write(facts(template="a | of {}"))
-
-
-def test_metrics_of_another_run_are_refused():
-    with pytest.raises(adapt.UserError, match="metrics: they are of the seed 3, but the model is of 4"):
-        facts(seed=4).check()
-
-
-def test_metrics_that_lack_a_number_are_refused():
-    with pytest.raises(adapt.UserError, match="metrics: there is no accuracy; evaluate the run again"):
-        facts({key: value for key, value in METRICS.items() if key != "accuracy"}).check()
