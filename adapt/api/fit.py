@@ -1,6 +1,7 @@
 """Fit a method to a few-shot dataset."""
 
 import warnings
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from adapt.settings import resolution
 from adapt.task import FewShotTask
 from adapt.training import fit as training
 from adapt.training import numerics, run_folder
+from adapt.training.trainer import Row, in_words
 
 WHERE = "adapt.fit"
 
@@ -36,6 +38,7 @@ def fit(
     features: TeacherFeatures | None = None,
     checkpoint: str | Path | None = None,
     progress: bool = True,
+    on_epoch: Callable[[Row], None] | None = None,
     **changed: Any,
 ) -> Model:
     """Fit a method to a few-shot dataset, with the numbers of the pipeline: the same settings, the same tensors.
@@ -52,6 +55,8 @@ def fit(
             is kept each minute and when the fit is stopped. The same call goes on from there; at the end the file is
             removed. By default none is kept.
         progress: whether to show a progress bar.
+        on_epoch: called after every epoch with its row of `Model.log.history`: number, learning rate, losses, tokens
+            left. A fit that goes on from a checkpoint tells of the epochs before it first, so that each comes once.
         **changed: settings of the method, or sections of them as mappings, whose other keys stay as they are:
             `n_ctx=4`, `optimizer={"lr": 0.01}`, `prune={"target": 12}`, `augment={"horizontal_flip": True}`.
 
@@ -67,6 +72,7 @@ def fit(
     expect(features, TeacherFeatures | None, f"{WHERE}: features", "teacher_features(clip, data)")
     expect(checkpoint, str | Path | None, f"{WHERE}: checkpoint", "a path")
     expect(method, str, f"{WHERE}: method", "the name of a method")
+    expect(on_epoch, Callable | None, f"{WHERE}: on_epoch", "a function of an epoch's row")
     chosen = settings.resolve(method, clip, data, preset, changed)
     for remark in remarks(method, clip, data, chosen):
         warnings.warn(remark, stacklevel=2)
@@ -92,7 +98,7 @@ def fit(
             for remark in store.remarks():
                 warnings.warn(remark, stacklevel=2)
         with numerics.fixed(clip):
-            result = run(method, clip, data, images, chosen, features, store, progress)
+            result = run(method, clip, data, images, chosen, features, store, progress, on_epoch)
         if store:
             store.clear()
     if (remark := result.remark()) and not resolution.config_warning(method, clip.name, chosen.config):
@@ -107,7 +113,7 @@ def list_methods() -> list[str]:
 
 def run(
     method: str, clip: Backbone, data: FewShotDataset, images: Images, chosen: settings.Settings,
-    features: TeacherFeatures, store: Checkpoint | None, progress: bool,
+    features: TeacherFeatures, store: Checkpoint | None, progress: bool, on_epoch: Callable[[Row], None] | None,
 ) -> training.FitResult:  # fmt: skip
     """The same calls as those of the stage `train`, on what is in memory."""
     pixels = {split: [to_tensor(image) for image in found] for split, found in images.items()}
@@ -118,8 +124,17 @@ def run(
     )
     classes = {name: value.to(clip.device) for name, value in features.classes.items()}
     task = FewShotTask(clip, data.template, list(data.classes), classes["features"], data.seed, classes["zero_shot"])
-    bar = bars.bar(f"{data.name} {method} seed {data.seed}", 0, "epoch") if progress else iter
-    return training.fit(method, task, loaders, chosen.config, shots=data.shots, store=store, progress=bar)
+    bar = bars.Bar(f"{data.name} {method} seed {data.seed}", 0, "epoch") if progress else None
+
+    def tell(row: Row) -> None:
+        if bar:
+            bar.tell(in_words(row))
+        if on_epoch:
+            on_epoch(row)
+
+    return training.fit(
+        method, task, loaders, chosen.config, shots=data.shots, store=store, progress=bar or iter, on_epoch=tell
+    )
 
 
 def remarks(method: str, clip: Backbone, data: FewShotDataset, chosen: settings.Settings) -> list[str]:
