@@ -72,10 +72,11 @@ study-removal: setup
 	$(BIN)/python -m stages.removal
 	$(BIN)/python -m dvc repro report
 
-gpu:  ## what a GPU makes of it, into reports/gpu.json, in at most four minutes; also parts="step seeds"
-	@sh benchmarks/gpu.sh $(parts)
+gpu:  ## what a GPU makes of it, into reports/gpu.json, in at most four minutes; also parts="step seeds" seconds=120
+	@sh benchmarks/gpu.sh $(parts) $(if $(seconds),seconds=$(seconds))
 
-# What `make gpu` needs beside PyTorch and the usual scientific packages, for a machine that has these and no registry.
+# What `make gpu` needs beside PyTorch and the usual scientific packages, for a machine that has these and no registry;
+# tests/gpu/test_benchmark.py holds it to the imports, with a list of what is there (tests/gpu/machine.txt).
 GPU_PACKAGES := open-clip-torch ftfy wcwidth pydantic pydantic-core annotated-types typing-inspection hydra-core \
   omegaconf antlr4-python3-runtime lazy-loader beartype ruamel-yaml mlxtend qtawesome qtpy
 gpu_python := 3.12

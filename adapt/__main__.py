@@ -7,10 +7,10 @@ import warnings
 import shtab
 
 import adapt
-from adapt.commands import data, predict, tune
+from adapt.commands import data, demo, export, predict, tune
 from adapt.pipeline import stage
 
-COMMANDS = (tune, predict, data)
+COMMANDS = (tune, predict, export, demo, data)
 
 
 def parser(prog: str) -> argparse.ArgumentParser:

@@ -1,193 +1,94 @@
 """What a GPU makes of it, in at most four minutes: `make gpu`, or some parts of it, `make gpu parts="step seeds"`.
 
-    python -m benchmarks.gpu                # tests step seeds evaluate switches, on ViT-B/16 with random weights
+    python -m benchmarks.gpu                # step seeds evaluate switches tests, on ViT-B/16 with random weights
     python -m benchmarks.gpu step evaluate
+    python -m benchmarks.gpu seconds=120    # in two minutes
 
 step: `adapt`, `promptsrc` and `coop` with 10, 100 and 1000 classes in both precisions: a step as it comes, replayed as
 a CUDA graph and, up to 100 classes, by the plain encoders (tests/plain.py); beside it the time that its arithmetic
 takes at the rate of a bare matrix product and its memory traffic at that of a bare copy, both of the same run. seeds:
 three processes on the card against one. evaluate: images a second against bare `encode_image`. switches: a step of
-`adapt` with deterministic kernels, and with cuDNN's attention, over one without. tests: `pytest -m gpu`.
+`adapt` with deterministic kernels, and with cuDNN's attention, over one without. tests: `pytest -m gpu tests/clip`,
+which are all tests with that mark.
 
-reports/gpu.json is written after each part, so that a run cut short leaves what it had.
+No row begins that would, if it takes as long as those before it, end after the time; what was skipped is named at the
+end and in the record. reports/gpu.json is written after each part, so that a run cut short leaves what it had.
 """
 
-import gc
 import itertools
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten
 
 from adapt.clip import backbone as clip
-from adapt.config import SGDConfig
-from adapt.data.loader import Batch
-from adapt.runtime import formats, workers
-from adapt.training import flops, graphs, optimizers
+from adapt.runtime import formats
 from adapt.training.numerics import enable_determinism
 from benchmarks import evaluate, rig
-from tests import plain
+from benchmarks.gpu_seeds import side_by_side
+from benchmarks.gpu_step import CUDA, PRETENDED, Row, Stepper, ms, step
 
-PRETENDED = "fakecuda" in os.environ.get("LD_PRELOAD", "")  # a GPU that runs nothing (tests/gpu/): its times are none
 RECORD = Path(".scratch/gpu.json" if PRETENDED else "reports/gpu.json")
 METHODS, CLASSES = ("adapt", "promptsrc", "coop"), (10, 100, 1000)
 PRECISIONS: tuple[clip.Precision, ...] = ("float32", "bfloat16")
-PLAIN = 100  # the most classes that the plain step has memory for
-STEPS, SECONDS = 20, 4.0  # timed steps; and how long seeds are counted side by side
-OPTIMIZER = SGDConfig(
-    name="sgd", lr=1.0, momentum=0.9, weight_decay=5e-4, epochs=1, batch_size=rig.BATCH, warmup_epochs=0, warmup_lr=1.0
-)
-
-CUDA = torch.device("cuda")
-if PRETENDED:
-    torch.backends.cudnn.enabled = False  # its library asks a true GPU
+SECONDS = 240.0  # for all parts, if nothing else is said
+TESTS = "tests/clip"  # where all that are marked `gpu` are
 
 
-class Traffic(TorchDispatchMode):
-    """The bytes that every operation reads and writes, but for views."""
+def in_time(rows: Iterable[tuple[Row, Callable[[], Row]]], end: float, first: float = 10.0) -> list[Row]:
+    """What each row is of, with what is then measured; or `skipped`, where it would end too late.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.bytes = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        if not func.is_view and func is not torch.ops.aten.detach.default:
-            tensors = [value for value in tree_flatten((args, kwargs, out))[0] if isinstance(value, Tensor)]
-            self.bytes += sum(value.numel() * value.element_size() for value in tensors)
-        return out
-
-
-class Stepper:
-    """A method with a batch: its step as it comes, and as a CUDA graph."""
-
-    def __init__(self, name: str, classes: int, precision: clip.Precision):
-        task = rig.make_task(classes, CUDA, precision)
-        self.method, self.batch = rig.make_method(name, task), rig.make_batch(task)
-        self.method.on_train_start(1000, 40_000)  # so that `adapt` keeps scores, and prunes nothing meanwhile
-        self.optimizer = optimizers.build(OPTIMIZER, self.method.parameters())
-        optimizers.set_learning_rate(self.optimizer, 0.0)  # the same work, and parameters stay where they are
-        self.graph = graphs.GraphedStep(
-            self.method, lambda: self.optimizer, lambda batch: self.step(batch), graphs.CudaRecorder(CUDA)
-        )
-
-    def step(self, batch: Batch | None = None) -> graphs.Terms:
-        """A step as `trainer` makes it."""
-        self.optimizer.zero_grad(set_to_none=True)
-        loss, _ = self.method.losses(batch or self.batch)
-        loss.backward()
-        self.method.on_after_backward(1)
-        self.optimizer.step()
-        return {"loss": loss.detach()}
-
-    def replay(self) -> None:
-        """A step as a GPU replays it; the first ones come as they are."""
-        self.graph(self.batch)
-
-    def plain(self) -> None:
-        """A step by the plain encoders."""
-        self.optimizer.zero_grad(set_to_none=True)
-        with self.method.task.backbone.autocast():
-            loss = plain.losses(self.method, self.batch)
-        loss.backward()
-        self.optimizer.step()
-
-
-def ms(work: Callable[[], Any], repeats: int = STEPS) -> float:
-    """Milliseconds of some work, back to back, after some that are not timed."""
-    for _ in range(graphs.WARM + 2):
-        work()
-    return rig.seconds(lambda: [work() for _ in range(repeats)]) / repeats * 1e3
-
-
-def rates(precision: clip.Precision) -> tuple[float, float]:
-    """FLOPs a second of a large matrix product, and bytes a second of a large copy."""
-    kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    a, b = (torch.randn(4096, 4096, device=CUDA, dtype=kind) for _ in range(2))
-    source, target = (torch.empty(2**28, device=CUDA, dtype=torch.uint8) for _ in range(2))
-    return 2 * 4096**3 / (ms(lambda: a @ b) / 1e3), 2 * 2**28 / (ms(lambda: target.copy_(source)) / 1e3)
-
-
-def step(precision: clip.Precision, classes: int, name: str) -> dict[str, Any]:
-    """The times of one method's step."""
-    one = Stepper(name, classes, precision)
-    torch.cuda.reset_peak_memory_stats()
-    eager = ms(one.step)
-    memory = torch.cuda.max_memory_allocated()
-    replayed = ms(one.replay)
-    with flops.counter() as counter:
-        one.step()
-    with Traffic() as traffic:
-        one.step()
-    product, copy = rates(precision)
-    arithmetic, moved = counter.get_total_flops() / product * 1e3, traffic.bytes / copy * 1e3
-    row = {
-        "method": name, "classes": classes, "precision": precision, "eager_ms": eager, "graph_ms": replayed,
-        "graph": one.graph.graph is not None, "arithmetic_ms": arithmetic, "traffic_ms": moved,
-        "over_bound": replayed / (arithmetic + moved), "memory_gb": memory / 1e9,
-        "product_tflops": product / 1e12, "copy_gb_s": copy / 1e9,
-    }  # fmt: skip
-    if classes <= PLAIN:
-        row["plain_ms"] = ms(one.plain, 3)
-    return {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()}
-
-
-def steps_in(precision: clip.Precision) -> list[dict[str, Any]]:
-    """Of every method and number of classes."""
-    found = []
-    for classes, name in itertools.product(CLASSES, METHODS):
-        found.append(step(precision, classes, name))
-        gc.collect()
-        torch.cuda.empty_cache()
+    A row is thought to take as long as the longest before it, and the first one so many seconds.
+    """
+    found, took = [], list[float]()
+    for about, measure in rows:
+        start = time.time()
+        if start + max(took, default=first) > end:
+            found.append({**about, "skipped": True})
+            continue
+        found.append({**about, **measure()})
+        took.append(time.time() - start)
     return found
 
 
-def steps() -> list[dict[str, Any]]:
+def steps_in(precision: clip.Precision, end: float) -> list[Row]:
+    """Of every method and number of classes."""
+    return in_time(
+        (
+            ({"method": name, "classes": classes, "precision": precision}, partial(step, precision, classes, name))
+            for classes, name in itertools.product(CLASSES, METHODS)
+        ),
+        end,
+    )
+
+
+def steps(end: float) -> list[Row]:
     """In both precisions."""
-    return [row for precision in PRECISIONS for row in rig.apart(steps_in, precision)]
+    return [row for precision in PRECISIONS for row in rig.apart(steps_in, precision, end)]
 
 
-def count_steps(start: float, graph: bool) -> float:
-    """Steps a second of a seed of `adapt` from a time on, for some seconds."""
-    one = Stepper("adapt", 100, "bfloat16")
-    work = one.replay if graph else one.step
-    ms(work, 1)
-    time.sleep(max(0.0, start - time.time()))
-    done, began = 0, time.perf_counter()
-    while time.perf_counter() - began < SECONDS:
-        work()
-        torch.cuda.synchronize()
-        done += 1
-    return done / (time.perf_counter() - began)
-
-
-def side_by_side(graph: bool) -> dict[str, Any]:
-    """The steps of three seeds in three processes over those of one."""
-    alone = workers.apart(lambda: count_steps(0.0, graph))
-    start = time.time() + 15  # by then all three are warm
-    together = list(workers.run(lambda _: count_steps(start, graph), range(3), processes=3, setting="three seeds"))
-    return {"graph": graph, "alone": round(alone, 1), "together": round(sum(together) / alone, 2)}
-
-
-def seeds() -> list[dict[str, Any]]:
+def seeds(end: float) -> list[Row]:
     """Steps as they come, and replayed; forked from here, where CUDA has not started."""
-    return [side_by_side(graph) for graph in (False, True)]
+    return in_time((({"graph": graph}, partial(side_by_side, graph)) for graph in (False, True)), end, first=40.0)
 
 
-def evaluations() -> list[dict[str, Any]]:
+def evaluations(end: float) -> list[Row]:
     """Images a second of plain CLIP and of a tuned one, and over bare `encode_image`."""
     evaluate.IMAGES, evaluate.BATCH = 2048, 256
-    found = itertools.product(evaluate.METHODS, PRECISIONS)
-    return [{"precision": precision, **evaluate.compare(name, CUDA, precision)} for name, precision in found]
+    return in_time(
+        (
+            ({"method": name, "precision": precision}, partial(evaluate.compare, name, CUDA, precision))
+            for name, precision in itertools.product(evaluate.METHODS, PRECISIONS)
+        ),
+        end,
+    )
 
 
 def deterministic(on: bool) -> None:
@@ -204,35 +105,48 @@ if PRETENDED:
     del SWITCHES["cudnn_attention"]
 
 
-def switched() -> list[dict[str, Any]]:
+def switched_step(name: str, precision: clip.Precision) -> Row:
     """A step of `adapt` with a switch over one without; `first_ms` is the first one with it."""
-    found = []
-    for precision in PRECISIONS:
-        one = Stepper("adapt", 10, precision)
-        for name, switch in SWITCHES.items():
-            usual = ms(one.step)
-            switch(True)
-            first = rig.seconds(one.step) * 1e3
-            ratio = ms(one.step) / usual
-            switch(False)
-            found.append({"switch": name, "precision": precision, "step": round(ratio, 2), "first_ms": round(first, 1)})
-    return found
+    one = Stepper("adapt", 10, precision)
+    usual = ms(one.step)
+    SWITCHES[name](True)
+    first = rig.seconds(one.step) * 1e3
+    ratio = ms(one.step) / usual
+    SWITCHES[name](False)
+    return {"step": round(ratio, 2), "first_ms": round(first, 1)}
 
 
-def tests() -> list[dict[str, Any]]:
-    """What `pytest -m gpu` says."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "tests/clip"],
-        capture_output=True, text=True,
-    )  # fmt: skip
-    return [{"status": done.returncode, "says": done.stdout.strip().splitlines()[-1:]}]
+def switched(end: float) -> list[Row]:
+    """Of every switch, in both precisions."""
+    return in_time(
+        (
+            ({"switch": name, "precision": precision}, partial(switched_step, name, precision))
+            for precision, name in itertools.product(PRECISIONS, SWITCHES)
+        ),
+        end,
+    )
 
 
-PARTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
+def tested(end: float) -> Row:
+    """What pytest says, stopped at the end of the time."""
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", TESTS]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=max(1.0, end - time.time()))
+    except subprocess.TimeoutExpired:
+        return {"skipped": True}
+    return {"status": done.returncode, "says": done.stdout.strip().splitlines()[-1:]}
+
+
+def tests(end: float) -> list[Row]:
+    """Those marked `gpu`."""
+    return in_time([({"command": f"pytest -m gpu {TESTS}"}, partial(tested, end))], end)
+
+
+PARTS: dict[str, Callable[[float], list[Row]]] = {
     "step": steps,
     "seeds": seeds,
-    "evaluate": lambda: rig.apart(evaluations),
-    "switches": lambda: rig.apart(switched),
+    "evaluate": lambda end: rig.apart(evaluations, end),
+    "switches": lambda end: rig.apart(switched, end),
     "tests": tests,
 }
 
@@ -250,26 +164,57 @@ def card() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def main() -> None:
-    wanted = sys.argv[1:] or list(PARTS)
-    if unknown := sorted(set(wanted) - set(PARTS)):
+def asked(words: Sequence[str]) -> tuple[list[str], float]:
+    """The parts, all if none is named, and for how many seconds."""
+    seconds = SECONDS
+    for word in words:
+        if word.startswith("seconds="):
+            try:
+                seconds = float(word.removeprefix("seconds="))
+            except ValueError:
+                raise SystemExit(f"error: {word}: seconds takes a number, such as seconds=120") from None
+    parts = [word for word in words if not word.startswith("seconds=")]
+    if unknown := sorted(set(parts) - set(PARTS)):
         raise SystemExit(f"error: there is no part {unknown[0]}; there are {', '.join(PARTS)}")
+    return parts or list(PARTS), seconds
+
+
+def measured(part: str, end: float) -> dict[str, Any]:
+    """The rows of a part, each printed, and how long they took; or that there was no time for it."""
+    start = time.time()
+    if start > end:
+        return {"skipped": True, "rows": []}
+    try:
+        rows = PARTS[part](end)
+    except Exception as error:  # whatever a new card, driver or PyTorch may bring: the other parts still count
+        rows = [{"failed": " ".join(f"{type(error).__name__}: {error}".split())[:300]}]
+    for row in rows:
+        print(f"{part}: {json.dumps(row)}", flush=True)
+    return {"seconds": round(time.time() - start, 1), "rows": rows}
+
+
+def skipped(part: str, found: dict[str, Any]) -> list[str]:
+    """What there was no time for: `seeds`, or `step adapt 1000 float32`."""
+    if "skipped" in found:
+        return [part]
+    late = [row for row in found["rows"] if "skipped" in row]
+    return [" ".join([part, *(str(value) for key, value in row.items() if key != "skipped")]) for row in late]
+
+
+def main() -> None:
+    wanted, seconds = asked(sys.argv[1:])
+    end = float(os.environ.get("GPU_BEGAN", time.time())) + seconds  # since gpu.sh, with the imports
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # cuBLAS reads it once, and `deterministic` asks for it
-    os.environ["TORCH_DISABLE_NATIVE_JIT"] = "1"  # as the stages have it
     if not torch.cuda.device_count():
         raise SystemExit("error: torch sees no GPU; `make bench` measures on a CPU")
-    found = {"commit": rig.commit(), **rig.apart(card), **rig.machine()}
+    found = {"commit": rig.commit(), **rig.apart(card), **rig.machine(), "seconds": seconds, "skipped": []}
     RECORD.parent.mkdir(exist_ok=True)
-    for name in wanted:
-        start = time.perf_counter()
-        try:
-            rows = PARTS[name]()
-        except Exception as error:  # whatever a new card, driver or PyTorch may bring: the other parts still count
-            rows = [{"failed": " ".join(str(error).split())[:300]}]
-        for row in rows:
-            print(f"{name}: {json.dumps(row)}", flush=True)
-        found[name] = {"seconds": round(time.perf_counter() - start, 1), "rows": rows}
+    for part in wanted:
+        found[part] = measured(part, end)
+        found["skipped"] += skipped(part, found[part])
         formats.write_json(RECORD, found)
+    if found["skipped"]:
+        print(f"skipped, for {seconds:g} seconds hold no more: {', '.join(found['skipped'])}")
     print(f"wrote {RECORD}")
 
 

@@ -13,7 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from shutil import which
 from typing import Any, TypeVar
@@ -133,8 +133,16 @@ def machine() -> dict[str, Any]:
     model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
     return {
         "cpu": model, "cores": os.cpu_count(), "threads": torch.get_num_threads(), "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "open_clip_torch", "dvc")},
+        **{name: installed(name) for name in ("torch", "open_clip_torch", "dvc")},
     }  # fmt: skip
+
+
+def installed(name: str) -> str | None:
+    """The version of a package, if it is here: `make gpu` does without DVC."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def commit() -> str:

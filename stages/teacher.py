@@ -1,7 +1,6 @@
 """Decode the few-shot images, and cache what the frozen model says of every class and of every view of theirs."""
 
 import torch
-from PIL import Image
 
 from adapt.clip.backbone import Backbone
 from adapt.config import AugmentConfig, BackboneConfig, RuntimeConfig, TeacherConfig
@@ -50,7 +49,7 @@ def main(
 
     def embed(frozen: Backbone, seed: int) -> dict[str, torch.Tensor]:
         samples = {split: fewshot.read(dataset, seed, split) for split in fewshot.SEEDED}
-        images = {split: [Image.fromarray(pixels[sample.path]) for sample in found] for split, found in samples.items()}
+        images = {split: [pixels[sample.path] for sample in found] for split, found in samples.items()}
         kept = {split: stores[seed, split] for split in fewshot.SEEDED}
         return teacher_features.of_images(frozen, images, seed, teacher, augment, kept)
 

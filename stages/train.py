@@ -51,8 +51,9 @@ def main(
         store.clear()
     tokens = ", ".join(str(result.tokens) for result in results)
     stage.log(f"train {dataset} {method}: {tokens} tokens for seeds {seeds}")
-    if remark := next(filter(None, (result.remark() for result in results)), None):
-        stage.log(f"train {dataset} {method}: {remark}")
+    for kind in (FitResult.remark, FitResult.recording_remark):
+        if remark := next(filter(None, map(kind, results)), None):
+            stage.log(f"train {dataset} {method}: {remark}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Fixtures: the golden CLIP, whose weights are a formula, and where golden numbers lie."""
 
 import json
+import signal
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -101,7 +103,7 @@ def make_loader(backbone: Backbone) -> FewShotLoader:
         images=images,
         labels=torch.arange(11) % 5,
         view_features=embed_views(backbone, images, 1, index_offset=0, views=3, augment=augment),
-        eval_features=embed_images(backbone, [image[:, :32, :32] for image in images]),
+        eval_features=embed_images(backbone, [image[:, :32, :32].permute(1, 2, 0).numpy() for image in images]),
         normalise=backbone.normalise,
         seed=1,
         batch_size=4,
@@ -207,3 +209,11 @@ def pytest_terminal_summary(terminalreporter):
     for report in terminalreporter.getreports("passed"):
         for name, value in report.user_properties:
             terminalreporter.write_line(f"{name}: {value}")
+
+
+@pytest.fixture
+def listening() -> Iterator[None]:
+    """Whoever runs the tests in the background has the keyboard's signal ignored, here and in what is started."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

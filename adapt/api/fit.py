@@ -39,6 +39,7 @@ def fit(
     checkpoint: str | Path | None = None,
     progress: bool = True,
     on_epoch: Callable[[Row], None] | None = None,
+    cuda_graphs: bool = True,
     **changed: Any,
 ) -> Model:
     """Fit a method to a few-shot dataset, with the numbers of the pipeline: the same settings, the same tensors.
@@ -57,6 +58,8 @@ def fit(
         progress: whether to show a progress bar.
         on_epoch: called after every epoch with its row of `Model.log.history`: number, learning rate, losses, tokens
             left. A fit that goes on from a checkpoint tells of the epochs before it first, so that each comes once.
+        cuda_graphs: whether to record a training step on a GPU and replay it, which is faster and gives the same; where
+            that fails, a warning says so.
         **changed: settings of the method, or sections of them as mappings, whose other keys stay as they are:
             `n_ctx=4`, `optimizer={"lr": 0.01}`, `prune={"target": 12}`, `augment={"horizontal_flip": True}`.
 
@@ -98,11 +101,13 @@ def fit(
             for remark in store.remarks():
                 warnings.warn(remark, stacklevel=2)
         with numerics.fixed(clip):
-            result = run(method, clip, data, images, chosen, features, store, progress, on_epoch)
+            result = run(method, clip, data, images, chosen, features, store, progress, on_epoch, cuda_graphs)
         if store:
             store.clear()
     if (remark := result.remark()) and not resolution.config_warning(method, clip.name, chosen.config):
         warnings.warn(f"{method} on {data.name}: {result.tokens} tokens, {remark}", stacklevel=2)
+    if remark := result.recording_remark():
+        warnings.warn(f"{method} on {data.name}: {remark}", stacklevel=2)
     return Model(clip, result, made_from, {name: value.cpu() for name, value in features.classes.items()})
 
 
@@ -114,6 +119,7 @@ def list_methods() -> list[str]:
 def run(
     method: str, clip: Backbone, data: FewShotDataset, images: Images, chosen: settings.Settings,
     features: TeacherFeatures, store: Checkpoint | None, progress: bool, on_epoch: Callable[[Row], None] | None,
+    cuda_graphs: bool,
 ) -> training.FitResult:  # fmt: skip
     """The same calls as those of the stage `train`, on what is in memory."""
     pixels = {split: [to_tensor(image) for image in found] for split, found in images.items()}
@@ -133,7 +139,15 @@ def run(
             on_epoch(row)
 
     return training.fit(
-        method, task, loaders, chosen.config, shots=data.shots, store=store, progress=bar or iter, on_epoch=tell
+        method,
+        task,
+        loaders,
+        chosen.config,
+        shots=data.shots,
+        store=store,
+        progress=bar or iter,
+        on_epoch=tell,
+        cuda_graphs=cuda_graphs,
     )
 
 

@@ -1,6 +1,6 @@
 """A fitted method: what it predicts, how long its prompts are, and how it is saved and loaded."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from adapt.clip.oom import retry_with_smaller_text_batch
 from adapt.config import Config
 from adapt.data.dataset import Split
 from adapt.errors import UserError
+from adapt.export import Format
 from adapt.methods._base import Classifier, Method
 from adapt.runtime import files
 from adapt.settings import resolution
@@ -163,6 +164,52 @@ class Model:
             with files.atomic_dir(path) as building:
                 run_folder.write(building, self.result, self.made_from, self.class_features)
 
+    def export(
+        self, folder: str | Path, format: Format = "onnx", *, overwrite: bool = False,
+        metrics: Mapping[str, Any] | None = None,
+    ) -> float:  # fmt: skip
+        """Write the model into a new folder, in a form that other programs run, with a model card; whole or not at all.
+
+        Args:
+            folder: where.
+            format: `onnx`, a file from pixels to probabilities (needs the extra `export`), or `safetensors`, class
+                embeddings, keys and values for plain open_clip.
+            overwrite: replace a folder that holds an exported model.
+            metrics: what is known of its accuracy, as metrics.json of a run has it.
+
+        Returns:
+            The largest difference of a probability between what was written and this model, on real images.
+
+        Raises:
+            UserError: for a folder that is there already, for a method that cannot be exported so, for packages that
+                are missing, and where what was written says something else than this model.
+        """
+        from adapt.export import folder as exported
+        from adapt.export.facts import Facts
+
+        expect(folder, str | Path, "export: folder", "a path")
+        expect(format, str, "export: format", "onnx or safetensors")
+        expect(metrics, Mapping | None, "export: metrics", "a mapping, as metrics.json holds it")
+        exported.check_format(format)
+        with on_disk("export"):
+            path = Path(folder).expanduser().resolve()
+            if path.exists() and not (overwrite and exported.is_export(path)):
+                hint = "it holds no exported model; give another" if overwrite else "say overwrite=True or give another"
+                raise UserError(f"export: {path} is there already: {hint}")
+            clip = self.exact_clip()
+            method = self.method if clip is self.clip else self.build(clip)
+            facts = Facts(self.made_from, metrics, self.lengths(), clip.image_size)
+            with numerics.fixed(clip):
+                return exported.write(path, method, facts, format)
+
+    def exact_clip(self) -> Backbone:
+        """The CLIP in float32 on the CPU; loaded anew where this one is not."""
+        if self.clip.precision == "float32" and self.clip.device.type == "cpu":
+            return self.clip
+        found = load_clip(self.made_from["backbone"], pretrained(self.made_from), device="cpu")
+        check_weights(found, self.made_from, "this model")
+        return found
+
 
 def load(folder: str | Path, clip: Backbone | None = None, *, device: str = "auto") -> Model:
     """Load a model that `Model.save` has written, or a run of the pipeline's (runs/digits/adapt/seed_1).
@@ -188,11 +235,7 @@ def load(folder: str | Path, clip: Backbone | None = None, *, device: str = "aut
         result, made, classes = run_folder.read(path, MADE_BY)
     if clip is None:
         clip = load_clip(made["backbone"], pretrained(made), device=device, precision=made["precision"])
-    if clip.weights != made["weights"]:
-        raise UserError(
-            f"{path} was fitted to {made['backbone']} with the weights {made['weights'][:12]}, but those of this "
-            f"{clip.name} are {clip.weights[:12]}; give the CLIP that it was fitted to"
-        )
+    check_weights(clip, made, str(path))
     model = Model(clip, result, made, classes)
     try:
         same = model.method.lengths() == model.lengths()  # built now, so that what does not fit is told now
@@ -201,6 +244,15 @@ def load(folder: str | Path, clip: Backbone | None = None, *, device: str = "aut
     if not same:
         raise UserError(f"{path}: lengths.csv is not of these prompts; save the model again")
     return model
+
+
+def check_weights(clip: Backbone, made: Mapping[str, Any], what: str) -> None:
+    """Refuse a CLIP of other weights than those that something was fitted to; raises UserError."""
+    if clip.weights != made["weights"]:
+        raise UserError(
+            f"{what} was fitted to {made['backbone']} with the weights {made['weights'][:12]}, but those of this "
+            f"{clip.name} are {clip.weights[:12]}; give the CLIP that it was fitted to"
+        )
 
 
 def pretrained(made: dict[str, Any]) -> str | None:

@@ -14,8 +14,13 @@ from adapt.errors import UserError
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-# what a RuntimeError says where torch has no OutOfMemoryError for it: cuBLAS's and cuDNN's workspaces, and the CPU
-SIGNS = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_NOT_SUPPORTED", "can't allocate memory", "out of memory")
+# what a RuntimeError says where torch has no OutOfMemoryError for it: cuBLAS's start and workspace, and the CPU
+SIGNS = (
+    "CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate", "CUBLAS_STATUS_ALLOC_FAILED", "can't allocate memory",
+    "out of memory",
+)  # fmt: skip
+UNSUPPORTED = "CUDNN_STATUS_NOT_SUPPORTED"  # cuDNN's, for lack of a workspace, and for what no card does
+LITTLE = 0.1  # of a GPU's memory; with less of it free the former is meant
 
 
 class AdaptiveBatch:
@@ -72,7 +77,18 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, whoever noticed."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in SIGNS)
+    if not isinstance(error, RuntimeError):
+        return False
+    said = str(error)
+    return any(sign in said for sign in SIGNS) or (UNSUPPORTED in said and little_is_free())
+
+
+def little_is_free() -> bool:
+    """Whether there is a GPU whose memory is nearly all taken, also by what torch keeps for later."""
+    if not torch.cuda.is_available():
+        return False
+    free, total = torch.cuda.mem_get_info()
+    return free < LITTLE * total
 
 
 def log_and_empty_cache(message: str) -> None:

@@ -80,8 +80,10 @@ class ClipLora(TwoTower):
         """Cross-entropy. What is dropped follows from seed and step, so that a resumed run repeats it.
 
         It is torch's own generator that draws: where classes are encoded again in the backward pass, torch sets that
-        one back, and only that one.
+        one back, and only that one. Without dropout it is left alone: a GPU refuses to seed it in a recorded step.
         """
+        if not self.dropout:
+            return super().losses(batch)
         self.draws += 1
         device = self.task.backbone.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):

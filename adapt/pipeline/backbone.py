@@ -34,6 +34,8 @@ def load(backbone: BackboneConfig, runtime: RuntimeConfig) -> clip.Backbone:
     found = replace(found, pretrained=backbone.pretrained, **settings)  # as given, wherever that leads
     if found.remark and device == "cpu":
         stage.log(f"params.yaml: runtime.precision: {found.remark}")
+    if runtime.compile and device == "cpu":
+        stage.log("params.yaml: runtime.compile: it holds on a GPU alone; on this CPU blocks run as they are")
     return found
 
 

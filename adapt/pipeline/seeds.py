@@ -15,8 +15,10 @@ from adapt.runtime import platforms, workers
 
 T = TypeVar("T")
 
-PER_CLASS = 2e6  # bytes of GPU memory that a class takes while tuning; measured on ViT-B/16: 1.4 MB
-PER_WEIGHT = 16  # and a weight of the backbone: itself, activations, CUDA's own; measured on ViT-B/16: half
+# Bytes of GPU memory that a seed takes for each class and for each weight of the backbone, activations and CUDA's own
+# among them: no step of any method in reports/launches.csv takes more.
+PER_CLASS, PER_WEIGHT = 8e6, 28
+FORKED = "forked subprocess"  # in torch's message where CUDA has started before the fork
 
 
 def for_each_seed(
@@ -36,10 +38,31 @@ def for_each_seed(
         )
     if device.type == "cuda" and not torch.cuda.is_initialized():  # else no process can be forked for a GPU any more
         gpu = workers.apart(lambda: look(backbone, device))
+        if gpu is None:
+            stage.log("seeds run one after another: NVML cannot count the GPUs, so that torch has started CUDA for it")
+            processes, gpu = 1, look(backbone, device)
+        assert gpu is not None, "this process is no fork"
         processes, backbone = fit(processes, gpu, backbone, classes)
     elif device.type == "cuda":
         processes = 1
-    return list(workers.run(lambda seed: work(backbone.to(device), seed), seeds, processes=processes, setting=setting))
+
+    def run(seed: int) -> T:
+        return work(move(backbone, device, processes), seed)
+
+    return list(workers.run(run, seeds, processes=processes, setting=setting))
+
+
+def move(backbone: Backbone, device: torch.device, processes: int) -> Backbone:
+    """The backbone on a device that so many processes share.
+
+    Raises: UserError where others have its memory, or have it to themselves.
+    """
+    try:
+        return backbone.to(device)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        hint = "lower runtime.per_gpu, or set it to 1" if processes > 1 else "choose another, or wait until it is free"
+        raise UserError(f"params.yaml: runtime.device: the GPU does not take the backbone ({reason}); {hint}") from None
 
 
 class Gpu(NamedTuple):
@@ -50,8 +73,8 @@ class Gpu(NamedTuple):
     obstacle: str | None  # to compiling, where that is asked for
 
 
-def look(backbone: Backbone, device: torch.device) -> Gpu:
-    """Start CUDA and look.
+def look(backbone: Backbone, device: torch.device) -> Gpu | None:
+    """Start CUDA and look; None where this process is a fork of one in which CUDA has started.
 
     Raises: UserError for a GPU that torch cannot use.
     """
@@ -61,6 +84,8 @@ def look(backbone: Backbone, device: torch.device) -> Gpu:
             free, replace(backbone, device=device).remark, (backbone.compile and compiling.why_not(device)) or None
         )
     except RuntimeError as error:
+        if FORKED in str(error):
+            return None
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"params.yaml: runtime.device: torch cannot use the GPU ({reason}); set it to cpu") from None
 
@@ -73,11 +98,16 @@ def fit(processes: int, gpu: Gpu, backbone: Backbone, classes: int) -> tuple[int
         stage.log(
             f"params.yaml: runtime.compile: nothing can be compiled here ({gpu.obstacle}); blocks run as they are"
         )
-    need = PER_CLASS * classes + PER_WEIGHT * sum(weight.numel() for weight in backbone.model.parameters())
-    fitting = max(1, int(gpu.free / need))
+    taken = need(sum(weight.numel() for weight in backbone.model.parameters()), classes)
+    fitting = max(1, int(gpu.free / taken))
     if fitting < processes:
         stage.log(
             f"{fitting} of {processes} seeds side by side: the GPU has {gpu.free / 1e9:.1f} GB free, and one takes "
-            f"about {need / 1e9:.1f} GB"
+            f"about {taken / 1e9:.1f} GB"
         )
     return min(processes, fitting), replace(backbone, compile=backbone.compile and not gpu.obstacle)
+
+
+def need(weights: int, classes: int) -> float:
+    """Bytes of GPU memory that a seed takes at most, on a backbone of so many weights; a rule of thumb."""
+    return PER_CLASS * classes + PER_WEIGHT * weights

@@ -5,9 +5,11 @@ matrix products of few-shot tuning gain little from a second thread.
 """
 
 import multiprocessing
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 from adapt.errors import UserError
@@ -33,31 +35,40 @@ def run(
     if processes <= 1:
         yield from map(work, items)
         return
-    context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_inherit, initargs=(work,)) as pool:
-        try:
-            yield from pool.map(_call, items, chunksize=chunk)
-        except (signals.Interrupted, GeneratorExit):  # the latter: nobody wants more
-            for child in multiprocessing.active_children():  # a signal to this process alone does not reach them
-                child.terminate()
-            raise
-        except BrokenProcessPool:
-            raise UserError(
-                f"a process was killed, perhaps for lack of memory; set {setting} lower if so, and run again: what was "
-                "saved is kept"
-            ) from None
+    with _forked(processes, work, f"set {setting} lower if so, and run again: what was saved is kept") as pool:
+        yield from pool.map(_call, items, chunksize=chunk)
 
 
 def apart(work: Callable[[], T]) -> T:
     """What some work returns in a forked process of its own, so that nothing it starts is left here.
 
     Where a fork is not safe, it is done here.
+    Raises: Interrupted when this process is asked to stop; the other is killed then, since it has nothing to save.
     """
     if not platforms.can_fork():
         return work()
-    context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(1, mp_context=context, initializer=_inherit, initargs=(lambda _: work(),)) as pool:
+    with _forked(1, lambda _: work(), "if so, free some and run again", stop=BaseProcess.kill) as pool:
         return pool.submit(_call, None).result()
+
+
+@contextmanager
+def _forked(
+    processes: int,
+    work: Callable[[Any], Any],
+    advice: str,
+    stop: Callable[[BaseProcess], None] = BaseProcess.terminate,
+) -> Iterator[ProcessPoolExecutor]:
+    """Processes for some work, which `stop` ends with this one; `advice` follows where one was killed."""
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_inherit, initargs=(work,)) as pool:
+        try:
+            yield pool
+        except (signals.Interrupted, GeneratorExit):  # the latter: nobody wants more
+            for child in multiprocessing.active_children():  # a signal to this process alone does not reach them
+                stop(child)
+            raise
+        except BrokenProcessPool:
+            raise UserError(f"a process was killed, perhaps for lack of memory; {advice}") from None
 
 
 _work: Any

@@ -47,6 +47,15 @@ class FitResult(NamedTuple):
             "or train for more epochs"
         )
 
+    def recording_remark(self) -> str | None:
+        """That its steps could not be recorded, where that is so."""
+        if self.log.not_recorded is None:
+            return None
+        return (
+            f"training steps were not replayed as CUDA graphs ({self.log.not_recorded}): they took longer, with the "
+            "same results; set cuda_graphs (in the params runtime.cuda_graphs) to false to do without"
+        )
+
 
 def fit(
     name: str,

@@ -5,9 +5,7 @@ one. Between two prunings every step starts the same ones on the same memory, so
 A pruning changes shapes: the next steps run as they come, then one is recorded anew.
 """
 
-import logging
 from collections.abc import Callable
-from functools import cache
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -19,7 +17,6 @@ from adapt.methods._base import Method
 WARM = 3  # steps that run as they come before one is recorded: libraries make their workspaces in them
 TOLERANCE = 1e-2  # of what a step changes: where kernels add in any order, two runs of one step differ by far less
 
-log = logging.getLogger(__name__)
 Terms = dict[str, Tensor]
 
 
@@ -61,10 +58,19 @@ class CudaRecorder:
 
     def record(self, work: Callable[[], Terms]) -> tuple[Recording, Terms]:
         """The work, recorded and not done, and the tensors that hold what it comes to after each replay."""
-        graph = torch.cuda.CUDAGraph()
-        # threads that cut the next views allocate meanwhile; what they do is not of this graph
-        with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
-            found = work()
+        graph, usual, causes = torch.cuda.CUDAGraph(), torch.cuda.current_stream(self.device), []
+        try:
+            # threads that cut the next views allocate meanwhile; what they do is not of this graph
+            with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
+                try:
+                    found = work()
+                except Exception as error:
+                    causes.append(error)
+                    raise
+        except Exception as error:  # to end a capture that was broken raises another, which tells nothing
+            raise (causes or [error])[0] from None
+        finally:
+            torch.cuda.set_stream(usual)  # which torch leaves only where the capture can be ended
         return graph, found
 
 
@@ -83,7 +89,8 @@ class GraphedStep:
         recorder: Recorder,
     ):
         self.method, self.optimizer, self.compute, self.recorder = method, optimizer, compute, recorder
-        self.refused, self.size = False, 0
+        self.refused: str | None = None  # why nothing is recorded any more
+        self.size = 0
         self.forget()
 
     def forget(self) -> None:
@@ -94,7 +101,7 @@ class GraphedStep:
 
     def __call__(self, batch: Batch) -> Terms:
         """The step's losses, by name."""
-        if self.refused or not self.method.has_fixed_steps():
+        if self.refused is not None or not self.method.has_fixed_steps():
             return self.compute(batch)
         if len(batch.labels) < self.size:
             return self.compute(batch)  # the last of an epoch
@@ -123,17 +130,16 @@ class GraphedStep:
             self.graph.replay()
             wrong = distance(before, expected, self.state())
         except Exception as error:  # torch does not say what it raises where something cannot be recorded
-            return self.refuse(plain, expected, " ".join(str(error).split())[:200])
-        if wrong > TOLERANCE:
+            return self.refuse(plain, expected, " ".join((str(error) or repr(error)).split())[:200])
+        if not wrong <= TOLERANCE:  # nan is astray too
             return self.refuse(plain, expected, f"a replayed step went {wrong:.1g} of its length astray")
         return {name: term.clone() for name, term in self.terms.items()}
 
     def refuse(self, plain: Terms, expected: list[Tensor], reason: str) -> Terms:
         """Go on without recording, from the step that was not recorded."""
         self.forget()
-        self.refused = True
+        self.refused = reason
         self.restore(expected)
-        say(reason)
         return plain
 
     @torch.no_grad()
@@ -148,16 +154,6 @@ class GraphedStep:
         found = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         kept = [value for parameter in found for value in optimizer.state.get(parameter, {}).values()]
         return [tensor.detach() for tensor in (*found, *kept, *self.method.scores()) if isinstance(tensor, Tensor)]
-
-
-@cache
-def say(reason: str) -> None:
-    """Log why steps are not replayed, once in a process."""
-    log.warning(
-        "training steps are not replayed as CUDA graphs (%s): they take longer, with the same results; "
-        "runtime.cuda_graphs: false turns them off",
-        reason,
-    )
 
 
 def copy(batch: Batch, with_images: bool) -> Batch:
@@ -180,7 +176,10 @@ def fill(inputs: Batch, batch: Batch) -> None:
 
 
 def distance(before: list[Tensor], expected: list[Tensor], found: list[Tensor]) -> float:
-    """How far a step has led astray: the largest distance of a tensor from where it should be, by its way to there."""
+    """How far a step has led astray: the largest distance of a tensor from where it should be, by its way to there.
+
+    It is nan where one of them is.
+    """
     pairs = zip(before, expected, found, strict=True)
     off = [float((b - c).norm() / ((a - b).norm() + 1e-20)) for a, b, c in pairs if b.numel()]
-    return max(off, default=0.0)
+    return float(torch.tensor([0.0, *off]).max())

@@ -13,21 +13,27 @@ from adapt.config import AdamWConfig, SGDConfig
 def build(config: SGDConfig | AdamWConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
     """The optimizer over these parameters; `learning_rate` gives its learning rate step by step.
 
-    On a GPU it is one kernel, which reads the rate there, so that a recorded step can be given another.
+    Where it is fused it reads the rate from the device's memory, so that a recorded step can be given another.
     """
     parameters = list(parameters)
     device = next((parameter.device for parameter in parameters), torch.device("cpu"))
-    fused = True if device.type == "cuda" else None
+    fused = is_fused(device) or None
     settings: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay, "fused": fused}
     match config:
         case SGDConfig():
             optimizer = torch.optim.SGD(parameters, momentum=config.momentum, **settings)
         case AdamWConfig():
-            optimizer = torch.optim.AdamW(parameters, eps=config.eps, **settings)
+            # capturable: by this alone torch lets its step be recorded; fused, it does the same work
+            optimizer = torch.optim.AdamW(parameters, eps=config.eps, capturable=bool(fused), **settings)
     if fused:
         for group in optimizer.param_groups:
             group["lr"] = torch.tensor(config.lr, device=device)
     return optimizer
+
+
+def is_fused(device: torch.device) -> bool:
+    """Whether a step of the optimizer is one kernel."""
+    return device.type == "cuda"
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -3,10 +3,12 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from numpy.typing import NDArray
 from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES, SIMPLE_IMAGENET_TEMPLATES
-from PIL.Image import Image
+from PIL.Image import Image, fromarray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -52,28 +54,28 @@ def of_classes(backbone: Backbone, classes: list[str], templates: str | list[str
 
 def of_images(
     backbone: Backbone,
-    images: Mapping[str, Sequence[Image]],
+    images: Mapping[str, Sequence[Image | NDArray[np.uint8]]],
     seed: int,
     teacher: TeacherConfig,
     augment: AugmentConfig,
     stores: Mapping[str, Checkpoint] | None = None,
     progress: Callable[[range], Iterable[int]] = iter,
 ) -> dict[str, Tensor]:
-    """Features of few-shot images in RGB by split, not normalised: all that `make_loaders` asks for.
+    """Features of few-shot images by split, not normalised: all that `make_loaders` asks for.
 
-    Of each split `train.views` [n, v, f], the views that training will see, and `train.frozen` [n, f], the images as
-    evaluation sees them. Images are numbered through the splits in their order, so `train` comes first.
+    The images are in RGB, or pixels [y, x, 3], of which no copy is made: they may be mapped from a file. Of each split
+    `train.views` [n, v, f], the views that training will see, and `train.frozen` [n, f], the images as evaluation sees
+    them. Images are numbered through the splits in their order, so `train` comes first.
     stores: by split, where those that are done are kept meanwhile; progress: around the batches of views.
     """
     found, offset = {}, 0
     for split, pictures in images.items():
         pixels = [to_tensor(picture) for picture in pictures]
-        centers = [torch.from_numpy(center_crop(picture, backbone.image_size)) for picture in pictures]
         found[f"{split}.views"] = embed_views(
             backbone, pixels, seed, index_offset=offset, views=teacher.views, augment=augment,
             store=stores[split] if stores else None, progress=progress,
         )  # fmt: skip
-        found[f"{split}.frozen"] = embed_images(backbone, centers)
+        found[f"{split}.frozen"] = embed_images(backbone, pictures)
         offset += len(pixels)
     return found
 
@@ -88,9 +90,19 @@ def zero_shot(features: Float[Tensor, "m c f"]) -> Float[Tensor, "c f"]:
     return ensemble(F.normalize(features, dim=-1))
 
 
-def embed_images(backbone: Backbone, pixels: Sequence[UInt8[Tensor, "3 y x"]]) -> Float[Tensor, "n f"]:
-    """Features of images, not normalised, some at a time."""
-    return embed(backbone, lambda part: torch.stack(list(pixels[part])), range(len(pixels)), AdaptiveBatch(CHUNK))
+def embed_images(backbone: Backbone, images: Sequence[Image | NDArray[np.uint8]]) -> Float[Tensor, "n f"]:
+    """Features of images as evaluation sees them, not normalised; they are cropped some at a time."""
+
+    def crop(part: slice) -> Tensor:
+        crops = [center_crop(as_image(image), backbone.image_size) for image in images[part]]
+        return torch.from_numpy(np.stack(crops))
+
+    return embed(backbone, crop, range(len(images)), AdaptiveBatch(CHUNK))
+
+
+def as_image(image: Image | NDArray[np.uint8]) -> Image:
+    """An RGB image, also where its pixels [y, x, 3] are given."""
+    return fromarray(image) if isinstance(image, np.ndarray) else image
 
 
 @torch.no_grad()

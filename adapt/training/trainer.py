@@ -31,6 +31,7 @@ class TrainLog:
     """What a run leaves behind: rows of history.csv and trace.csv, steps done and seconds they took.
 
     measured: by epoch, what was measured after it; in no file, since it is no part of the result.
+    not_recorded: why steps were not replayed as CUDA graphs, where that was tried in vain.
     """
 
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -38,6 +39,7 @@ class TrainLog:
     steps: int = 0
     seconds: float = 0.0
     measured: list[Row] = field(default_factory=list)
+    not_recorded: str | None = None
 
     def add_pruned(self, epoch: int, tokens_left: int, pruned: Iterable[PrunedToken]) -> None:
         """Add pruned tokens to the trace."""
@@ -86,12 +88,16 @@ def train(
     method.on_train_start(per_epoch, steps)
     trainer = Trainer(method, loader, config, plan, store, recorder, measure)
     tell = on_epoch or (lambda row: None)
-    with signals.deferred():
-        for row in trainer.log.rows():
-            tell(row)
-        for number in progress(range(len(trainer.log.history), len(plan))):
-            trainer.run(number)
-            tell(trainer.log.rows()[-1])
+    try:
+        with signals.deferred():
+            for row in trainer.log.rows():
+                tell(row)
+            for number in progress(range(len(trainer.log.history), len(plan))):
+                trainer.run(number)
+                tell(trainer.log.rows()[-1])
+        trainer.log.not_recorded = trainer.graph.refused if trainer.graph else None
+    finally:
+        trainer.graph = None  # it refers back: the trainer would keep a GPU's memory until a garbage collection
     removed = list(method.on_fit_end(trainer.optimizer))
     trainer.log.add_pruned(len(plan) - 1, tokens(method), removed)
     return trainer.log

@@ -14,6 +14,8 @@ from adapt.runtime import signals
 from adapt.training.trainer import Trainer
 from tests.api.conftest import QUICK
 
+pytestmark = pytest.mark.usefixtures("listening")
+
 PROGRAM = """
 import sys; sys.path.insert(0, {root!r})
 import adapt
@@ -25,14 +27,6 @@ try:
 except KeyboardInterrupt:
     print("stopped", flush=True)
 """
-
-
-@pytest.fixture(autouse=True)
-def listening():
-    """Whoever runs the tests in the background has the keyboard's signal ignored, here and in what is started."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 def test_ctrl_c_is_a_keyboard_interrupt_and_keeps_the_state(tmp_path):

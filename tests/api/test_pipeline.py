@@ -1,6 +1,7 @@
 """The library gives the pipeline's numbers: the same tensors, lengths, traces, predictions."""
 
 import csv
+import io
 import json
 import subprocess
 from pathlib import Path
@@ -10,9 +11,11 @@ import torch
 from safetensors.torch import load_file
 
 import adapt
+from adapt.__main__ import parser
 from tests.project import checkout, environment
 
-DATASETS, METHODS, SHOTS, SEED = ("digits", "phosphor"), ("adapt", "coop", "linear_probe"), 2, 3
+DATASETS, SHOTS, SEED = ("digits", "phosphor"), 2, 3
+METHODS = ("adapt", "coop", "promptsrc", "linear_probe", "tip_adapter", "clip_lora")
 ITEMS = [(dataset, method) for dataset in DATASETS for method in METHODS]
 STAGES = """
 import sys
@@ -94,3 +97,27 @@ def test_run_of_the_pipeline_is_loaded(item, runs, clip):
     folder = runs.joinpath(*item, f"seed_{SEED}")
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     assert adapt.evaluate(adapt.load(folder, clip), adapt.load_dataset(item[0]).test) == metrics["accuracy"]
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory) -> dict[str, list[Path]]:
+    """The test images of each dataset as files, in their order."""
+    found = {}
+    for dataset in DATASETS:
+        folder, test = tmp_path_factory.mktemp(dataset), adapt.load_dataset(dataset).test
+        found[dataset] = [folder / f"{number:04d}.png" for number in range(len(test))]
+        for number, path in enumerate(found[dataset]):
+            test.image(number).save(path)
+    return found
+
+
+@pytest.mark.parametrize("item", ITEMS, ids="-".join)
+def test_command_predicts_what_evaluation_has_predicted(item, runs, pictures, models, capsys):
+    folder, files = runs.joinpath(*item, f"seed_{SEED}"), pictures[item[0]]
+    arguments = parser("adapt").parse_args(["predict", str(folder), str(files[0].parent)])
+    arguments.run(arguments)
+    found = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    with (folder / "predictions.csv").open(encoding="utf-8") as file:
+        expected = [models[item].classes[int(row["prediction"])] for row in csv.DictReader(file)]
+    assert [row["path"] for row in found] == list(map(str, files))
+    assert [row["class"] for row in found] == expected

@@ -20,6 +20,7 @@ from tests.conftest import small_clip
 from tests.methods.test_methods import build, settle
 
 OUT = torch.OutOfMemoryError("CUDA out of memory")
+UNSUPPORTED = RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED. This error may appear if …")
 CLIP = small_clip()
 
 
@@ -52,11 +53,11 @@ def test_images_are_cut_in_halves_until_they_fit(said):
     [
         OUT,
         MemoryError(),
-        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
-        RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED. This error may appear if …"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasGemmEx(handle, …)`"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes."),
     ],
-    ids=["torch", "python", "cublas", "cudnn", "cpu"],
+    ids=["torch", "python", "cublas", "cublas_start", "cpu"],
 )
 def test_whoever_runs_out_of_memory_is_understood(error, said):
     def work(part: slice) -> int:
@@ -66,6 +67,23 @@ def test_whoever_runs_out_of_memory_is_understood(error, said):
 
     assert oom.AdaptiveBatch(4).each(work, range(4)) == [2, 2] and len(said()) == 1
     assert oom.retry_with_smaller_text_batch(lambda clip: work(slice(0, clip.text_batch_size or 4)), CLIP, 4) == 2
+
+
+@pytest.mark.parametrize(("free", "meant"), [(0.02, True), (0.5, False)])
+def test_what_cudnn_does_not_support_is_lack_of_memory_where_little_is_free(free, meant, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (int(free * 10**9), 10**9))
+    assert oom.is_out_of_memory(UNSUPPORTED) is meant
+
+
+def test_what_cudnn_does_not_support_is_not_lack_of_memory_without_a_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert not oom.is_out_of_memory(UNSUPPORTED)
+
+
+def test_cublas_that_fails_later_is_not_taken_for_lack_of_memory():
+    """By a kernel that went astray, after which no handle works."""
+    assert not oom.is_out_of_memory(RuntimeError("CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasSgemm(…)`"))
 
 
 def test_another_error_is_not_taken_for_one():
@@ -123,7 +141,7 @@ def test_one_class_that_does_not_fit_is_refused(backbone):
 
 
 def test_features_are_the_same_however_the_images_are_cut(backbone, monkeypatch, said):
-    images = [torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8) for _ in range(9)]
+    images = [torch.randint(0, 256, (32, 32, 3), dtype=torch.uint8).numpy() for _ in range(9)]
     whole = teacher_features.embed_images(backbone, images)
     encode = type(backbone).encode_image
 

@@ -1,8 +1,7 @@
-"""What is true of the pretended GPU itself: a line of JSON with the truth of every fact, or what it raised."""
+"""What is true of the pretended GPU itself."""
 
 import ctypes
 import io
-import json
 import threading
 from collections.abc import Callable
 
@@ -10,17 +9,9 @@ import torch
 from torch.nn import functional as F
 
 from tests.gpu import counts, kernels, pretend
+from tests.gpu.facts import raises, tell
 
 CUDA = "cuda"
-
-
-def raises(error: type[Exception], work: Callable[[], object]) -> bool:
-    """Whether some work raises that."""
-    try:
-        work()
-    except error:
-        return True
-    return False
 
 
 def waiting(work: Callable[[], object]) -> int:
@@ -134,17 +125,5 @@ FACTS = [
 ]  # fmt: skip
 
 
-def main() -> None:
-    """See above."""
-    found: dict[str, bool | str] = {}
-    with pretend.Pretend():
-        for fact in FACTS:
-            try:
-                found[fact.__name__] = fact()
-            except Exception as error:
-                found[fact.__name__] = f"{type(error).__name__}: {error}"
-    print(json.dumps(found))
-
-
 if __name__ == "__main__":
-    main()
+    tell(FACTS)

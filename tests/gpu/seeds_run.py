@@ -9,6 +9,7 @@ import os
 import torch
 
 from adapt.clip.backbone import Backbone
+from adapt.errors import UserError
 from adapt.pipeline import seeds
 from adapt.pipeline.params import load
 from tests.conftest import small_clip
@@ -24,7 +25,11 @@ def work(backbone: Backbone, seed: int) -> dict[str, object]:
 def main() -> None:
     """See above."""
     runtime = load(ROOT / "params.yaml").runtime.model_copy(update={"device": "auto", "per_gpu": 2})
-    found = seeds.for_each_seed(work, [3, 1], runtime, small_clip(), classes=10)
+    try:
+        found = seeds.for_each_seed(work, [3, 1], runtime, small_clip(), classes=10)
+    except UserError as error:
+        print(json.dumps({"refused": str(error)}))
+        return
     print(json.dumps({"pid": os.getpid(), "started": torch.cuda.is_initialized(), "seeds": found}))
 
 

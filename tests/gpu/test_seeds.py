@@ -1,6 +1,11 @@
 """Seeds side by side on one GPU, pretended: their processes start before CUDA does."""
 
+import csv
+
 import pytest
+
+from adapt.pipeline import seeds
+from tests.project import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -20,3 +25,25 @@ def test_seeds_run_in_processes_of_their_own_and_this_one_leaves_cuda_alone(told
 def test_seeds_run_one_after_another_where_the_memory_holds_one(program):
     (line,) = program("seeds_run", FAKE_GB="0.05")
     assert {seed["pid"] for seed in line["seeds"]} == {line["pid"]}
+
+
+def test_seeds_run_one_after_another_where_torch_starts_cuda_to_count_the_gpus(program):
+    """NVML does not count parts of a GPU, so that torch asks CUDA, after which no fork can use it."""
+    (line,) = program("seeds_run", CUDA_VISIBLE_DEVICES="MIG-0")
+    assert {seed["pid"] for seed in line["seeds"]} == {line["pid"]}
+    assert all(seed["held"] > 0 for seed in line["seeds"])
+
+
+def test_gpu_that_does_not_take_the_backbone_is_told(program):
+    (line,) = program("seeds_run", FAKE_GB="0.0005")
+    assert line["refused"].startswith(
+        "params.yaml: runtime.device: the GPU does not take the backbone (CUDA out of mem"
+    )
+
+
+def test_estimate_of_the_memory_is_no_less_than_any_recorded_step():
+    weights = 149_620_737  # of ViT-B/16
+    with (ROOT / "reports/launches.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    short = [row for row in rows if seeds.need(weights, int(row["classes"])) < 1e9 * float(row["peak_gb"])]
+    assert rows and not short

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from adapt.pipeline import live, stage
+from adapt import methods
+from adapt.pipeline import live, params, stage
 from adapt.runtime import locks, workers
 from adapt.runtime.progress import Bar
+from adapt.training.predict import accuracy_under_way
 from tests.project import ROOT
 
 PLACE = live.folder("digits", "adapt", 1)
@@ -143,6 +145,27 @@ def test_folder_that_git_keeps_stays():
     (live.ROOT / ".gitignore").touch()
     live.clear("digits", "coop")
     assert files() == {"live/.gitignore"}
+
+
+def settings(**changes):
+    return params.load(ROOT / "params.yaml").runtime.model_copy(update=changes)
+
+
+def test_bar_is_told_of_each_epoch_where_nothing_is_written():
+    bar = Bar("digits adapt seed 1", 0, "epoch")
+    report = live.reporter(settings(live=False), bar, PLACE)
+    report(ROWS[1])
+    assert bar.told == "loss 0.5000, 35 tokens" and files() == set()
+
+
+def test_accuracy_is_not_taken_unless_asked_for(batches):
+    assert live.measure(settings(live_accuracy=False), batches) is None
+
+
+def test_accuracy_is_that_on_the_val_images(task, batches):
+    take = live.measure(settings(live_accuracy=True), batches)
+    method = methods.build("zero_shot", task, {"text": "template"})
+    assert take is not None and take(method) == {"accuracy": accuracy_under_way(method, batches)}
 
 
 def test_bar_shows_loss_and_tokens(capsys):

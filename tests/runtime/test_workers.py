@@ -43,11 +43,11 @@ def test_results_come_in_the_order_of_the_seeds(processes):
 
 @pytest.fixture
 def start(tmp_path):
-    """A function that starts three seeds; returns the process and the seeds' pids once all are at work."""
+    """A function that starts three seeds; returns the process and the pids once all are at work. Or another script."""
     started = []
 
-    def make(processes: int = 3) -> tuple[subprocess.Popen, list[int]]:
-        code = STAGE.replace("PROCESSES", str(processes))
+    def make(processes: int = 3, script: str = STAGE) -> tuple[subprocess.Popen, list[int]]:
+        code = script.replace("PROCESSES", str(processes))
         path = {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
         process = subprocess.Popen(
             [sys.executable, "-c", code],
@@ -117,3 +117,41 @@ def test_seed_that_is_killed_ends_the_stage_with_a_sentence(start):
         "error: a process was killed, perhaps for lack of memory; set runtime.parallel_seeds lower if so, and "
         "run again: what was saved is kept\n"
     )
+
+
+APART = """
+import os, time
+from pathlib import Path
+from adapt.pipeline import stage
+from adapt.runtime import signals, workers
+
+def work():
+    Path("pid_1").write_text(str(os.getpid()))
+    Path("part_1_1").touch()
+    with signals.deferred():  # as where a signal does not reach it
+        time.sleep(60)
+
+stage.exit_on_error(lambda: workers.apart(work))
+"""
+
+
+def test_work_apart_that_is_killed_ends_the_stage_with_a_sentence(start):
+    process, (pid,) = start(1, APART)
+    os.kill(pid, signal.SIGKILL)
+    _, said = process.communicate(timeout=40)
+    assert (process.returncode, said) == (
+        1,
+        "error: a process was killed, perhaps for lack of memory; if so, free some and run again\n",
+    )
+
+
+def test_stopped_alone_it_does_not_wait_for_work_apart(start):
+    process, (pid,) = start(1, APART)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=40)
+    assert process.returncode == 143 and not running(pid)
+
+
+def test_error_of_work_apart_is_its_own():
+    with pytest.raises(ZeroDivisionError):
+        workers.apart(lambda: 1 / 0)

@@ -5,6 +5,7 @@ from torch.nn import functional as F
 
 from adapt.methods._base import Method
 from adapt.training import fit
+from adapt.training.trainer import TrainLog
 
 
 def test_flops_of_a_step_are_those_of_its_matrix_products(task, batches):
@@ -20,3 +21,15 @@ def test_flops_of_a_step_are_those_of_its_matrix_products(task, batches):
 
     size = 4 * 3 * 32 * 32 * 5
     assert fit.count_flops(Linear(task), batches) == 4 * size  # two forward, two for the gradient
+
+
+def test_remark_on_steps_that_could_not_be_recorded_says_why_and_how_to_do_without():
+    result = fit.FitResult({}, [], TrainLog(not_recorded="out of luck"), memory=0, flops=0, budget=None)
+    assert result.recording_remark() == (
+        "training steps were not replayed as CUDA graphs (out of luck): they took longer, with the same results; set "
+        "cuda_graphs (in the params runtime.cuda_graphs) to false to do without"
+    )
+
+
+def test_nothing_is_remarked_where_steps_were_recorded():
+    assert fit.FitResult({}, [], TrainLog(), memory=0, flops=0, budget=None).recording_remark() is None

@@ -1,18 +1,49 @@
 """Recorded steps: what a GPU replays is what the steps would have done as they come.
 
-No GPU is needed: the recorder here does the recorded work anew at each replay, on the same tensors.
+No GPU is needed: the recorder here tapes the operations of a step and repeats them on the same tensors. As on a GPU,
+optimizers are fused.
 """
 
-import logging
+import gc
+import weakref
 from dataclasses import replace
+from unittest import mock
 
 import pytest
 import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from adapt.training import graphs, trainer
+from adapt.training import graphs, optimizers, trainer
 from tests.methods.test_methods import EPOCHS, TUNED, build, tune
 
 ALIKE = [name for name in TUNED if name not in ("clip_lora", "random_prune")]  # these two draw in every step
+
+
+class Tape(TorchDispatchMode):
+    """What is done within it, operation by operation, to be repeated as a CUDA graph repeats it.
+
+    That is on the same tensors, with the numbers that Python held then, and into the tensors that came of it then.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.operations = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        if not func.is_view:
+            self.operations.append((func, args, kwargs or {}, found))
+        return found
+
+    @torch.no_grad()
+    def replay(self) -> None:
+        """Repeat it."""
+        for func, args, kwargs, found in self.operations:
+            for old, new in zip(tree_leaves(found), tree_leaves(func(*args, **kwargs)), strict=True):
+                if isinstance(old, Tensor) and old is not new:
+                    old.copy_(new)
 
 
 class Recorder:
@@ -29,14 +60,15 @@ class Recorder:
     def record(self, work):
         self.recorded += 1
         before = [tensor.clone() for tensor in self.step.state()]
-        found = work()
+        seeding = mock.patch.object(torch, "manual_seed", side_effect=RuntimeError("no seed may be set in a recording"))
+        with seeding, Tape() as tape:
+            found = work()
         self.step.restore(before)  # work is recorded, not done
         recorder = self
 
         class Replay:
             def replay(self) -> None:
-                for name, term in work().items():
-                    found[name].copy_(term)
+                tape.replay()
                 recorder.replayed += 1
                 recorder.spoil()
 
@@ -46,7 +78,7 @@ class Recorder:
 @pytest.fixture
 def recorder(monkeypatch):
     """A function that makes a recorder which knows the step that it records."""
-    graphs.say.cache_clear()
+    monkeypatch.setattr(optimizers, "is_fused", lambda device: True)
 
     def make(cls=Recorder, **options):
         made = cls(**options)
@@ -62,15 +94,25 @@ def recorder(monkeypatch):
     return make
 
 
-def same(name, task, batches, **options) -> bool:
-    """Whether a run with these options is the run without them, and its record too."""
-    (plain, record), (other, found) = tune(name, task, batches), tune(name, task, batches, **options)
+def same(name, task, batches, changes=None, **options) -> bool:
+    """Whether a run with these options is the run without them, and its record too, both with changed settings."""
+    plain, record = tune(name, task, batches, build(name, task, **(changes or {})))
+    other, found = tune(name, task, batches, build(name, task, **(changes or {})), **options)
     tensors = other.to_tensors()
     return (
         all(torch.equal(value, tensors[key]) for key, value in plain.to_tensors().items())
         and found.history == record.history
         and found.trace == record.trace
     )
+
+
+@pytest.fixture
+def no_collection():
+    """No garbage is collected: what hangs in a cycle stays."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture
@@ -90,6 +132,11 @@ def test_replayed_run_is_the_run(name, task, longer, recorder):
 def test_steps_that_draw_are_not_recorded(name, task, longer, recorder):
     made = recorder()
     assert same(name, task, longer, recorder=made) and not made.recorded
+
+
+def test_clip_lora_without_dropout_is_recorded(task, longer, recorder):
+    made = recorder()
+    assert same("clip_lora", task, longer, {"dropout_rate": 0.0}, recorder=made) and made.replayed
 
 
 def test_searching_steps_are_not_recorded(task, longer, recorder):
@@ -120,13 +167,19 @@ def test_the_smaller_last_batch_of_an_epoch_is_neither_recorded_nor_replayed(siz
     assert made.replayed == EPOCHS * (11 // size) - graphs.WARM
 
 
-def test_a_replay_that_goes_astray_is_noticed(task, longer, recorder, caplog):
+def test_a_replay_that_goes_astray_is_noticed(task, longer, recorder):
     made = recorder(spoil=lambda: [tensor.add_(0.1) for tensor in made.step.state()])
-    with caplog.at_level(logging.WARNING, "adapt.training.graphs"):
-        assert same("adapt", task, longer, recorder=made)
+    assert same("adapt", task, longer, recorder=made)
     assert made.recorded == made.replayed == 1
-    (message,) = (record.getMessage() for record in caplog.records)
-    assert message.startswith("training steps are not replayed as CUDA graphs (a replayed step went ")
+    assert made.step.refused.startswith("a replayed step went ")
+
+
+@pytest.mark.parametrize("place", [0, -1])
+def test_a_replay_that_gives_nan_is_noticed(place, task, longer, recorder):
+    """In whichever tensor it does."""
+    made = recorder(spoil=lambda: made.step.state()[place].fill_(torch.nan))
+    assert same("adapt", task, longer, recorder=made)
+    assert made.step.refused == "a replayed step went nan of its length astray"
 
 
 class Broken(Recorder):
@@ -136,12 +189,33 @@ class Broken(Recorder):
         raise RuntimeError("operation not permitted when stream is capturing")
 
 
-def test_where_recording_fails_it_is_said_once_and_the_run_is_the_same(task, longer, recorder, caplog):
+def test_where_recording_fails_it_is_tried_once_and_the_run_is_the_same(task, longer, recorder):
     made = recorder(Broken)
-    with caplog.at_level(logging.WARNING, "adapt.training.graphs"):
-        assert same("adapt", task, longer, recorder=made)
-        tune("uniform", task, longer, recorder=recorder(Broken))
-    assert made.recorded == 1 and [record.getMessage() for record in caplog.records] == [
-        "training steps are not replayed as CUDA graphs (operation not permitted when stream is capturing): they take "
-        "longer, with the same results; runtime.cuda_graphs: false turns them off"
-    ]
+    assert same("adapt", task, longer, recorder=made) and made.recorded == 1
+
+
+def test_where_recording_fails_the_log_says_why(task, longer, recorder):
+    _, record = tune("uniform", task, longer, recorder=recorder(Broken))
+    assert record.not_recorded == "operation not permitted when stream is capturing"
+
+
+@pytest.mark.parametrize("name", ["adapt", "tip_adapter_f"])
+def test_what_a_finished_run_held_is_free(name, task, longer, recorder, monkeypatch, no_collection):
+    """Its trainer, optimizer and recordings, without a garbage collection: a GPU's memory is the next run's."""
+    made, held = recorder(), []
+    init, record = trainer.Trainer.__init__, made.record
+
+    def noted(self, *arguments):
+        init(self, *arguments)
+        held.extend([weakref.ref(self), weakref.ref(self.optimizer)])
+
+    def recorded(work):
+        recording, terms = record(work)
+        held.append(weakref.ref(recording))
+        return recording, terms
+
+    monkeypatch.setattr(trainer.Trainer, "__init__", noted)
+    made.record = recorded
+    tune(name, task, longer, recorder=made)
+    del made.step  # a true recorder does not know it
+    assert len(held) > 2 and [reference() for reference in held] == [None] * len(held)
