@@ -147,7 +147,7 @@ if [ $build = cpu ]; then
     torch_for_the_cpu $index "$TORCH_INDEX" || fall_back "does not give torch and torchvision (the reason stands above)"
 fi
 if [ $build = cpu ]; then
-    grep -hEv '^(torch|torchvision|triton|cuda-.*|nvidia-.*)==' requirements.lock ${groups:+requirements-dev.lock} |
+    grep -hEv '^(torch|torchvision|triton|cuda-.*|nvidia-([^m]|m[^l]).*)==' requirements.lock ${groups:+requirements-dev.lock} |
         install -r /dev/stdin
     install --no-deps -e .
 elif [ $by = uv ]; then

@@ -238,6 +238,8 @@ class RuntimeConfig(Config):
     text_batch_size: PositiveInt | None
     parallel_seeds: PositiveInt
     checkpoint_seconds: NonNegativeFloat
+    live: bool
+    live_accuracy: bool
     num_workers: PositiveInt
     cuda_graphs: bool
     compile: bool

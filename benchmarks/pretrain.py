@@ -81,7 +81,7 @@ def pretrained(arguments: list[str], start: str | None) -> tuple[clip.Backbone, 
         go_on(model, captions.vocabulary, load_file(start))
     precision = "bfloat16" if clip.has_bfloat16(torch.device("cpu")) else "float32"
     checkpoint = open_checkpoint(f"pretrain/{NAME}", 300, pretrain.model_dump(), config, precision, start)
-    bar = progress.bar("pretrain", 0, "step")
+    bar = progress.Bar("pretrain", 0, "step")
     before = time.process_time()
     log = train(model, pictures, schedule, checkpoint, precision=precision, bar=bar, **settings)
     row = {

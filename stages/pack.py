@@ -11,7 +11,7 @@ from adapt.runtime import progress
 def main(dataset: str, data: DataConfig, backbone: BackboneConfig, runtime: RuntimeConfig) -> None:
     """Write data/pack/<dataset>/."""
     source, size = catalog.load(dataset, data.folder), model_configs.image_size(backbone.name)
-    bar = progress.bar(f"pack {dataset}", 0, "image")
+    bar = progress.Bar(f"pack {dataset}", 0, "image")
     paths = [sample.path for sample in fewshot.read(dataset, None, "test")]
     count = image_cache.write(source, paths, size, processes=runtime.num_workers, progress=bar)
     stage.log(f"pack {dataset}: {count} test images at {size} × {size}")

@@ -30,7 +30,7 @@ def main(pretrain: params.PretrainConfig) -> None:
     stage.log(f"pretrain: {len(drawings)} glyphs, {len(captions.vocabulary)} tokens, matrix products in {precision}")
     model = build(config, captions.length, len(captions.vocabulary), pretrain.seed)
     checkpoint = open_checkpoint(f"pretrain/{NAME}", SAVE_EVERY, pretrain.model_dump(), config, precision)
-    bar = progress.bar("pretrain", 0, "step")
+    bar = progress.Bar("pretrain", 0, "step")
     log = train(model, Pictures(drawings, captions), schedule, checkpoint, precision=precision, bar=bar, **settings)
     weights = {key: value.half() for key, value in expand(model, captions.vocabulary, config).items()}
     formats.write_tensors(WEIGHTS, weights, {"format": "pt", "pretrain": pretrain.model_dump(), "precision": precision})

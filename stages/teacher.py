@@ -57,7 +57,7 @@ def main(
         sample.path for seed in seeds for split in fewshot.SEEDED for sample in fewshot.read(dataset, seed, split)
     ]
     with files.atomic_dir(cache.ROOT / dataset) as path:
-        bar = progress.bar(f"decode {dataset}", 0, "image")
+        bar = progress.Bar(f"decode {dataset}", 0, "image")
         fewshot_images.write(path, source, wanted, processes=runtime.num_workers, progress=bar)
         pixels = fewshot_images.open_folder(path, f"dvc repro -f teacher@{dataset}")
         by_seed = for_each_seed(embed, seeds, runtime, frozen, len(described.classes))

@@ -3,7 +3,7 @@
 from adapt.clip.backbone import Backbone
 from adapt.config import AugmentConfig, BackboneConfig, RuntimeConfig
 from adapt.pipeline import backbone as backbones
-from adapt.pipeline import fewshot, method_configs, stage, teacher_cache, train
+from adapt.pipeline import fewshot, live, method_configs, stage, teacher_cache, train
 from adapt.pipeline.seeds import for_each_seed
 from adapt.runtime import files, progress
 from adapt.training import run_folder
@@ -29,14 +29,16 @@ def main(
     )  # fmt: skip
     stores = {seed: train.checkpoint(made_from, seed, runtime.checkpoint_seconds) for seed in seeds}
     stage.warn_stale_checkpoints(f"train {dataset} {method}", stores.values())
+    live.clear(dataset, method)
 
     def fit_seed(frozen: Backbone, seed: int) -> FitResult:
         task = train.read_task(frozen, dataset, seed)
         loaders = train.read_loaders(frozen, dataset, seed, optimizer, augment)
-        bar = progress.bar(f"{dataset} {method} seed {seed}", seeds.index(seed), "epoch")
+        bar = progress.Bar(f"{dataset} {method} seed {seed}", seeds.index(seed), "epoch")
         return fit(
             method, task, loaders, config, shots=sampled.shots, store=stores[seed], progress=bar,
-            cuda_graphs=runtime.cuda_graphs,
+            cuda_graphs=runtime.cuda_graphs, measure=live.measure(runtime, loaders["val"]),
+            on_epoch=live.reporter(runtime, bar, live.folder(dataset, method, seed)),
         )  # fmt: skip
 
     results = for_each_seed(fit_seed, seeds, runtime, frozen, len(sampled.classes))

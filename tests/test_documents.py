@@ -232,6 +232,15 @@ def test_steps_of_the_pocket_are_their_record():
     assert "\n".join(pocket.table(recorded)) in (ROOT / "docs/speed.md").read_text(encoding="utf-8")
 
 
+def test_cost_of_watching_is_its_record():
+    recorded = json.loads((ROOT / "reports/benchmarks.json").read_text(encoding="utf-8"))["live"]["rows"]
+    writing, importing = recorded
+    document = " ".join((ROOT / "docs/live.md").read_text(encoding="utf-8").split())
+    assert "takes {epoch_ms} ms, writing it {written_ms} ms, {percent} % of the fit".format(**writing) in document
+    assert f"Importing DVCLive takes {importing['seconds']} s in a stage that starts cold" in document
+    assert writing["percent"] < 1
+
+
 def test_published_averages_in_the_table_of_the_methods_have_their_source():
     results = YAML(typ="safe").load(ROOT / "reports/published.yaml")["results"]
     known: dict[str, list[str]] = {}

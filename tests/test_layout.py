@@ -70,6 +70,8 @@ FREE = {
     "cuda_graphs",
     "num_workers",
     "checkpoint_seconds",
+    "live",
+    "live_accuracy",
 }  # they change when a result comes, not which
 SPEAK = {
     ROOT / "adapt/pipeline/stage.py",

@@ -1,6 +1,7 @@
 """Fit a method to a few-shot dataset."""
 
 import warnings
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from adapt.settings import resolution
 from adapt.task import FewShotTask
 from adapt.training import fit as training
 from adapt.training import numerics, run_folder
+from adapt.training.trainer import Row, in_words
 
 WHERE = "adapt.fit"
 
@@ -36,6 +38,7 @@ def fit(
     features: TeacherFeatures | None = None,
     checkpoint: str | Path | None = None,
     progress: bool = True,
+    on_epoch: Callable[[Row], None] | None = None,
     cuda_graphs: bool = True,
     **changed: Any,
 ) -> Model:
@@ -53,6 +56,8 @@ def fit(
             is kept each minute and when the fit is stopped. The same call goes on from there; at the end the file is
             removed. By default none is kept.
         progress: whether to show a progress bar.
+        on_epoch: called after every epoch with its row of `Model.log.history`: number, learning rate, losses, tokens
+            left. A fit that goes on from a checkpoint tells of the epochs before it first, so that each comes once.
         cuda_graphs: whether to record a training step on a GPU and replay it, which is faster and gives the same; where
             that fails, a warning says so.
         **changed: settings of the method, or sections of them as mappings, whose other keys stay as they are:
@@ -70,6 +75,7 @@ def fit(
     expect(features, TeacherFeatures | None, f"{WHERE}: features", "teacher_features(clip, data)")
     expect(checkpoint, str | Path | None, f"{WHERE}: checkpoint", "a path")
     expect(method, str, f"{WHERE}: method", "the name of a method")
+    expect(on_epoch, Callable | None, f"{WHERE}: on_epoch", "a function of an epoch's row")
     chosen = settings.resolve(method, clip, data, preset, changed)
     for remark in remarks(method, clip, data, chosen):
         warnings.warn(remark, stacklevel=2)
@@ -95,7 +101,7 @@ def fit(
             for remark in store.remarks():
                 warnings.warn(remark, stacklevel=2)
         with numerics.fixed(clip):
-            result = run(method, clip, data, images, chosen, features, store, progress, cuda_graphs)
+            result = run(method, clip, data, images, chosen, features, store, progress, on_epoch, cuda_graphs)
         if store:
             store.clear()
     if (remark := result.remark()) and not resolution.config_warning(method, clip.name, chosen.config):
@@ -112,7 +118,8 @@ def list_methods() -> list[str]:
 
 def run(
     method: str, clip: Backbone, data: FewShotDataset, images: Images, chosen: settings.Settings,
-    features: TeacherFeatures, store: Checkpoint | None, progress: bool, cuda_graphs: bool,
+    features: TeacherFeatures, store: Checkpoint | None, progress: bool, on_epoch: Callable[[Row], None] | None,
+    cuda_graphs: bool,
 ) -> training.FitResult:  # fmt: skip
     """The same calls as those of the stage `train`, on what is in memory."""
     pixels = {split: [to_tensor(image) for image in found] for split, found in images.items()}
@@ -123,9 +130,24 @@ def run(
     )
     classes = {name: value.to(clip.device) for name, value in features.classes.items()}
     task = FewShotTask(clip, data.template, list(data.classes), classes["features"], data.seed, classes["zero_shot"])
-    bar = bars.bar(f"{data.name} {method} seed {data.seed}", 0, "epoch") if progress else iter
+    bar = bars.Bar(f"{data.name} {method} seed {data.seed}", 0, "epoch") if progress else None
+
+    def tell(row: Row) -> None:
+        if bar:
+            bar.tell(in_words(row))
+        if on_epoch:
+            on_epoch(row)
+
     return training.fit(
-        method, task, loaders, chosen.config, shots=data.shots, store=store, progress=bar, cuda_graphs=cuda_graphs
+        method,
+        task,
+        loaders,
+        chosen.config,
+        shots=data.shots,
+        store=store,
+        progress=bar or iter,
+        on_epoch=tell,
+        cuda_graphs=cuda_graphs,
     )
 
 

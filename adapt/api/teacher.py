@@ -117,7 +117,7 @@ def compute(
     progress: bool = False,
 ) -> TeacherFeatures:
     """The features under these settings."""
-    bar = bars.bar(f"{data.name} views", 0, "batch") if progress else iter
+    bar = bars.Bar(f"{data.name} views", 0, "batch") if progress else iter
     with numerics.fixed(clip), torch.no_grad():
         classes = of_classes(clip, list(data.classes), teacher.templates)
         found = of_images(clip, images, data.seed, teacher, augment, stores, bar)

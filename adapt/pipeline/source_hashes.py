@@ -16,7 +16,10 @@ from typing import Any
 ROOT = Path("data/code")
 METHODS = "adapt.methods"
 ROOT_PACKAGE = "adapt"  # its __init__ only lists the names that the library offers
-LEFT_OUT = "adapt.runtime."  # decides when and where work is done, never which number comes out of it
+LEFT_OUT = (  # never decides which number comes out
+    "adapt.runtime.",  # but when and where work is done
+    "adapt.pipeline.live",  # but what is told on the way
+)
 KEPT = ("adapt.runtime.formats", "adapt.runtime.yaml")  # but for how numbers are written and read
 
 

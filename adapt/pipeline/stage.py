@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PARAMS = Path("params.yaml")
 LOCKS = Path(".scratch/locks")
 ITEMS = ("dataset", "method")  # arguments of stages
+SLOW_IMPORTS = ("dvclive",)  # what a stage imports only on the way, and a warm one finds there
 WHOLE = "settings"  # an argument that is all params
 
 
@@ -32,7 +33,7 @@ def run(main: Callable[..., None]) -> None:
     gc.freeze()  # what the imports have left stays
     gc.enable()
     if fork_server.wanted():
-        fork_server.start()
+        fork_server.start(SLOW_IMPORTS)
     if "DVC_STAGE" in os.environ:  # without DVC nobody takes in the results
         signals.stop_with(fork_server.client_is_waiting if fork_server.is_worker() else signals.parent_is(os.getppid()))
     exit_on_error(lambda: run_exclusive(main, sys.argv[1:]))
@@ -43,8 +44,13 @@ def run_exclusive(main: Callable[..., None], arguments: list[str]) -> None:
     bound = bind_arguments(main, arguments)
     items = "-".join(bound[name] for name in ITEMS if isinstance(bound.get(name), str))
     name = "@".join(filter(None, (Path(inspect.getfile(main)).stem, items)))
-    with locks.exclusive(LOCKS / name, name):
+    with locks.exclusive(lock(name), name):
         main(**bound)
+
+
+def lock(name: str) -> Path:
+    """The lock of a stage and its item, as `train@digits-adapt`."""
+    return LOCKS / name
 
 
 def exit_on_error(work: Callable[[], None]) -> None:

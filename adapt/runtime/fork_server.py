@@ -1,13 +1,15 @@
 """Stages that start warm: importing torch and open_clip takes seconds, so a run of DVC does it once.
 
-The first stage of a run that has imported them forks a server, which waits at .scratch/warm.sock and does nothing.
-Every later stage finds it and sends its arguments and its standard streams; the server forks a worker that has all
-imported already; the stage's own process waits and exits as the worker does. A stage starts by itself, cold, where
-there is no server, or one with other code or another environment, where DVC has not started it, and where ADAPT_WARM
-is `no`. The server ends when nobody has asked for IDLE seconds.
+The first stage of a run that has imported them forks a server, which waits at .scratch/warm.sock. While nobody asks it
+imports what stages need on the way; it does nothing else. Every later stage finds it and sends its arguments and its
+standard streams; the server forks a worker that has all imported already; the stage's own process waits and exits as
+the worker does. A stage starts by itself, cold, where there is no server, or one with other code or another
+environment, where DVC has not started it, and where ADAPT_WARM is `no`. The server ends when nobody has asked for IDLE
+seconds.
 """
 
 import hashlib
+import importlib
 import json
 import os
 import runpy
@@ -17,7 +19,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -96,8 +98,11 @@ def wait(server: socket.socket, worker: int, signals: list[int]) -> int:
 # --- the server ------------------------------------------------------------------------------------------------------
 
 
-def start() -> None:
-    """Leave a server behind that has imported what this process has; where none can be, do without."""
+def start(later: Iterable[str] = ()) -> None:
+    """Leave a server behind that has imported what this process has; where none can be, do without.
+
+    later: modules that it imports as well, while nobody asks
+    """
     if _client is not None or "torch" not in sys.modules:
         return
     mine = SOCKET.with_suffix(f".{os.getpid()}")
@@ -118,7 +123,7 @@ def start() -> None:
     if os.fork():  # the server is nobody's child: nobody waits for it
         os._exit(0)
     detach(listener.fileno())
-    serve(listener)
+    serve(listener, list(later))
 
 
 def detach(keep: int) -> None:
@@ -133,7 +138,7 @@ def detach(keep: int) -> None:
                 os.close(number)
 
 
-def serve(listener: socket.socket) -> NoReturn:
+def serve(listener: socket.socket, later: list[str]) -> NoReturn:
     """Fork a worker for everyone who asks."""
     listener.settimeout(1.0)
     workers: set[int] = set()
@@ -145,6 +150,9 @@ def serve(listener: socket.socket) -> NoReturn:
         try:
             client, _ = listener.accept()
         except TimeoutError:
+            while later:
+                with suppress(Exception):  # a stage that needs it says what is wrong
+                    importlib.import_module(later.pop())
             continue
         last = time.monotonic()
         worker = os.fork()

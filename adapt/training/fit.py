@@ -20,7 +20,7 @@ from adapt.runtime.checkpoint import Checkpoint
 from adapt.task import FewShotTask
 from adapt.training import flops, optimizers
 from adapt.training.graphs import CudaRecorder
-from adapt.training.trainer import TrainLog, train
+from adapt.training.trainer import Measure, Row, TrainLog, train
 
 
 class FitResult(NamedTuple):
@@ -67,10 +67,13 @@ def fit(
     store: Checkpoint | None = None,
     progress: Callable[[range], Iterable[int]] = iter,
     cuda_graphs: bool = True,
+    measure: Measure | None = None,
+    on_epoch: Callable[[Row], None] | None = None,
 ) -> FitResult:
     """Run a method on one seed of a task; where memory runs out, go on from the last epoch with fewer classes at once.
 
     loaders: `train` and `val`; cuda_graphs: on a GPU, record a step and replay it (see adapt/training/graphs.py).
+    measure, on_epoch: as `train`; what goes on from no checkpoint tells of the first epoch again.
     Raises: UserError and Interrupted as `train`.
     """
     optimizer = getattr(config, "optimizer", None)
@@ -86,8 +89,9 @@ def fit(
             steps = optimizers.num_steps(optimizer, len(loaders["train"]), shots)
             recorder = CudaRecorder(backbone.device) if cuda_graphs and backbone.device.type == "cuda" else None
             log = train(
-                method, loaders["train"], optimizer, steps=steps, store=store, progress=progress, recorder=recorder
-            )
+                method, loaders["train"], optimizer, steps=steps, store=store, progress=progress, recorder=recorder,
+                measure=measure, on_epoch=on_epoch,
+            )  # fmt: skip
         log.seconds += prepared
         lengths = [
             {"branch": branch, "layer": layer, "length": length}

@@ -14,6 +14,7 @@ from adapt import methods
 from adapt.clip.backbone import Backbone
 from adapt.clip.oom import AdaptiveBatch, retry_with_smaller_text_batch
 from adapt.config import Config
+from adapt.data.loader import FewShotLoader
 from adapt.methods._base import Classifier, Method
 from adapt.runtime import ahead, devices
 from adapt.runtime.checkpoint import Checkpoint, map_resumable
@@ -79,6 +80,24 @@ def reader(images: Images, device: torch.device) -> Callable[[slice], UInt8[Tens
         return devices.pin(torch.as_tensor(images[part]), device)
 
     return ahead.Reader(read, len(images)) if device.type == "cuda" else read
+
+
+@torch.no_grad()
+def accuracy_under_way(method: Method, loader: FewShotLoader) -> float:
+    """The share of a loader's images, seen as evaluation sees them, that a method gets right while it is tuned.
+
+    Nothing is drawn, and the method is left as it was.
+    """
+    training, correct = method.training, 0
+    method.eval()
+    try:
+        classify = method.classifier()
+        for number in range(math.ceil(len(loader.images) / loader.batch_size)):
+            batch = loader.eval_batch(number, loader.batch_size)
+            correct += int((classify(batch.images).argmax(dim=1) == batch.labels).sum())
+    finally:
+        method.train(training)
+    return correct / len(loader.images)
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
@@ -20,11 +20,17 @@ from adapt.runtime.checkpoint import Checkpoint
 from adapt.training import optimizers
 from adapt.training.graphs import GraphedStep, Recorder
 
+Row = Mapping[
+    str, float | int
+]  # of an epoch: its number, learning rate, losses, tokens left, and what was measured after it
+Measure = Callable[[Method], Row]
+
 
 @dataclass
 class TrainLog:
     """What a run leaves behind: rows of history.csv and trace.csv, steps done and seconds they took.
 
+    measured: by epoch, what was measured after it; in no file, since it is no part of the result.
     not_recorded: why steps were not replayed as CUDA graphs, where that was tried in vain.
     """
 
@@ -32,11 +38,16 @@ class TrainLog:
     trace: list[dict[str, Any]] = field(default_factory=list)
     steps: int = 0
     seconds: float = 0.0
+    measured: list[Row] = field(default_factory=list)
     not_recorded: str | None = None
 
     def add_pruned(self, epoch: int, tokens_left: int, pruned: Iterable[PrunedToken]) -> None:
         """Add pruned tokens to the trace."""
         self.trace += [{"step": self.steps, "epoch": epoch, "tokens_left": tokens_left, **p._asdict()} for p in pruned]
+
+    def rows(self) -> list[Row]:
+        """What is known of each epoch."""
+        return [{**row, **found} for row, found in zip(self.history, self.measured, strict=True)]
 
 
 class Epoch(NamedTuple):
@@ -56,10 +67,14 @@ def train(
     store: Checkpoint | None = None,
     progress: Callable[[range], Iterable[int]] = iter,
     recorder: Recorder | None = None,
+    measure: Measure | None = None,
+    on_epoch: Callable[[Row], None] | None = None,
 ) -> TrainLog:
     """Train a method for `steps` optimizer steps in its last phase and return its log; the last step is kept.
 
     store: the state is saved there, and taken up from there; recorder: steps are recorded by it and replayed.
+    measure: called after every epoch, to leave the method and all generators as they are; no result depends on it.
+    on_epoch: called with the row of every epoch, each once and in order: those before the checkpoint at the start.
     Raises: UserError when the loss is not finite; Interrupted after the step in which it was asked to stop.
     """
     if not any(parameter.numel() for parameter in method.parameters()):
@@ -71,17 +86,27 @@ def train(
         for number in range(math.ceil(total / per_epoch))
     ]
     method.on_train_start(per_epoch, steps)
-    trainer = Trainer(method, loader, config, plan, store, recorder)
+    trainer = Trainer(method, loader, config, plan, store, recorder, measure)
+    tell = on_epoch or (lambda row: None)
     try:
         with signals.deferred():
+            for row in trainer.log.rows():
+                tell(row)
             for number in progress(range(len(trainer.log.history), len(plan))):
                 trainer.run(number)
+                tell(trainer.log.rows()[-1])
         trainer.log.not_recorded = trainer.graph.refused if trainer.graph else None
     finally:
         trainer.graph = None  # it refers back: the trainer would keep a GPU's memory until a garbage collection
     removed = list(method.on_fit_end(trainer.optimizer))
     trainer.log.add_pruned(len(plan) - 1, tokens(method), removed)
     return trainer.log
+
+
+def in_words(row: Row) -> str:
+    """How far an epoch has come, for a progress bar."""
+    accuracy = f", val accuracy {row['accuracy']:.3f}" if "accuracy" in row else ""
+    return f"loss {row['loss']:.4f}, {row['tokens']} tokens{accuracy}"
 
 
 def prepared(batch: Batch) -> Batch:
@@ -114,10 +139,12 @@ class Trainer:
         plan: list[Epoch],
         store: Checkpoint | None,
         recorder: Recorder | None = None,
+        measure: Measure | None = None,
     ):
         self.method, self.loader, self.config, self.plan, self.store = method, loader, config, plan, store
         self.device = next(method.parameters()).device
         self.log, self.started, self.saved = TrainLog(), time.perf_counter(), 0
+        self.measure = measure
         self.step_losses: list[dict[str, Tensor]] = []  # loss and terms of this epoch's steps
         self.graph = GraphedStep(method, lambda: self.optimizer, self.descend, recorder) if recorder else None
         state = store.load() if store else None
@@ -187,6 +214,9 @@ class Trainer:
         row = {"epoch": number, "lr": self.lr(number, steps - 1), **means, "tokens": tokens(self.method)}
         self.log.history.append(row)
         self.step_losses = []
+        before = time.perf_counter()
+        self.log.measured.append(self.measure(self.method) if self.measure else {})
+        self.started += time.perf_counter() - before
         self.save(number)
 
     def step(self, batch: Batch, lr: float, number: int) -> None:

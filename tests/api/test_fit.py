@@ -6,6 +6,7 @@ import pytest
 
 import adapt
 from adapt.training import fit
+from tests.api.conftest import QUICK
 
 
 @pytest.fixture
@@ -31,3 +32,9 @@ def test_steps_are_recorded_unless_asked_otherwise(options, expected, passed):
 def test_where_steps_could_not_be_recorded_a_warning_says_why(passed):
     with pytest.warns(UserWarning, match=r"^adapt on digits: training steps were not replayed .* \(out of luck\)"):
         passed()
+
+
+def test_each_epochs_row_is_passed_on_as_it_is_over(clip, data, model):
+    rows = []
+    again = adapt.fit("adapt", clip, data, progress=False, on_epoch=rows.append, **QUICK)
+    assert rows == again.log.history == model.log.history

@@ -59,6 +59,10 @@ def images(folder, **classes: int):
             "adapt.fit: data: expected load_dataset(…).few_shot(shots=…, seed=…), got Dataset",
         ),
         (
+            lambda clip, data: adapt.fit("adapt", clip, data, on_epoch="print"),
+            "adapt.fit: on_epoch: expected a function of an epoch's row, got 'print'",
+        ),
+        (
             lambda clip, data: adapt.fit("adapt", clip, data, preset="pockt"),
             "adapt.fit: unknown preset 'pockt'; did you mean 'pocket'?",
         ),

@@ -23,6 +23,7 @@ from adapt.pipeline.params import Params
 from adapt.settings import resolution
 from adapt.settings.composition import compose
 from adapt.training import optimizers
+from adapt.training.predict import accuracy_under_way
 from adapt.training.trainer import train
 from tests import plain
 from tests.conftest import Killed
@@ -164,6 +165,20 @@ def test_same_seed_same_bytes(name, task, batches):
     first, second = (tune(name, task, batches)[0].to_tensors() for _ in range(2))
     assert first.keys() == second.keys()
     assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.parametrize("name", TUNED)
+def test_accuracy_taken_after_each_epoch_changes_nothing(name, task, batches):
+    """No tensor, no loss, no draw of the global generator."""
+    torch.manual_seed(0)
+    plain_method, record = tune(name, task, batches)
+    drawn = torch.rand(3)
+    torch.manual_seed(0)
+    measured, again = tune(name, task, batches, measure=lambda m: {"accuracy": accuracy_under_way(m, batches)})
+    assert torch.equal(torch.rand(3), drawn)
+    assert again.history == record.history and again.trace == record.trace
+    for key, value in plain_method.to_tensors().items():
+        assert torch.equal(measured.to_tensors()[key], value), key
 
 
 @pytest.mark.parametrize("name", ["adapt", "uniform", "promptsrc", "ivlp", "maple", "vpt", "coop", "kgcoop"])

@@ -40,10 +40,10 @@ def call(folder: Path, *command: str) -> str:
     return run(folder, *command, fails=False)
 
 
-def run(folder: Path, *command: str, fails: bool) -> str:
+def run(folder: Path, *command: str, fails: bool, complaints: bool = True) -> str:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment())
     assert (done.returncode != 0) == fails, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    return done.stdout + (done.stderr if complaints else "")
 
 
 def fail(folder: Path, *command: str) -> str:
@@ -102,6 +102,49 @@ def test_no_checkpoint_is_left(project):
     assert not [path for path in (project / ".scratch").rglob("*") if path.is_file()]
 
 
+def test_what_is_told_on_the_way_holds_the_item_trained_last(project):
+    seeds = sorted(path.relative_to(project).as_posix() for path in project.glob("live/*/*"))
+    assert seeds == ["live/digits-adapt/seed_1", "live/digits-adapt/seed_2"]
+
+
+def test_what_is_told_on_the_way_is_the_history(project):
+    with (project / "data/tuned/digits/adapt/seed_2/history.csv").open(encoding="utf-8") as file:
+        history = [(row["epoch"], row["loss"]) for row in csv.DictReader(file)]
+    with (project / "live/digits-adapt/seed_2/plots/metrics/loss.tsv").open(encoding="utf-8") as file:
+        told = [(row["step"], row["loss"]) for row in csv.DictReader(file, delimiter="\t")]
+    assert told == history
+
+
+def test_git_sees_nothing_of_what_is_told_on_the_way(project):
+    assert call(project, "git", "status", "--porcelain", "--untracked-files=all", "live", "dvc.yaml") == ""
+
+
+def test_plots_show_what_is_told_on_the_way(project):
+    plots = json.loads(run(project, "dvc", "plots", "show", "--json", fails=False, complaints=False))
+    names = {name for name in plots["data"] if name.startswith("live/")}
+    assert names == {
+        f"live/digits-adapt/seed_{n}/plots/metrics/{what}.tsv" for n in (1, 2) for what in ("loss", "tokens")
+    }
+    assert "errors" not in plots
+
+
+def test_plots_of_a_commit_lack_nothing(project):
+    assert "errors" not in json.loads(
+        run(project, "dvc", "plots", "diff", "HEAD", "--json", fails=False, complaints=False)
+    )
+
+
+def test_experiments_have_no_column_of_what_is_told_on_the_way(project):
+    assert "live/" not in run(project, "dvc", "exp", "show", "--csv", fails=False, complaints=False)
+
+
+def test_switches_of_what_is_told_run_nothing_but_configure(project):
+    call(project, "python", "-m", "stages.compose", *SMALL, "runtime.live=false", "runtime.live_accuracy=true")
+    assert stages_run(call(project, "dvc", "repro")) == {"configure"}
+    call(project, "python", "-m", "stages.compose", *SMALL)
+    call(project, "dvc", "repro")
+
+
 def test_second_repro_runs_nothing_but_the_look_outside(project):
     said = call(project, "dvc", "repro")
     assert stages_run(said) == set() and f"Running stage '{ALWAYS}'" in said
@@ -140,6 +183,16 @@ def test_same_params_give_the_same_bytes(project):
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "cost.json"}
     call(project, "dvc", "repro", "-f", "-s", "train@digits-adapt")
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "cost.json"} == before
+
+
+def test_accuracy_after_each_epoch_and_no_files_give_the_same_bytes(project):
+    folder = project / "data/tuned/digits/adapt/seed_1"
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "cost.json"}
+    call(project, "python", "-m", "stages.compose", *SMALL, "runtime.live=false", "runtime.live_accuracy=true")
+    call(project, "dvc", "repro", "-f", "-s", "train@digits-adapt")
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "cost.json"} == before
+    assert not (project / "live/digits-adapt").exists()
+    call(project, "python", "-m", "stages.compose", *SMALL)
 
 
 def test_changed_shots_run_everything_anew(project):

@@ -23,6 +23,8 @@ def main(do: str) -> None:
     print("warm" if "torch" in sys.modules else "cold", os.environ.get("GREETING"), os.getpid(), flush=True)
     if do == "refuse":
         raise UserError("not like this")
+    if do == "look":
+        print("dvclive" in sys.modules)
     if do == "break":
         raise KeyError("broken")
     while do == "wait":
@@ -73,6 +75,13 @@ def gone(pid: int) -> bool:
     while running(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     return not running(pid)
+
+
+def test_what_a_stage_imports_on_the_way_is_there_once_nobody_has_asked_for_a_while(project):
+    deadline = time.monotonic() + 20
+    while not finish(call(project, "probe", "do=look"))[1].endswith("True\n"):
+        assert time.monotonic() < deadline
+        time.sleep(1.5)
 
 
 def test_stages_start_cold_where_the_system_has_no_such_sockets(project):

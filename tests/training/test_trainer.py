@@ -14,7 +14,7 @@ from adapt.methods.uniform import Uniform
 from adapt.runtime import signals
 from adapt.runtime.signals import Interrupted
 from adapt.training.optimizers import learning_rate
-from adapt.training.trainer import train
+from adapt.training.trainer import in_words, train
 from tests.conftest import Killed
 
 OPTIMISER = SGDConfig(
@@ -190,3 +190,63 @@ def test_asked_to_stop_it_finishes_the_step_saves_and_goes_on_from_there(task, b
     assert store.load()["log"]["steps"] == 5
     signals._asked.clear()
     assert run(resumed, batches, store=checkpoint(1e9)).history == record.history
+
+
+def counting(method) -> dict[str, float]:
+    """A measurement that tells when it was taken."""
+    return {"accuracy": method.prompts.count() / 100}
+
+
+def test_each_epoch_is_told_once_it_is_over(task, batches):
+    told = []
+    record = run(make(task), batches, on_epoch=told.append)
+    assert told == record.history and [row["epoch"] for row in told] == list(range(6))
+
+
+def test_what_is_measured_is_told_with_its_epoch_and_is_in_no_history(task, batches):
+    told = []
+    record = run(make(task), batches, measure=counting, on_epoch=told.append)
+    assert [row["accuracy"] for row in told] == [row["tokens"] / 100 for row in record.history]
+    assert "accuracy" not in record.history[0]
+
+
+@pytest.mark.parametrize("at", [(3, 0), (3, 1)])
+def test_resumed_run_tells_of_every_epoch_once(at, task, batches, deadly, checkpoint):
+    whole, again = [], []
+    run(make(task), batches, measure=counting, on_epoch=whole.append)
+    with pytest.raises(Killed):
+        run(make(task), deadly(*at), measure=counting, store=checkpoint())
+    run(make(task), batches, measure=counting, on_epoch=again.append, store=checkpoint())
+    assert again == whole
+
+
+def test_run_killed_before_it_told_of_a_saved_epoch_tells_of_it_after(task, batches, checkpoint):
+    told = []
+
+    def die(row) -> None:
+        if row["epoch"] == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(make(task), batches, on_epoch=die, store=checkpoint())
+    run(make(task), batches, on_epoch=told.append, store=checkpoint())
+    assert [row["epoch"] for row in told] == list(range(6))
+
+
+def test_measuring_begun_after_a_kill_says_nothing_of_epochs_before(task, batches, deadly, checkpoint):
+    told = []
+    with pytest.raises(Killed):
+        run(make(task), deadly(3, 0), store=checkpoint())
+    run(make(task), batches, measure=counting, on_epoch=told.append, store=checkpoint())
+    assert ["accuracy" in row for row in told] == [False, False, False, True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"loss": 1.25, "tokens": 30}, "loss 1.2500, 30 tokens"),
+        ({"loss": 0.5, "tokens": 0, "accuracy": 0.8125}, "loss 0.5000, 0 tokens, val accuracy 0.812"),
+    ],
+)
+def test_epoch_in_words(row, words):
+    assert in_words(row) == words
