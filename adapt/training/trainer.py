@@ -22,7 +22,7 @@ from adapt.training.graphs import GraphedStep, Recorder
 
 Row = Mapping[
     str, float | int
-]  # of an epoch: its number, learning rate, losses, tokens left, and what was measured after it
+]  # of an epoch: its number, learning rate, losses, tokens left, what was measured after it
 Measure = Callable[[Method], Row]
 
 
@@ -38,16 +38,16 @@ class TrainLog:
     trace: list[dict[str, Any]] = field(default_factory=list)
     steps: int = 0
     seconds: float = 0.0
-    measured: list[Row] = field(default_factory=list)
+    measured: dict[int, Row] = field(default_factory=dict)
     not_recorded: str | None = None
 
     def add_pruned(self, epoch: int, tokens_left: int, pruned: Iterable[PrunedToken]) -> None:
         """Add pruned tokens to the trace."""
         self.trace += [{"step": self.steps, "epoch": epoch, "tokens_left": tokens_left, **p._asdict()} for p in pruned]
 
-    def rows(self) -> list[Row]:
-        """What is known of each epoch."""
-        return [{**row, **found} for row, found in zip(self.history, self.measured, strict=True)]
+    def row(self, epoch: int) -> Row:
+        """What is known of an epoch."""
+        return {**self.history[epoch], **self.measured.get(epoch, {})}
 
 
 class Epoch(NamedTuple):
@@ -90,11 +90,12 @@ def train(
     tell = on_epoch or (lambda row: None)
     try:
         with signals.deferred():
-            for row in trainer.log.rows():
-                tell(row)
-            for number in progress(range(len(trainer.log.history), len(plan))):
+            done = len(trainer.log.history)
+            for number in range(done):
+                tell(trainer.log.row(number))
+            for number in progress(range(done, len(plan))):
                 trainer.run(number)
-                tell(trainer.log.rows()[-1])
+                tell(trainer.log.row(number))
         trainer.log.not_recorded = trainer.graph.refused if trainer.graph else None
     finally:
         trainer.graph = None  # it refers back: the trainer would keep a GPU's memory until a garbage collection
@@ -214,9 +215,10 @@ class Trainer:
         row = {"epoch": number, "lr": self.lr(number, steps - 1), **means, "tokens": tokens(self.method)}
         self.log.history.append(row)
         self.step_losses = []
-        before = time.perf_counter()
-        self.log.measured.append(self.measure(self.method) if self.measure else {})
-        self.started += time.perf_counter() - before
+        if self.measure:
+            before = time.perf_counter()
+            self.log.measured[number] = self.measure(self.method)
+            self.started += time.perf_counter() - before  # no part of what training took
         self.save(number)
 
     def step(self, batch: Batch, lr: float, number: int) -> None:
