@@ -1,13 +1,18 @@
-"""What every method learns with the paper preset's settings: trainable numbers and tokens on ViT-B/16, 100 classes.
+"""Trainable numbers and tokens of every method, with the paper preset on ViT-B/16 and 100 classes.
 
-    python -m benchmarks.methods
+    python -m benchmarks.methods          # count, and write reports/methods.csv
+    python -m benchmarks.methods table    # print the README's table of the methods from it and the reports
 
-Weights are random, since only shapes count. Writes reports/methods.csv, which docs/methods.md quotes.
+The weights are random, since only shapes count.
 """
 
+import json
+import re
+import sys
 from pathlib import Path
 
 import open_clip
+import pandas as pd
 import torch
 from torch.nn import functional as F
 
@@ -22,6 +27,11 @@ from adapt.task import FewShotTask
 
 CLASSES, SHOTS, FEATURES = 100, 16, 512
 TABLE = Path("reports/methods.csv")
+PAPER = re.compile(
+    r"([A-Z][a-z]+)(, [^;]*)?; ([A-Za-z ]+ \d{4}); arXiv:(\d+\.\d+)"
+)  # in the head of conf/method/NAME.yaml
+ADAPT = "https://openreview.net/forum?id=3uVAA3ckxT"  # its last submission to TMLR
+HEADINGS = ["method", "paper", "settings", "trainable", "pocket", "published"]
 
 
 def few_shot(backbone: clip.Backbone) -> FewShotLoader:
@@ -43,7 +53,58 @@ def few_shot(backbone: clip.Backbone) -> FewShotLoader:
     )
 
 
+def paper_link(name: str) -> str:
+    """Link the paper that the head of a method's settings cites."""
+    head = " ".join(Path(f"conf/method/{name}.yaml").read_text(encoding="utf-8").replace("#", " ").split())
+    if name == "adapt":
+        return f"[TMLR 2026]({ADAPT})"
+    if not (cited := PAPER.search(head)):
+        return "control"
+    author, others, venue, number = cited.groups()
+    return f"[{author}{' et al.' if others else ''}, {venue}](https://arxiv.org/abs/{number})"
+
+
+def pocket_accuracies() -> dict[str, float]:
+    """Return each method's accuracy on the pocket, mean over datasets and seeds, in percent.
+
+    The default methods' are those of the report; the others' are those of the study `methods`, if that was made with
+    the same CLIP weights.
+    """
+    report = json.loads(Path("reports/metrics.json").read_text(encoding="utf-8"))
+    study = json.loads(Path("reports/studies/methods.json").read_text(encoding="utf-8"))
+    found: dict[str, float] = {}
+    if all(experiment["weights"] == report["weights"] for experiment in study["experiments"]):
+        runs = pd.read_csv("reports/studies/methods.csv")
+        found = runs.groupby(["method", "dataset"])["accuracy"].mean().groupby("method").mean().to_dict()
+    return {name: 100 * accuracy for name, accuracy in (found | report["accuracy"]["average"]).items()}
+
+
+def table() -> list[str]:
+    """Return the README's table of the methods."""
+    counted = {row["method"]: int(row["trainable"]) for row in formats.read_csv(TABLE, "python -m benchmarks.methods")}
+    pocket = pocket_accuracies()
+    published: dict[str, list[str]] = {}
+    for result in yaml.parse(Path("reports/published.yaml").read_bytes())["results"]:
+        published.setdefault(result["method"], []).append(f"{result['average']:.5g}")
+    rows = [
+        [
+            f"[`{name}`](adapt/methods/{name}.py)",
+            paper_link(name),
+            f"[{name}.yaml](conf/method/{name}.yaml)",
+            f"{trainable:,}",
+            f"{pocket[name]:.2f}" if name in pocket else "–",
+            ", ".join(published.get(name, ["–"])),
+        ]
+        for name, trainable in counted.items()
+    ]
+    ruler = ["---"] * 3 + ["---:"] * 3
+    return [f"| {' | '.join(cells)} |" for cells in (HEADINGS, ruler, *rows)]
+
+
 def main() -> None:
+    if sys.argv[1:] == ["table"]:
+        print(*table(), sep="\n")
+        return
     torch.manual_seed(0)
     paper = params.Params(**yaml.parse(compose(["preset=paper"])))
     model = open_clip.create_model(paper.backbone.name, pretrained=None)

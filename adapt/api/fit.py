@@ -1,7 +1,7 @@
 """Fit a method to a few-shot dataset."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from adapt.config import Preset
 from adapt.data import twins
 from adapt.data.augment import to_tensor
 from adapt.data.dataset import FewShotDataset
+from adapt.data.loader import FewShotLoader
 from adapt.errors import UserError
+from adapt.methods._base import Method
 from adapt.runtime import progress as bars
 from adapt.runtime import signals
 from adapt.runtime.checkpoint import Checkpoint
@@ -24,6 +26,7 @@ from adapt.settings import resolution
 from adapt.task import FewShotTask
 from adapt.training import fit as training
 from adapt.training import numerics, run_folder
+from adapt.training.token_effects import TokenEffects, measure
 from adapt.training.trainer import Row, in_words
 
 WHERE = "adapt.fit"
@@ -84,12 +87,8 @@ def fit(
         expected = describe(clip, data, images, chosen.augment, chosen.teacher)
         if features is None:
             features = compute(clip, data, images, chosen.augment, chosen.teacher, expected)
-        elif features.made_from != expected:
-            wrong = next(key for key, value in expected.items() if features.made_from.get(key) != value)
-            raise UserError(
-                f"{WHERE}: features: these are of another {wrong}; make them with teacher_features(clip, data), and "
-                "preset, augment and teacher as here"
-            )
+        else:
+            match(features, expected, WHERE)
         made_from = run_folder.describe(
             clip, preset=chosen.preset, dataset=data.name, template=data.template, classes=list(data.classes),
             method=method, config=chosen.config, augment=chosen.augment,
@@ -116,20 +115,37 @@ def list_methods() -> list[str]:
     return methods.names()
 
 
+def register_method(name: str, method: type[Method]) -> None:
+    """Make a method of your own known to `fit` and `load` in this process.
+
+    Args:
+        name: what `fit` is to call it; registering the name again replaces the method.
+        method: a subclass of `adapt.methods._base.Method`, such as of `TwoTower`. The keyword-only arguments of its
+            constructor are its settings and need annotations; `fit` takes them as keywords. An optimizer, and sections
+            named prompts, prune and distill, have the preset's values where `fit` is given none.
+
+    Raises:
+        UserError: for a name that the package itself has, one that is no identifier, and for what is no such class.
+    """
+    where = "adapt.register_method"
+    expect(name, str, f"{where}: name", "a name")
+    if not name.isidentifier():
+        raise UserError(f"{where}: name: expected an identifier such as my_method, got {name!r}")
+    if not (isinstance(method, type) and issubclass(method, Method)):
+        raise UserError(f"{where}: method: expected a subclass of Method, got {method!r}")
+    if name in methods.names() and not methods.is_registered(name):
+        raise UserError(f"{where}: {name} is a method of this package; choose another name")
+    methods.register(name, method)
+    resolution.schema.cache_clear()  # of the method that had this name
+
+
 def run(
     method: str, clip: Backbone, data: FewShotDataset, images: Images, chosen: settings.Settings,
     features: TeacherFeatures, store: Checkpoint | None, progress: bool, on_epoch: Callable[[Row], None] | None,
     cuda_graphs: bool,
 ) -> training.FitResult:  # fmt: skip
     """The same calls as those of the stage `train`, on what is in memory."""
-    pixels = {split: [to_tensor(image) for image in found] for split, found in images.items()}
-    labels = {split: getattr(data, split).labels for split in SPLITS}
-    optimizer = getattr(chosen.config, "optimizer", None)
-    loaders = training.make_loaders(
-        clip, pixels, labels, features.images, seed=data.seed, optimizer=optimizer, augment=chosen.augment
-    )
-    classes = {name: value.to(clip.device) for name, value in features.classes.items()}
-    task = FewShotTask(clip, data.template, list(data.classes), classes["features"], data.seed, classes["zero_shot"])
+    task, loaders = task_and_loaders(clip, data, images, chosen, features)
     bar = bars.Bar(f"{data.name} {method} seed {data.seed}", 0, "epoch") if progress else None
 
     def tell(row: Row) -> None:
@@ -149,6 +165,71 @@ def run(
         on_epoch=tell,
         cuda_graphs=cuda_graphs,
     )
+
+
+def task_and_loaders(
+    clip: Backbone, data: FewShotDataset, images: Images, chosen: settings.Settings, features: TeacherFeatures
+) -> tuple[FewShotTask, dict[str, FewShotLoader]]:
+    """Return what training takes: the task, and a loader each for `train` and `val`."""
+    pixels = {split: [to_tensor(image) for image in found] for split, found in images.items()}
+    labels = {split: getattr(data, split).labels for split in SPLITS}
+    optimizer = getattr(chosen.config, "optimizer", None)
+    loaders = training.make_loaders(
+        clip, pixels, labels, features.images, seed=data.seed, optimizer=optimizer, augment=chosen.augment
+    )
+    classes = {name: value.to(clip.device) for name, value in features.classes.items()}
+    task = FewShotTask(clip, data.template, list(data.classes), classes["features"], data.seed, classes["zero_shot"])
+    return task, loaders
+
+
+def token_effects(
+    clip: Backbone,
+    data: FewShotDataset,
+    *,
+    preset: Preset | None = None,
+    features: TeacherFeatures | None = None,
+    **changed: Any,
+) -> TokenEffects:
+    """Compare the saliency criteria with the true effect of removing each token, just before `adapt` first prunes.
+
+    Args:
+        clip: the frozen CLIP, from `load_clip`.
+        data: the images, from `load_dataset(…).few_shot(shots=…, seed=…)`.
+        preset: as for `fit`.
+        features: the frozen model's features, from `teacher_features`; computed where none are given.
+        **changed: settings of `adapt`, as for `fit`.
+
+    Returns:
+        `scores`, of every criterion [n], and `effects` [n]: by how much the loss over the training images rises without
+        the token. n tokens, those of the text tower first, layer by layer.
+
+    Raises:
+        UserError: as `fit`, and where `adapt` removes no token under these settings.
+    """
+    where = "adapt.token_effects"
+    check(clip, data, where)
+    expect(features, TeacherFeatures | None, f"{where}: features", "teacher_features(clip, data)")
+    chosen = settings.resolve("adapt", clip, data, preset, changed)
+    with signals.installed():
+        images = decode(data)
+        expected = describe(clip, data, images, chosen.augment, chosen.teacher)
+        if features is None:
+            features = compute(clip, data, images, chosen.augment, chosen.teacher, expected)
+        else:
+            match(features, expected, where)
+        with numerics.fixed(clip):
+            task, loaders = task_and_loaders(clip, data, images, chosen, features)
+            return measure(task, loaders, chosen.config, shots=data.shots)
+
+
+def match(features: TeacherFeatures, expected: Mapping[str, Any], where: str) -> None:
+    """Raise UserError for features that are not of this CLIP, these images and settings."""
+    if features.made_from != expected:
+        wrong = next(key for key, value in expected.items() if features.made_from.get(key) != value)
+        raise UserError(
+            f"{where}: features: these are of another {wrong}; make them with teacher_features(clip, data), and "
+            "preset, augment and teacher as here"
+        )
 
 
 def remarks(method: str, clip: Backbone, data: FewShotDataset, chosen: settings.Settings) -> list[str]:

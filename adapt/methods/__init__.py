@@ -11,13 +11,29 @@ if TYPE_CHECKING:
     from adapt.task import FewShotTask
 
 
+_registered: dict[str, "type[Method]"] = {}  # by name, for this process: methods from outside this package
+
+
+def register(name: str, made: "type[Method]") -> None:
+    """Add a method that is defined elsewhere, or a newer version of it; see `adapt.register_method`."""
+    _registered[name] = made
+
+
+def is_registered(name: str) -> bool:
+    """Whether a method comes from elsewhere."""
+    return name in _registered
+
+
 def names() -> list[str]:
-    """All methods, by the names of their files (nothing is imported)."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    """All methods, by the names of their files (nothing is imported), and those that are registered."""
+    files = (module.name for module in pkgutil.iter_modules(__path__))
+    return sorted({*(name for name in files if not name.startswith("_")), *_registered})
 
 
 def find(name: str) -> "type[Method]":
     """The class of a method."""
+    if name in _registered:
+        return _registered[name]
     module = importlib.import_module(f"{__name__}.{name}")
     classes = [item for _, item in inspect.getmembers(module, inspect.isclass) if item.__module__ == module.__name__]
     assert len(classes) == 1, f"{module.__file__} has to define one class, the method"

@@ -154,7 +154,10 @@ def read(folder: Path, made_by: str) -> tuple[FitResult, dict[str, Any], dict[st
         made_from = MadeFrom.model_validate(formats.read_made_from(folder / PROMPTS), strict=True).model_dump()
         lengths, history, trace = ([parse(row) for row in rows] for rows in tables.values())
         if made_from["method"] not in methods.names():
-            raise ValueError(f"there is no method {made_from['method']!r}")
+            raise UserError(
+                f"{folder} is of the method {made_from['method']!r}, which is not known here; if it is your own, call "
+                "adapt.register_method first"
+            )
         if not lengths or any(row.keys() != set(COLUMNS["lengths.csv"]) for row in lengths):
             raise ValueError("lengths.csv has no rows of branch, layer and length")
         shape = len(made_from["classes"]), 2

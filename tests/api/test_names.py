@@ -10,8 +10,9 @@ import pytest
 import adapt
 
 NAMES = {
-    "Backbone", "Dataset", "FewShotDataset", "Model", "Split", "TeacherFeatures", "UserError", "evaluate", "fit",
-    "list_datasets", "list_methods", "load", "load_clip", "load_dataset", "teacher_features",
+    "Backbone", "Dataset", "FewShotDataset", "FewShotTask", "Model", "Split", "TeacherFeatures", "TokenEffects",
+    "TwoTower", "UserError", "evaluate", "fit", "list_datasets", "list_methods", "load", "load_clip", "load_dataset",
+    "register_method", "teacher_features", "token_effects",
 }  # fmt: skip
 SECTIONS = ("Args:", "Returns:", "Raises:")
 
@@ -34,7 +35,9 @@ def test_name_is_found_and_documented(name):
     assert inspect.getdoc(getattr(adapt, name))
 
 
-@pytest.mark.parametrize("name", ["evaluate", "fit", "load", "load_clip", "load_dataset", "teacher_features"])
+@pytest.mark.parametrize(
+    "name", ["evaluate", "fit", "load", "load_clip", "load_dataset", "teacher_features", "token_effects"]
+)
 def test_function_tells_arguments_results_and_errors(name):
     found = inspect.getdoc(getattr(adapt, name)) or ""
     assert all(section in found for section in SECTIONS)
