@@ -5,6 +5,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from adapt.report import style
@@ -107,12 +108,14 @@ def dots(axes: Axes, table: pd.DataFrame, values: list[str], names: list[str]) -
         axes.plot(part["accuracy"], places, marker, color=colour, ms=7, label=name)
         for place, accuracy in zip(places, part["accuracy"], strict=True):
             if np.isfinite(accuracy):
+                halo = [withStroke(linewidth=3, foreground="white")]  # where it lies on a line
                 axes.annotate(f"{100 * accuracy:.1f}", (accuracy, place), (0, 6), textcoords="offset points",
-                              ha="center", fontsize=8)  # fmt: skip
+                              ha="center", fontsize=8, path_effects=halo)  # fmt: skip
     axes.set_yticks(range(len(values)), values)
     axes.set_ylim(len(values) - 0.45, -0.6)
     axes.margins(x=0.1)
     axes.tick_params(axis="y", length=0)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5))  # more labels overlap in half a figure's width
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.grid(axis="x")
 
