@@ -1,10 +1,11 @@
-"""The numbers in documents are those of the files that commands wrote."""
+"""Documents: numbers as commands wrote them, short lines, links to existing files."""
 
 import csv
 import itertools
 import json
 import re
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -24,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def read(path: str) -> list[dict[str, str]]:
-    """The rows of a table in reports/."""
+    """Return the rows of a table in reports/."""
     with (ROOT / "reports" / path).open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
@@ -68,14 +69,14 @@ def test_best_setting_of_each_baseline_is_the_best_of_its_search():
 
 
 def searched(method: str) -> list[tuple[int, float]]:
-    """Each setting tried of a method: its epochs (clip_lora: iterations a shot) and its accuracy in percent."""
+    """Return epochs (clip_lora: iterations a shot) and percent of each setting."""
     length = re.compile(r"optimizer\.(?:epochs|n_iters_per_shot)=(\d+)")
     rows = [(length.search(row["settings"]), row[method]) for row in read(f"search/{method}.csv")]
     return [(int(found[1]), 100 * float(share)) for found, share in rows if found]
 
 
 def epochs_table() -> dict[str, list[str]]:
-    """The cells of each method's row, `epochs: accuracy`, in docs/pocket.md."""
+    """Return the cells of each method's row, `epochs: accuracy`, in docs/pocket.md."""
     _, _, table = (ROOT / "docs/pocket.md").read_text(encoding="utf-8").partition("| method | accuracy by epochs")
     rows = itertools.takewhile(lambda line: line.startswith("|"), table.splitlines()[2:])
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
@@ -178,7 +179,7 @@ def test_table_of_datasets_is_the_catalogues(table: Callable[[], list[str]]):
 
 
 def methods_table() -> dict[str, list[str]]:
-    """The rows of the first table of docs/methods.md by method."""
+    """Return the rows of the first table of docs/methods.md by method."""
     lines = (ROOT / "docs/methods.md").read_text(encoding="utf-8").split("\n## ")[0].splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| `")]
     return {row[0].strip("`"): row for row in rows}
@@ -194,7 +195,7 @@ def test_counts_in_the_table_of_the_methods_are_the_csvs():
 
 
 def test_pocket_table_of_the_methods_is_the_studys():
-    """Accuracy: over the data sets, then mean ± standard deviation over seeds; costs: means over all runs."""
+    """Accuracy: over datasets, then over seeds; costs: means over all runs."""
     runs = pd.read_csv(ROOT / "reports/studies/methods.csv")
     document = (ROOT / "docs/methods.md").read_text(encoding="utf-8")
     assert set(runs["method"]) == set(study.load(ROOT / "conf/studies.yaml")["methods"].methods or [])
@@ -219,7 +220,10 @@ def test_table_of_the_benchmarks_is_their_record():
 
 def test_costs_of_the_paper_preset_are_their_record():
     recorded = json.loads((ROOT / "reports/benchmarks.json").read_text(encoding="utf-8"))["paper"]
-    assert "\n".join(paper.table(recorded)) in (ROOT / "docs/paper.md").read_text(encoding="utf-8")
+    document = (ROOT / "docs/paper.md").read_text(encoding="utf-8")
+    *rows, _, summary = paper.table(recorded)
+    assert "\n".join(rows) in document
+    assert summary in " ".join(document.split())
 
 
 def test_ratios_of_the_switches_are_their_record():
@@ -248,3 +252,63 @@ def test_published_averages_in_the_table_of_the_methods_have_their_source():
         known.setdefault(result["method"], []).append(f"{result['average']:.5g} ({result['source']})")
     for name, row in methods_table().items():
         assert row[4] == ", ".join(known.get(name, ["–"])), name
+
+
+DOCUMENTS = sorted(ROOT.glob("docs/*.md")) + [
+    ROOT / name
+    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "models/pocket.md", "reports/studies/README.md")
+]
+NAMES = [path.relative_to(ROOT).as_posix() for path in DOCUMENTS]
+LINK = re.compile(r"\[(?:[^\[\]]|!?\[[^\]]*\]\([^)]*\))*\]\(([^)\s]+)\)")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_lines_of_a_document_have_at_most_100_characters(name: str):
+    """Tables and link targets do not count; fenced blocks may have 120, as code may."""
+    long, code = [], False
+    for number, line in enumerate((ROOT / name).read_text(encoding="utf-8").splitlines(), start=1):
+        code ^= line.startswith("```")
+        shown = re.sub(r"\]\([^)]*\)", "]", line)
+        if not line.startswith("|") and len(shown) > (120 if code else 100):
+            long.append(f"{name}:{number}: {len(shown)}")
+    assert not long
+
+
+def prose(name: str) -> Iterator[str]:
+    """Yield the lines of a document that are neither code nor headings."""
+    code = False
+    for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
+        code ^= line.startswith("```")
+        if not code and not line.startswith(("```", "    ", "#", "<!--")):
+            yield line
+
+
+def anchors(path: Path) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of a document."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_within_the_repository_lead_to_a_file(name: str):
+    for target in LINK.findall("\n".join(prose(name))):
+        if re.match(r"https?:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (ROOT / name).parent / path if path else ROOT / name
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), target
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "README.md"])
+def test_first_mention_of_a_file_is_a_link(name: str):
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    tracked, linked, bare = {*listed.splitlines()} - {name}, set(), []
+    for line in prose(name):
+        for found in re.finditer(r"\[[^\]]*\]\(([^)\s#]*)[^)]*\)|`([^`]+)`", line):
+            target, span = found.groups()
+            if target:
+                linked.add(((ROOT / name).parent / target).resolve())
+            elif span in tracked and (ROOT / span).resolve() not in linked:
+                bare.append(span)
+    assert not bare
