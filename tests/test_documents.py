@@ -19,6 +19,7 @@ from adapt.download.status import download
 from adapt.pipeline import method_configs, study
 from adapt.pipeline.params import Params
 from benchmarks import launches, miniature, paper, pocket, start, switches
+from benchmarks import methods as counts
 from benchmarks.table import table
 
 ROOT = Path(__file__).parents[1]
@@ -215,7 +216,21 @@ def test_every_tuned_method_is_above_zero_shot_on_the_pocket():
 
 def test_table_of_the_benchmarks_is_their_record():
     recorded = json.loads((ROOT / "reports/benchmarks.json").read_text(encoding="utf-8"))
-    assert "\n".join(table(recorded)) in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "\n".join(table(recorded)) in (ROOT / "docs/speed.md").read_text(encoding="utf-8")
+
+
+def test_minutes_in_the_readme_are_the_benchmarks():
+    recorded = json.loads((ROOT / "reports/benchmarks.json").read_text(encoding="utf-8"))["pipeline"]
+    seconds = recorded["rows"][0]["seconds"]
+    assert f"{round(seconds / 60)} minutes on two CPU cores" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_table_of_the_methods_in_the_readme_is_the_reports():
+    assert "\n".join(counts.table()) in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_readme_fits_on_a_hundred_lines():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 100
 
 
 def test_costs_of_the_paper_preset_are_their_record():
