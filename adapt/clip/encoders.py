@@ -8,8 +8,8 @@ its plainest form.
 
 An adapter adds to the queries, keys and values of a layer (low-rank adapters: `y ↦ y·Aᵀ·Bᵀ`).
 
-No function here modifies the model or keeps state. Axis letters: b batch, c classes, s sequence, t prompt tokens, d width,
-l layers, h heads, e width of a head; features have width f.
+No function here modifies the model or keeps state. Axis letters: b batch, c classes, s sequence, t prompt tokens, d
+width, l layers, h heads, e width of a head; features have width f.
 """
 
 from collections.abc import Sequence

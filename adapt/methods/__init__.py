@@ -1,4 +1,4 @@
-"""One file per method, a class each, found by name: `coop.py` holds the method `coop`."""
+"""The methods, one file and one class each: `coop.py` holds the method `coop`."""
 
 import importlib
 import inspect
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def names() -> list[str]:
-    """All methods, by the names of their files (nothing is imported)."""
+    """Return the names of all methods, from their file names; nothing is imported."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
 def find(name: str) -> "type[Method]":
-    """The class of a method."""
+    """Import the class of a method."""
     module = importlib.import_module(f"{__name__}.{name}")
     classes = [item for _, item in inspect.getmembers(module, inspect.isclass) if item.__module__ == module.__name__]
     assert len(classes) == 1, f"{module.__file__} has to define one class, the method"
@@ -26,7 +26,10 @@ def find(name: str) -> "type[Method]":
 
 
 def arguments(made: "type[Method]") -> dict[str, Any]:
-    """The keyword arguments of a method's constructor with their types; those that it passes on as `**` included."""
+    """Return the keyword arguments of a method's constructor, with their types.
+
+    Arguments that it passes on as `**` are included.
+    """
     found: dict[str, Any] = {}
     for kind in (kind for kind in made.__mro__ if "__init__" in vars(kind)):
         hints = get_type_hints(kind.__init__, include_extras=True)
@@ -38,7 +41,10 @@ def arguments(made: "type[Method]") -> dict[str, Any]:
 
 
 def build(name: str, task: "FewShotTask", settings: Mapping[str, Any]) -> "Method":
-    """A method for a task, with those of the settings that its constructor names (fit takes the optimizer)."""
+    """Build a method for a task from the settings that its constructor names.
+
+    The optimizer's settings are for `fit`.
+    """
     made = find(name)
     wanted = arguments(made)
     return made(task, **{key: value for key, value in settings.items() if key in wanted})
