@@ -1,4 +1,4 @@
-"""Key/value prompts in both towers with distillation, for `adapt` and its controls."""
+"""Key/value prompts and distillation in both towers, for `adapt` and its controls."""
 
 from collections.abc import Mapping, Sequence
 
