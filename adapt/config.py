@@ -62,7 +62,7 @@ Templates = Annotated[list[Template], Field(min_length=1)]
 def without_braces(words: str) -> str:
     """Refuse an empty text, and a template with braces.
 
-    The class name always follows the words, so they have no place for it.
+    The class name always follows the words, so they need no {} for it.
     """
     if not words.strip():
         raise ValueError("the words are empty; set null for none, where that is allowed")

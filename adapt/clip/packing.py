@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-ROW_LENGTH = 64  # about; the mask discards more of longer rows, and shorter rows read more copies of the prefix
+ROW_LENGTH = 64  # tokens per row, about; a mask discards more of longer rows, shorter rows read more prefix copies
 MAX_CANDIDATES = 16  # numbers of rows to try, about
 ALIGNED = 16  # the row stride of a mask is a multiple of this many elements: fused kernels copy other masks
 
@@ -29,7 +29,7 @@ class Layout(NamedTuple):
 
 
 class Packing:
-    """Classes of these lengths in rows; each row begins with the prefix of `s` tokens."""
+    """Classes of given lengths, packed in rows that begin with a prefix of `s` tokens."""
 
     def __init__(self, lengths: tuple[int, ...], s: int, device: torch.device, row_length: int):
         self.s = s
@@ -58,9 +58,8 @@ class Packing:
         return self.masks[insert_at, t, dtype]
 
 
-_pack = lru_cache(maxsize=1024)(
-    Packing
-)  # every step uses all chunks of classes again, so the cache must hold all of them
+# every step uses all chunks of classes again, so the cache has to hold all of them
+_pack = lru_cache(maxsize=1024)(Packing)
 
 
 def pack(lengths: Sequence[int], s: int, device: torch.device) -> Packing:

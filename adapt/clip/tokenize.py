@@ -21,9 +21,7 @@ def tokenize(backbone: "Backbone", classes: Sequence[str], write: Callable[[str]
     texts = [write(name) for name in classes]
     tokens = backbone.tokenize(texts)
     limit = tokens.shape[1]
-    for label in (
-        (tokens.argmax(dim=1) == limit - 1).nonzero().flatten().tolist()
-    ):  # full: it fits exactly, or it was cut
+    for label in (tokens.argmax(dim=1) == limit - 1).nonzero().flatten().tolist():  # full: it fits, or it was cut
         if (count := length(backbone, texts[label], limit)) > limit:
             if (alone := length(backbone, write("a"), limit)) > limit:
                 raise UserError(

@@ -131,6 +131,6 @@ class Dpl(KeyValuePrompts):
             self.taught = int(tensors[f"adam.{branch}.step"])
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Load the tuned prompts; there is no search any more."""
+        """Load the tuned prompts, and end the search."""
         super().load_tensors(tensors)
         self.search = None

@@ -66,7 +66,7 @@ def of_images(
 ) -> dict[str, Tensor]:
     """Compute the features of few-shot images by split, not normalised.
 
-    They are all features that `make_loaders` needs. For the split `train`, they are `train.views` [n, v, f], the views
+    They are all the features that `make_loaders` needs. Each split has two entries: `train.views` [n, v, f], the views
     that training will see, and `train.frozen` [n, f], the images as evaluation sees them. The images are numbered
     through the splits in their order, so `train` is first.
     images: RGB images, or pixels [y, x, 3]. Pixels are not copied, so they may be memory-mapped.

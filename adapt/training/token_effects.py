@@ -46,9 +46,7 @@ class AllCriteria(Adapt):
     """`adapt` under every criterion at once, up to its first pruning."""
 
     def __init__(self, task: FewShotTask, *, prompts: PromptsConfig, prune: PruneConfig, distill: DistillConfig):
-        gated = prune.model_copy(
-            update={"criterion": "gate"}
-        )  # with open gates, so that every criterion has its inputs
+        gated = prune.model_copy(update={"criterion": "gate"})  # open gates: all that a criterion may need
         super().__init__(task, prompts=prompts, prune=gated, distill=distill)
         self.by_criterion = {name: Saliency(self.prompts, name, task.seed) for name in CRITERIA}
         self.closed_gates: dict[str, Tensor] | None = None  # by branch, to use instead of the open gates
