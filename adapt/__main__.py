@@ -1,4 +1,4 @@
-"""Tune CLIP on a few images per class, classify pictures, export it, demo it."""
+"""Tune CLIP on a few images per class; classify with it, export it, try a demo."""
 
 import argparse
 import sys
