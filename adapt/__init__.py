@@ -1,11 +1,13 @@
-"""ADAPT: adaptive prompt tuning for vision-language models, as a library and a DVC pipeline.
+"""ADAPT: adaptive prompt tuning for vision-language models.
+
+The package is a library and a DVC pipeline. The library in four lines:
 
     clip = adapt.load_clip("pocket")
     data = adapt.load_dataset("digits").few_shot(shots=16, seed=1)
     model = adapt.fit("adapt", clip, data)
     print(adapt.evaluate(model, data.test), model.lengths())
 
-The public names stand in __init__.pyi, in one list; each is imported when it is first asked for.
+__init__.pyi lists the public names. Each is imported on first access.
 """
 
 from typing import Any
@@ -16,7 +18,7 @@ _find, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
 def __getattr__(name: str) -> Any:
-    """A public name, or the version as it was installed."""
+    """Return a public name, or the installed version for `__version__`."""
     if name != "__version__":
         return _find(name)
     from importlib import metadata

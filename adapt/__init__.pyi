@@ -1,4 +1,4 @@
-# The public names: the one list of them, from which __init__.py takes where each is found.
+# The only list of the public names. __init__.py reads from it where each is defined.
 from .api.clip import load_clip
 from .api.dataset import list_datasets, load_dataset
 from .api.fit import fit, list_methods, register_method, token_effects

@@ -1,6 +1,7 @@
-"""The types of all settings, frozen and strict: what a section of params.yaml or an argument of a method may say.
+"""The types of all settings: frozen, strict and without defaults.
 
-There are no defaults in code: each value stands in conf/ with its source in a comment.
+They define the allowed values of the sections of params.yaml and of the arguments of methods. conf/ holds every value,
+with its source in a comment.
 """
 
 from collections.abc import Mapping
@@ -36,13 +37,16 @@ Distance = Literal["angular", "l1", "kl", "pairwise", "none"]
 
 
 class Config(BaseModel):
-    """A section of params.yaml: read-only, no conversions, no unknown keys, no infinite numbers."""
+    """A section of params.yaml: read-only and strict.
+
+    It allows no type conversions, no unknown keys and no infinite numbers.
+    """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
 
 def one_of(kind: str, known: Any) -> AfterValidator:
-    """A validator for names that are looked up: `known()` lists them."""
+    """Return a validator that accepts only the names listed by `known()`."""
 
     def check(name: str) -> str:
         if name not in known():
@@ -56,11 +60,14 @@ Templates = Annotated[list[Template], Field(min_length=1)]
 
 
 def without_braces(words: str) -> str:
-    """Refuse a template where words are meant, after which the class name comes anyway, and no words at all."""
+    """Refuse an empty text, and a template with braces.
+
+    The class name always follows the words, so they need no {} for it.
+    """
     if not words.strip():
-        raise ValueError("there are no words; null stands for none where that is possible")
+        raise ValueError("the words are empty; set null for none, where that is allowed")
     if "{" in words or "}" in words:
-        raise ValueError(f"words stand before the class name and have no braces, got {words!r}")
+        raise ValueError(f"the words before the class name have no braces, got {words!r}")
     return words
 
 
@@ -68,7 +75,7 @@ Words = Annotated[str, AfterValidator(without_braces)]
 
 
 def within(*branches: str) -> AfterValidator:
-    """A validator for a number of layers: not more than these branches of the backbone have."""
+    """Return a validator for a number of layers that these branches must have."""
 
     def check(depth: int, info: ValidationInfo) -> int:
         layers: dict[str, int] = (info.context or {}).get("layers", {})
@@ -92,7 +99,10 @@ def readable(name: str) -> str:
 
 
 class BackboneConfig(Config):
-    """A CLIP: a name of open_clip's (ViT-B/16 is ViT-B-16) or of this package's; its weights, a tag or a file."""
+    """A CLIP model: its name and its weights.
+
+    The name is one of open_clip's (ViT-B/16 is ViT-B-16) or of this package's. The weights are a tag or a file.
+    """
 
     name: Annotated[
         str,
@@ -104,28 +114,34 @@ class BackboneConfig(Config):
 
 
 class AugmentConfig(Config):
-    """Random resized crops of training images: the range of the area, and whether to flip."""
+    """Random resized crops of training images: area range and horizontal flips."""
 
     crop_scale: Pair[Annotated[float, Field(gt=0, le=1)]]
     horizontal_flip: bool
 
     @model_validator(mode="after")
     def ordered(self) -> "AugmentConfig":
-        """Refuse a range from the larger to the smaller."""
+        """Refuse a range whose first value is the larger one."""
         if self.crop_scale[0] > self.crop_scale[1]:
-            raise ValueError(f"crop_scale goes from the smaller to the larger, got {self.crop_scale}")
+            raise ValueError(f"crop_scale: expected the smaller value first, got {self.crop_scale}")
         return self
 
 
 class TeacherConfig(Config):
-    """The frozen model's features: cached views per training image, and the templates of its class embeddings."""
+    """The frozen teacher: cached views per training image, and text templates.
+
+    The teacher's class embeddings are made from the templates.
+    """
 
     views: PositiveInt
     templates: Literal["openai", "simple"] | Templates
 
 
 class PromptsConfig(Config):
-    """Start length per layer and branch, and the tokens' first values: the first text layer's from words, or random."""
+    """Initial prompt length per layer and branch, and initial token values.
+
+    The tokens of the first text layer start from words, if `ctx_init` gives any. All others start at random.
+    """
 
     initial_length: NonNegativeInt
     ctx_init: Words | None
@@ -133,7 +149,12 @@ class PromptsConfig(Config):
 
 
 class PruneConfig(Config):
-    """Saliency criterion and the images it sees, epochs before pruning, steps between prunings, tokens each, budget."""
+    """The pruning schedule, its budget, and the saliency that selects tokens.
+
+    criterion, data: the saliency criterion and the images that it is computed on.
+    warmup, every, count: epochs before the first pruning, steps between prunings, tokens per pruning.
+    target: the budget, tokens left in both branches.
+    """
 
     criterion: Criterion
     data: Literal["train", "val"]
@@ -143,18 +164,22 @@ class PruneConfig(Config):
     target: NonNegativeInt
 
     def check_budget(self, prompts: PromptsConfig, layers: Mapping[str, int]) -> None:
-        """Refuse a budget above the tokens at the start, over so many layers by branch; raises ValueError."""
+        """Refuse a budget above the initial number of tokens.
+
+        layers: number of layers by branch.
+        Raises: ValueError.
+        """
         start = prompts.initial_length * sum(layers.values())
-        if all(layers.values()) and self.target > start:  # else nothing can be pruned, which is refused elsewhere
+        if all(layers.values()) and self.target > start:  # a branch without layers is refused elsewhere
             raise ValueError(
-                f"prune.target: {self.target} tokens are more than the start, {start} = prompts.initial_length "
+                f"prune.target: {self.target} tokens exceed the initial {start} = prompts.initial_length "
                 f"{prompts.initial_length} × {sum(layers.values())} layers of the backbone; lower prune.target or "
                 "raise prompts.initial_length"
             )
 
 
 class DistillConfig(Config):
-    """How student and teacher are compared, and the weights of the text and the image term."""
+    """The distance between student and teacher, and its text and image weights."""
 
     kind: Distance
     text: NonNegativeFloat
@@ -162,9 +187,9 @@ class DistillConfig(Config):
 
 
 class SGDConfig(Config):
-    """SGD, with a rate an epoch: a cosine after constant warm-up epochs. It runs for `epochs`.
+    """SGD with one learning rate per epoch: a constant warm-up, then a cosine.
 
-    The last batch of an epoch is dropped unless it is full or the only one, as in Dassl.
+    It trains for `epochs`. The last batch of an epoch is dropped unless it is full or the only one, as in Dassl.
     """
 
     name: Literal["sgd"]
@@ -180,9 +205,10 @@ class SGDConfig(Config):
 
 
 class AdamWConfig(Config):
-    """AdamW, with a rate a step: a cosine from `lr` to `final_lr`. It runs for `epochs` or `n_iters_per_shot`.
+    """AdamW with one learning rate per step: a cosine from `lr` to `final_lr`.
 
-    The last batch of an epoch is kept however small it is, as by CLIP-LoRA's and Tip-Adapter's loaders.
+    It trains for `epochs` or for `n_iters_per_shot`. The last batch of an epoch is kept however small it is, as in
+    CLIP-LoRA's and Tip-Adapter's loaders.
     """
 
     name: Literal["adamw"]
@@ -197,7 +223,7 @@ class AdamWConfig(Config):
 
     @model_validator(mode="after")
     def one_length(self) -> "AdamWConfig":
-        """Refuse two lengths, or none."""
+        """Refuse two training lengths, or none."""
         if (self.epochs is None) == (self.n_iters_per_shot is None):
             got = f"epochs {self.epochs} and n_iters_per_shot {self.n_iters_per_shot}"
             raise ValueError(f"give one of epochs and n_iters_per_shot and set the other to null, got {got}")
@@ -208,7 +234,7 @@ OptimizerConfig = Annotated[SGDConfig | AdamWConfig, Field(discriminator="name")
 
 
 class FitConfig(Config):
-    """The sections of the params that a fit is made from, whoever runs it: a stage or the library."""
+    """The sections of the params that a fit uses, in a stage or in the library."""
 
     augment: AugmentConfig
     teacher: TeacherConfig
@@ -220,7 +246,10 @@ class FitConfig(Config):
 
 
 class EvaluateConfig(Config):
-    """Which split is scored (settings are chosen on val, results are on test), and images per batch."""
+    """The split to evaluate on, and images per batch.
+
+    Settings are chosen on val; results are reported on test.
+    """
 
     split: Literal["val", "test"]
     batch_size: PositiveInt
@@ -247,7 +276,7 @@ class RuntimeConfig(Config):
 
 
 class PretrainBatchConfig(Config):
-    """How many drawings of each kind a pre-training batch shows."""
+    """The number of drawings of each kind in a pre-training batch."""
 
     icon: NonNegativeInt
     digit: NonNegativeInt
@@ -255,7 +284,10 @@ class PretrainBatchConfig(Config):
 
 
 class PretrainConfig(Config):
-    """Icons of `families` and characters; AdamW at `lr` between a linear warm-up and a linear decay, in steps."""
+    """Pre-training on icons of `families` and on characters.
+
+    AdamW runs at `lr` between a linear warm-up and a linear decay. Both are counted in steps.
+    """
 
     families: Annotated[list[IconFamily], Field(min_length=1)]
     batch: PretrainBatchConfig

@@ -1,4 +1,4 @@
-"""Learned prompt tokens of both branches, with a length of its own at every layer."""
+"""Learned prompt tokens of both branches; every layer has its own prompt length."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,10 +10,10 @@ BRANCHES = ("text", "image")
 
 
 class Prompts(nn.Module):
-    """Tokens by branch, `tokens[branch]` [n, d], sorted by layer; `slots[branch]` [n, 2] says which is which.
+    """Prompt tokens by branch, `tokens[branch]` [n, d], sorted by layer.
 
-    A slot is (layer, token): the layer that the token stands in and its number there at the start, so that a token
-    keeps its name when others are removed. Removed tokens leave the tensors.
+    `slots[branch]` [n, 2] identifies the tokens. A slot is (layer, token): the token's layer and its initial number in
+    that layer. So a token keeps its slot when others are removed. Removed tokens are deleted from both tensors.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Prompts(nn.Module):
     def initialise(
         cls, lengths: Mapping[str, Sequence[int]], widths: Mapping[str, int], std: float, seed: int
     ) -> "Prompts":
-        """Tokens drawn from N(0, std²) (convention); `lengths[branch][layer]` tokens at each layer."""
+        """Draw `lengths[branch][layer]` tokens per layer from N(0, std²) (convention)."""
         generator = torch.Generator().manual_seed(seed)
         slots, tokens = {}, {}
         for branch in BRANCHES:
@@ -41,37 +41,37 @@ class Prompts(nn.Module):
         return cls(tokens, slots, layers={branch: len(lengths[branch]) for branch in BRANCHES})
 
     def lengths(self, branch: str) -> list[int]:
-        """Tokens at each layer."""
+        """Return the number of tokens at each layer of a branch."""
         return torch.bincount(self.slots[branch][:, 0], minlength=self.layers[branch]).tolist()
 
     def count(self) -> int:
-        """Tokens in all."""
+        """Return the number of tokens in both branches."""
         return sum(len(slots) for slots in self.slots.values())
 
     def by_layer(self, branch: str) -> list[Float[Tensor, "t d"]]:
-        """What the encoders take: the tokens of each layer (0 of them is legal)."""
+        """Return the tokens of each layer (possibly 0), as the encoders take them."""
         return list(self.tokens[branch].split(self.lengths(branch)))
 
     def split(self, branch: str, values: Float[Tensor, " n"] | None) -> list[Tensor] | None:
-        """One value a token, such as gates, layer by layer."""
+        """Split one value per token, such as the gates, by layer."""
         return None if values is None else list(values.split(self.lengths(branch)))
 
     def to_tensors(self) -> dict[str, Tensor]:
-        """What a file of prompts holds."""
+        """Return the tensors that a prompt file holds."""
         tokens = {f"{branch}.tokens": self.tokens[branch].detach().cpu().contiguous() for branch in BRANCHES}
         return tokens | {f"{branch}.slots": self.slots[branch] for branch in BRANCHES}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], layers: Mapping[str, int]) -> "Prompts":
-        """The inverse of `to_tensors`."""
+        """Rebuild the prompts from the result of `to_tensors`."""
         parts = [{branch: tensors[f"{branch}.{part}"] for branch in BRANCHES} for part in ("tokens", "slots")]
         return cls(*parts, layers=layers)
 
 
 def uniform_lengths(total: int, layers: Mapping[str, int]) -> dict[str, list[int]]:
-    """`total` tokens spread evenly over all layers of both branches; what is left over goes to the first layers.
+    """Spread `total` tokens evenly over all layers of both branches.
 
-    The text branch of a layer comes before its image branch (ours).
+    The first layers get the remainder. At each layer, the text branch is served before the image branch (ours).
     """
     places = sorted((layer, BRANCHES.index(branch), branch) for branch in BRANCHES for layer in range(layers[branch]))
     each, rest = divmod(total, len(places))

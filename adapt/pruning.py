@@ -1,7 +1,7 @@
-"""When tokens are pruned, which ones, and how they leave prompts and optimizer.
+"""Token pruning: the schedule, the selection, and the removal of tokens.
 
-Reported: no pruning in the first epochs, then every few steps the lowest-scored tokens go, under one budget over both
-branches and all layers, until the target is reached.
+Reported: no pruning in the first epochs. Then, every few steps, the lowest-scored tokens are removed until the target
+is reached. One budget covers both branches and all layers.
 """
 
 import math
@@ -19,7 +19,10 @@ from adapt.runtime import devices
 
 @dataclass(frozen=True)
 class Schedule:
-    """From epoch `warmup` (counted from 0) on, `count` tokens every `every` steps, until `target` are left."""
+    """Prune `count` tokens every `every` steps until `target` are left.
+
+    Pruning starts in epoch `warmup`, counted from 0.
+    """
 
     warmup: int
     every: int
@@ -27,17 +30,20 @@ class Schedule:
     target: int
 
     def num_to_prune(self, step: int, epoch: int, remaining: int) -> int:
-        """How many tokens to remove after step number `step` (from 1, over all epochs) when `remaining` are there."""
+        """Return how many of the `remaining` tokens to prune after a step.
+
+        step: counted from 1, over all epochs.
+        """
         if epoch < self.warmup or step % self.every:
             return 0
         return max(0, min(self.count, remaining - self.target))
 
     def reaching(self, remaining: int, *, per_epoch: int, steps: int) -> "Schedule":
-        """The schedule that has brought `remaining` tokens down to the target by the last of so many steps (ours).
+        """Return a schedule that prunes `remaining` tokens to the target in `steps` steps.
 
-        Where it comes to that by itself, it is as it was. Else each pruning takes more tokens; only where no pruning
-        would come after the warm-up at all, the interval is shortened to one that brings one. It stays as it is where
-        the warm-up leaves no step: then the target cannot be reached.
+        Ours. A schedule that reaches the target anyway is unchanged. Otherwise each pruning removes more tokens. The
+        interval is shortened only if no pruning at all would follow the warm-up; it then allows exactly one. If the
+        warm-up leaves no step, the target cannot be reached and the schedule is unchanged.
         """
         first = self.warmup * per_epoch
         if remaining <= self.target or first >= steps:
@@ -48,7 +54,7 @@ class Schedule:
 
 
 class PrunedToken(NamedTuple):
-    """One removed token; the columns of trace.csv but the step."""
+    """A removed token: the last four columns of trace.csv."""
 
     branch: str
     layer: int
@@ -57,16 +63,17 @@ class PrunedToken(NamedTuple):
 
 
 def lowest(scores: Float[Tensor, " n"], count: int) -> Int[Tensor, " k"]:
-    """The indices of the `count` lowest scores, ties by index."""
+    """Return the indices of the `count` lowest scores; ties are broken by index."""
     return scores.argsort(stable=True)[:count]
 
 
 def remove(
     prompts: Prompts, optimizer: torch.optim.Optimizer, indices: Int[Tensor, " k"], scores: Float[Tensor, " n"]
 ) -> Iterator[PrunedToken]:
-    """Take tokens out of the prompts and out of the optimizer's state; yields what went, lowest score first.
+    """Remove tokens from the prompts and from the optimizer's state.
 
-    indices: into all tokens, text before image, as `scores`.
+    indices: into all tokens, text before image, as for `scores`.
+    Yields: the removed tokens, lowest score first.
     """
     start = 0
     removed = []
@@ -86,7 +93,10 @@ def remove(
 
 
 def keep_rows(optimizer: torch.optim.Optimizer, old: nn.Parameter, keep: Int[Tensor, " k"]) -> nn.Parameter:
-    """A parameter with the rows `keep` of `old`, in its place in the optimizer, with those rows of its state."""
+    """Return a parameter with the rows `keep` of `old`, and put it in the optimizer.
+
+    It replaces `old` there and keeps the same rows of its state.
+    """
     keep = devices.send(keep, old.device)
     new = nn.Parameter(old.detach()[keep])
     for group in optimizer.param_groups:

@@ -1,6 +1,7 @@
-"""Saliency of prompt tokens: how much each is worth keeping, summed over the steps between two prunings.
+"""Saliency scores of prompt tokens, summed over the steps between two prunings.
 
-Stated in ADAPT's abstract: a saliency criterion of network pruning. Reported by reviews of an earlier version: SNIP.
+A higher score means that the token is more worth keeping. Stated in ADAPT's abstract: a saliency criterion of network
+pruning. Reported by reviews of an earlier version: SNIP.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,45 +16,45 @@ from adapt.runtime import devices
 
 
 class CriterionInputs(NamedTuple):
-    """What one step tells about the n tokens of a branch."""
+    """The inputs of a criterion for the n tokens of a branch, from one step."""
 
     tokens: Float[Tensor, "n d"]
-    gradient: Float[Tensor, "n d"]  # of the loss, by the tokens
-    gate_gradient: Float[Tensor, " n"] | None  # of the loss, by the gates; only where the criterion asks for it
+    gradient: Float[Tensor, "n d"]  # of the loss with respect to the tokens
+    gate_gradient: Float[Tensor, " n"] | None  # of the loss with respect to the gates; only if the criterion needs it
     generator: torch.Generator
 
 
 def snip(step: CriterionInputs) -> Float[Tensor, " n"]:
-    """|Σ_d P·∂L/∂P|, connection sensitivity (SNIP, Lee et al. 2019) of a whole token.
+    """Return |Σ_d P·∂L/∂P|, the connection sensitivity of a whole token.
 
-    P reaches attention only through a layer norm, which is invariant to its scale, so this is nearly zero by
-    construction: it ranks tokens by what is left of the scale's effect (docs/method.md).
+    SNIP, Lee et al. 2019. P reaches attention only through a layer norm, which is invariant to its input's scale. So
+    the score is almost zero by construction, and it ranks tokens by the residual effect of the scale (docs/method.md).
     """
     return (step.tokens * step.gradient).sum(dim=-1).abs()
 
 
 def gate(step: CriterionInputs) -> Float[Tensor, " n"]:
-    """|∂L/∂m| at m = 1 of a gate on the token's attention weight, m·exp(q·k).
+    """Return |∂L/∂m| at m = 1 of a gate m on the token's attention weight, m·exp(q·k).
 
-    With m = exp(b) it is the gradient of an additive bias b = 0 on the token's key. Removal is m → 0, so this is the
-    first-order effect of removing the token.
+    With m = exp(b), it is the gradient of an additive bias b = 0 on the token's key. Removing the token means m → 0, so
+    this is the first-order effect of the removal.
     """
     assert step.gate_gradient is not None
     return step.gate_gradient.abs()
 
 
 def gradient(step: CriterionInputs) -> Float[Tensor, " n"]:
-    """‖∂L/∂P‖₂."""
+    """Return ‖∂L/∂P‖₂."""
     return step.gradient.norm(dim=-1)
 
 
 def magnitude(step: CriterionInputs) -> Float[Tensor, " n"]:
-    """‖P‖₂."""
+    """Return ‖P‖₂."""
     return step.tokens.norm(dim=-1)
 
 
 def random(step: CriterionInputs) -> Float[Tensor, " n"]:
-    """A seeded draw, the control for all others."""
+    """Return seeded random scores, the control for all other criteria."""
     return devices.send(torch.rand(len(step.tokens), generator=step.generator), step.tokens.device)
 
 
@@ -63,7 +64,7 @@ CRITERIA: dict[str, Callable[[CriterionInputs], Tensor]] = {
 
 
 class Gradient(NamedTuple):
-    """A loss's gradient by the tokens of a branch and, where they are open, by their gates."""
+    """The gradient of a loss with respect to a branch's tokens and open gates."""
 
     tokens: Float[Tensor, "n d"]
     gates: Float[Tensor, " n"] | None
@@ -72,8 +73,8 @@ class Gradient(NamedTuple):
 class Saliency:
     """The running scores of all tokens under one criterion.
 
-    Use: pass `gates(branch)` to the encoders; after each backward pass `accumulate` the `gradients()`, or those of
-    another loss by `gradients_of`; read `scores`, then `reset` when tokens have been removed.
+    Pass `gates(branch)` to the encoders. After each backward pass, `accumulate` the `gradients()`, or those of another
+    loss from `gradients_of`. Read `scores`, and call `reset` after removing tokens.
     """
 
     def __init__(self, prompts: Prompts, criterion: str, seed: int):
@@ -85,41 +86,44 @@ class Saliency:
         self.reset()
 
     def reset(self) -> None:
-        """Forget what was seen: scores are compared only within one interval between prunings."""
+        """Set all scores to 0: only scores between the same two prunings are compared."""
         tokens = self.prompts.tokens
         for b in BRANCHES:
             if b in self.totals and len(self.totals[b]) == len(tokens[b]):
-                self.totals[b].zero_()  # in place: a recorded step goes on adding to it
+                self.totals[b].zero_()  # in place, since a recorded step keeps adding to this tensor
             else:
                 self.totals[b] = torch.zeros(len(tokens[b]), device=tokens[b].device)
 
     def gates(self, branch: str) -> Float[Tensor, " n"] | None:
-        """The additive key biases, all 0, through which the next step's gate gradients come."""
+        """Return zero key biases whose gradients are the next step's gate gradients.
+
+        None for every criterion but `gate`.
+        """
         if self.criterion is not gate:
             return None
         self.open_gates[branch] = torch.zeros_like(self.totals[branch]).requires_grad_()
         return self.open_gates[branch]
 
     def leaves(self) -> dict[str, list[Tensor]]:
-        """Tokens and, where open, gates of the branches that have tokens."""
+        """Return the tokens and the open gates of each branch that has tokens."""
         tokens = self.prompts.tokens
         gates = {b: [self.open_gates[b]] if b in self.open_gates else [] for b in BRANCHES}
         return {b: [tokens[b], *gates[b]] for b in BRANCHES if len(tokens[b])}
 
     def gradients(self) -> dict[str, Gradient]:
-        """What the backward pass has left."""
+        """Return the gradients that the backward pass has left in the leaves."""
         return {branch: _gradient([leaf.grad for leaf in leaves]) for branch, leaves in self.leaves().items()}
 
     def gradients_of(self, loss: Float[Tensor, ""]) -> dict[str, Gradient]:
-        """The gradients of another loss; those that the optimizer will use stay."""
+        """Return the gradients of another loss; the optimizer's stay unchanged."""
         leaves = self.leaves()
         flat = iter(torch.autograd.grad(loss, [leaf for group in leaves.values() for leaf in group]))
         return {branch: _gradient([next(flat) for _ in group]) for branch, group in leaves.items()}
 
     def accumulate(self, step: int, gradients: Mapping[str, Gradient]) -> None:
-        """Add one step's scores."""
+        """Add the scores of one step."""
         for branch, gradient in gradients.items():
-            # the draw depends on seed and step alone, so that a resumed run repeats it
+            # the random draw depends on seed and step alone, so that a resumed run repeats it
             draw = (self.seed * 1_000_003 + step) * 2 + BRANCHES.index(branch)
             generator = torch.Generator().manual_seed(draw)
             self.totals[branch] += self.criterion(
@@ -127,7 +131,7 @@ class Saliency:
             )
 
     def scores(self) -> Float[Tensor, " n"]:
-        """All tokens' scores, text before image, on the CPU."""
+        """Return the scores of all tokens, text before image, on the CPU."""
         return torch.cat([self.totals[branch] for branch in BRANCHES]).cpu()
 
 

@@ -1,4 +1,4 @@
-"""What a method is given: the backbone, the classes in words, and what the teacher says of them."""
+"""The input of a method: backbone, class names and the teacher's class embeddings."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,21 +16,24 @@ from adapt.clip.tokenize import tokenize
 
 @dataclass(frozen=True)
 class FewShotTask:
-    """One dataset under one seed, seen from a method."""
+    """One dataset with one seed, as a method sees it."""
 
     backbone: Backbone
     template: str
     classes: list[str]
     teacher: Float[Tensor, "c f"]  # normalised class embeddings of the frozen model, over the template ensemble
     seed: int
-    zero_shot: Float[Tensor, "c f"] | None = None  # the same with each template's normalised before the mean
+    zero_shot: Float[Tensor, "c f"] | None = None  # the same, but normalised before the mean over templates
 
     def tokenize(self, write: Callable[[str], str]) -> Int[Tensor, "c s"]:
-        """The tokens of one text a class; raises UserError for a text that is longer than the model reads."""
+        """Tokenize one text per class, `write(name)`.
+
+        Raises: UserError for a text that is longer than the model's context.
+        """
         return tokenize(self.backbone, self.classes, write)
 
     def text_input(self, template: str) -> TextInput:
-        """The classes in a template, tokenised."""
+        """Tokenize and embed the classes in a template."""
         return split_prefix(self.backbone.text, self.tokenize(template.format))
 
     @cached_property
@@ -45,7 +48,10 @@ class FewShotTask:
 
     @torch.no_grad()
     def frozen_text_features(self, templates: list[str] | None) -> Float[Tensor, "c f"]:
-        """The frozen model's normalised class embeddings, the mean over some templates; None: the dataset's own."""
+        """Return the frozen model's normalised class embeddings.
+
+        templates: the embeddings are averaged over them; None: the dataset's own template.
+        """
         texts = [self.text] if templates is None else [self.text_input(template) for template in templates]
         found = [F.normalize(self.backbone.encode_text(text), dim=-1) for text in texts]
         return found[0] if len(found) == 1 else F.normalize(torch.stack(found).mean(dim=0), dim=-1)

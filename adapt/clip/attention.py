@@ -1,4 +1,4 @@
-"""One block of an open_clip tower with its queries, keys and values in hand.
+"""One block of an open_clip tower, with access to its queries, keys and values.
 
 Axis letters as in adapt/clip/encoders.py: b batch, c classes, s sequence, t prompt tokens, d width, h heads, e width
 of a head, m candidates.
@@ -14,11 +14,14 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 Block = Any  # open_clip's ResidualAttentionBlock: to a type checker every attribute of a module is "Tensor | Module"
-Adapter = Callable[[Tensor], Tensor]  # from ln_1's output [..., s, d] to what is added to q, k, v [..., s, 3d]
+Adapter = Callable[[Tensor], Tensor]  # maps ln_1's output [..., s, d] to the addend of q, k, v [..., s, 3d]
 
 
 class Mixture(NamedTuple):
-    """Candidates for one layer's key/value prompt; the attention's outputs are mixed (DPL's relaxation)."""
+    """Candidates for one layer's key/value prompt, with their weights.
+
+    The attention outputs over the candidates are mixed (DPL's relaxation).
+    """
 
     candidates: list[Tensor]  # [t, d] each
     weights: Float[Tensor, " m"]
@@ -29,11 +32,14 @@ QKV = Float[Tensor, "3 ... _ _ _"]  # queries, keys and values [h, s, e] of some
 
 
 class ScaledSiLU(torch.autograd.Function):
-    """silu(a·x)/a, whose derivative is silu'(a·x): one tensor is kept for the backward pass and one operation done."""
+    """silu(a·x)/a, whose derivative is silu'(a·x).
+
+    It saves one tensor for the backward pass, which is one operation.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, a: float) -> Tensor:
-        """The activation of every number."""
+        """Apply the activation elementwise."""
         y = a * x
         ctx.save_for_backward(y)
         return F.silu(y).div_(a)
@@ -41,24 +47,24 @@ class ScaledSiLU(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        """The gradient of x; none of a."""
+        """Return the gradient of x, and None for a."""
         return torch.ops.aten.silu_backward(gradients[0], *ctx.saved_tensors), None
 
 
 class QuickGELU(nn.Module):
-    """open_clip's activation of the same name, x·σ(1.702·x), cheaper in memory and time."""
+    """open_clip's QuickGELU, x·σ(1.702·x), in less memory and time."""
 
     def forward(self, x: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
-        """The activation of every number."""
+        """Apply the activation elementwise."""
         return ScaledSiLU.apply(x, 1.702)
 
 
 def project(
     block: Block, x: Float[Tensor, "... d"], prompts: Sequence[Float[Tensor, "... _ d"]], adapter: Adapter | None
 ) -> tuple[QKV, list[QKV | None]]:
-    """Queries, keys and values of tokens and of some prompts; None for a prompt of no tokens.
+    """Return the queries, keys and values of tokens and of prompts.
 
-    All go through the block's weights together, so that these are read once.
+    An empty prompt yields None. One matrix product projects all tokens, so that the block's weights are read once.
     """
     groups = [x, *(prompt for prompt in prompts if prompt.shape[-2])]
     rows = torch.cat([tokens.flatten(0, -2) for tokens in groups]) if len(groups) > 1 else x
@@ -86,10 +92,11 @@ def attention(
     masks: Sequence[Float[Tensor, "... q _"] | None],
     queries: int,
 ) -> Float[Tensor, "r q d"]:
-    """The attention of the first `queries` tokens over those of `own` and over a prompt; heads side by side.
+    """Compute the attention of the first `queries` tokens, with concatenated heads.
 
-    The tokens of several `own` stand one after the other; what is one for all rows is expanded. With `weights` the
-    outputs over several `prompts` are mixed. masks: for each prompt what is added to the logits, None for nothing.
+    They attend to all tokens of `own` and to a prompt. The parts of `own` are concatenated in order; a part without a
+    row axis is expanded to all rows. With `weights`, the outputs over several `prompts` are mixed.
+    masks: for each prompt, the addend to the attention logits; None for nothing.
     """
     outputs = []
     for prompt, mask in zip(prompts, masks, strict=True):
@@ -100,7 +107,10 @@ def attention(
 
 
 def join(parts: Sequence[QKV]) -> Float[Tensor, "3 r h s e"]:
-    """Queries, keys and values one after the other, each as often as there are rows; in one copy for all three."""
+    """Concatenate queries, keys and values along the sequence, expanded to all rows.
+
+    One copy does this for all three.
+    """
     if len(parts) == 1:
         return parts[0]
     rows = max(part.shape[1] for part in parts if part.dim() == 5)
@@ -109,11 +119,17 @@ def join(parts: Sequence[QKV]) -> Float[Tensor, "3 r h s e"]:
 
 
 def residual_mlp(block: Block, x: Float[Tensor, "... d"], attended: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
-    """The rest of a residual block: both sums and the MLP; `attended`: what its attention gave."""
+    """Compute the rest of a residual block: both residual sums and the MLP.
+
+    attended: the block's attention, before the output projection.
+    """
     x = x + block.ls_1(block.attn.out_proj(attended))
     return x + block.ls_2(block.mlp(block.ln_2(x)))
 
 
 def candidates_of(context: LayerPrompt) -> tuple[list[Tensor], Tensor | None]:
-    """The candidate prompts of a layer, one where nothing is mixed, and their weights."""
+    """Return the candidate prompts of a layer and their weights.
+
+    A layer without a mixture has one candidate and no weights.
+    """
     return ([context], None) if isinstance(context, Tensor) else context

@@ -1,4 +1,4 @@
-"""The frozen backbone: an open_clip model with its tokenizer, its preprocessing and the hash of its weights."""
+"""The frozen backbone: an open_clip model, its tokenizer and its preprocessing."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -22,16 +22,19 @@ PRODUCTS = (nn.Linear, nn.Conv2d, nn.MultiheadAttention)  # modules whose parame
 
 @dataclass(frozen=True, repr=False)
 class Backbone:
-    """A frozen CLIP. `weights` is the sha256 of its state dict: artefacts carry it, so that they are not mixed."""
+    """A frozen CLIP.
+
+    `weights` is the sha256 of its state dict. Artefacts record it, so that those of different weights are not mixed.
+    """
 
     name: str
     model: Any  # open_clip.CLIP or CustomTextCLIP
-    tokenizer: Callable[..., Tensor]  # of texts, and of a context_length where the model's own is not meant
+    tokenizer: Callable[..., Tensor]  # of texts; context_length overrides the model's own
     weights: str
     device: torch.device
     precision: Precision = "float32"  # of the towers' matrix products; prompts, features and losses are float32
-    text_batch_size: int | None = None  # texts encoded at a time, None for all: less memory, more time
-    compile: bool = False  # the functions of the encoders, where gradients are asked for
+    text_batch_size: int | None = None  # texts encoded at a time, None for all; fewer take less memory, more time
+    compile: bool = False  # compile the functions of the encoders where gradients are needed
     pretrained: str | None = None  # where the weights came from, as the caller named it
 
     def __repr__(self) -> str:
@@ -39,12 +42,15 @@ class Backbone:
 
     @property
     def text(self) -> Any:
-        """The module that has the text tower's parts: the model itself or, of a CustomTextCLIP, its `text`."""
+        """The module with the text tower: `text` of a CustomTextCLIP, else the model."""
         return getattr(self.model, "text", self.model)
 
     @cached_property
     def layers(self) -> dict[str, int]:
-        """Number of blocks that prompts can enter by branch; none in an image tower that is not a plain ViT."""
+        """Number of blocks that accept prompts, by branch.
+
+        The image branch has 0 unless its tower is a plain ViT.
+        """
         visual = self.model.visual
         attention = {"text": self.text.transformer.resblocks}
         attention["image"] = visual.transformer.resblocks if takes_prompts(visual) else []
@@ -52,19 +58,19 @@ class Backbone:
 
     @property
     def widths(self) -> dict[str, int]:
-        """Width d of the tokens by branch; 0 where prompts cannot enter."""
+        """Width d of the tokens by branch; 0 where no block accepts prompts."""
         image = self.model.visual.positional_embedding.shape[1] if self.layers["image"] else 0
         return {"text": self.text.positional_embedding.shape[1], "image": image}
 
     @property
     def image_size(self) -> int:
-        """Pixels along an edge of the input images."""
+        """Side length of the input images, in pixels."""
         size = self.model.visual.image_size
         return size if isinstance(size, int) else size[0]
 
     @property
     def logit_scale(self) -> Float[Tensor, ""]:
-        """What cosines are multiplied with to make logits."""
+        """CLIP's logit scale: logits are cosines times this factor."""
         return self.model.logit_scale.exp()
 
     @cached_property
@@ -76,26 +82,26 @@ class Backbone:
 
     @property
     def run(self) -> compiling.Run:
-        """What calls the functions of the encoders: as they are, or compiled."""
+        """The function that calls the encoders' functions: uncompiled or compiled."""
         return compiling.compiled if self.compile else compiling.as_it_is
 
     @property
     def remark(self) -> str | None:
-        """A sentence where the precision costs time rather than saves it."""
+        """A warning if the precision costs time instead of saving it, else None."""
         if self.precision == "float32" or has_bfloat16(self.device):
             return None
         kind = "CPU" if self.device.type == "cpu" else "GPU"
-        return f"this {kind} only emulates bfloat16, which takes it several times as long as float32"
+        return f"this {kind} only emulates bfloat16, which takes several times as long as float32"
 
     def normalise(self, pixels: UInt8[Tensor, "b 3 y x"]) -> Float[Tensor, "b 3 y x"]:
-        """Pixels as the model takes them, on its device."""
+        """Normalise pixels for the model, on its device."""
         mean, std = self.mean_std
         return (pixels.to(self.device, non_blocking=True).float() / 255 - mean) / std
 
     def encode_text(
         self, text: TextInput, injection: Injection = NO_INJECTION, *, insert_at: int = 0
     ) -> Float[Tensor, "c f"]:
-        """Text features, not normalised: see `encoders.encode_text`."""
+        """Return text features, not normalised; see `encoders.encode_text`."""
         with self.autocast():
             found = encoders.encode_text(
                 self.text, text, injection, insert_at=insert_at, chunk=self.text_batch_size, run=self.run
@@ -105,33 +111,43 @@ class Backbone:
     def encode_image(
         self, images: Float[Tensor, "b 3 y x"], injection: Injection = NO_INJECTION
     ) -> Float[Tensor, "b f"]:
-        """Image features, not normalised: see `encoders.encode_image`. Without prompts any image tower will do."""
+        """Return image features, not normalised; see `encoders.encode_image`.
+
+        Without prompts, any image tower works.
+        """
         with self.autocast():
             if injection is NO_INJECTION and not self.layers["image"]:
                 return self.model.encode_image(images).float()
             return encoders.encode_image(self.model, images, injection, run=self.run).float()
 
     def autocast(self) -> torch.autocast:
-        """The context in which the towers run: matrix products in bfloat16, if so asked, and sums in float32."""
+        """Return the autocast context in which the towers run.
+
+        With precision bfloat16, matrix products are in bfloat16 and sums in float32.
+        """
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
     def to(self, device: torch.device) -> "Backbone":
-        """The backbone on a device; the model moves there.
+        """Move the model to a device and return the backbone there.
 
-        Raises: RuntimeError where torch cannot use it.
+        Raises: RuntimeError if torch cannot use the device.
         """
         return replace(self, model=self.model.to(device), device=device)
 
     def tokenize(self, texts: Sequence[str]) -> Int[Tensor, "c s"]:
-        """Token numbers, one row a text, on the CPU: where texts begin and end is worked out there."""
+        """Return token ids, one row per text.
+
+        They are on the CPU, where the starts and ends of texts are computed.
+        """
         return self.tokenizer(list(texts))
 
 
 def load(name: str, pretrained: str, device: str, precision: Precision = "float32") -> Backbone:
-    """A frozen backbone by open_clip's name and its weights, an open_clip tag or a file.
+    """Load a frozen backbone by its open_clip name and its weights.
 
-    device: "cpu", "cuda" or, for a GPU where there is one, "auto".
-    Raises: UserError as `weights.read`, and for a device that is not there; it begins with the argument's name.
+    pretrained: an open_clip tag or a file.
+    device: "cpu", "cuda" or "auto", which is a GPU if there is one.
+    Raises: UserError as `weights.read`, and for a missing device. The message begins with the argument's name.
     """
     place = torch.device(choose_device(device))
     frozen = replace(freeze(name, weights.read(name, pretrained, place), place), pretrained=pretrained)
@@ -139,16 +155,19 @@ def load(name: str, pretrained: str, device: str, precision: Precision = "float3
 
 
 def freeze(name: str, model: Any, device: torch.device) -> Backbone:
-    """A model as a backbone: evaluation mode, no gradients, and an activation that takes less memory."""
+    """Return a model as a frozen backbone: evaluation mode and no gradients.
+
+    Its QuickGELU is replaced by one that takes less memory.
+    """
     save_memory(model.eval().requires_grad_(False))
     tokenizer = open_clip.get_tokenizer(name) if name in open_clip.list_models() else open_clip.tokenize
     return Backbone(name, model, tokenizer, weights_hash(model), device)
 
 
 def hold_in(backbone: Backbone, precision: Precision) -> Backbone:
-    """The backbone with a precision, in which its model from now on holds the frozen matrices of its transformers.
+    """Return the backbone with a precision, its frozen matrices cast to it in place.
 
-    Autocast would cast them anew in every step, to the same numbers. Their hash stays that of the whole weights.
+    Autocast would cast them again in every step, to the same numbers. The hash stays that of the float32 weights.
     """
     if precision == "bfloat16":
         for parameter in matrices(backbone):
@@ -157,7 +176,11 @@ def hold_in(backbone: Backbone, precision: Precision) -> Backbone:
 
 
 def matrices(backbone: Backbone) -> list[nn.Parameter]:
-    """What the towers that `encoders` runs multiply tokens with, the offsets, and what is added to patches."""
+    """Return the parameters to cast, of the towers that `encoders` runs.
+
+    These are the weights and biases of their matrix products, their output projections, and the class and positional
+    embeddings of the image tower.
+    """
     text, visual = backbone.text, backbone.model.visual
     towers = [text.transformer, text.text_projection]
     if backbone.layers["image"]:
@@ -173,7 +196,7 @@ def matrices(backbone: Backbone) -> list[nn.Parameter]:
 
 
 def save_memory(model: nn.Module) -> None:
-    """Replace open_clip's QuickGELU by one that gives the same and keeps less for the backward pass."""
+    """Replace open_clip's QuickGELU by an equal one that saves less for backward."""
     for module in model.modules():
         for child, activation in module.named_children():
             if isinstance(activation, QuickGELU):
@@ -181,7 +204,7 @@ def save_memory(model: nn.Module) -> None:
 
 
 def takes_prompts(visual: Any) -> bool:
-    """Whether an image tower is a ViT of plain blocks that is read at its class token."""
+    """Return whether an image tower is a plain ViT, pooled at its class token."""
     return (
         isinstance(visual, VisionTransformer)
         and all(isinstance(block, ResidualAttentionBlock) for block in visual.transformer.resblocks)
@@ -192,7 +215,7 @@ def takes_prompts(visual: Any) -> bool:
 
 
 def weights_hash(model: nn.Module) -> str:
-    """sha256 over names and bytes of all weights, in the order of their names."""
+    """Return the sha256 over names and bytes of all weights, in order of their names."""
     digest = hashlib.sha256()
     for key, value in sorted(model.state_dict().items()):
         digest.update(key.encode())
@@ -201,9 +224,9 @@ def weights_hash(model: nn.Module) -> str:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether a device multiplies matrices of bfloat16 itself: one that does not takes several times float32's time.
+    """Return whether a device multiplies bfloat16 matrices natively.
 
-    False for a CPU where torch is too old to say.
+    A device that emulates it takes several times as long as with float32. False for a CPU if torch is too old to tell.
     """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)  # from Ampere on
@@ -212,8 +235,11 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def choose_device(device: str) -> str:
-    """`auto` is a GPU where there is one; raises UserError for a device that is not there."""
-    # asks NVML: to ask CUDA would start it, and no process could be forked for a GPU any more
+    """Return the device; `auto` is a GPU if there is one.
+
+    Raises: UserError for a missing device.
+    """
+    # device_count asks NVML: asking CUDA would initialise it, and a process forked afterwards could not use a GPU
     gpus = torch.cuda.device_count()
     if device == "auto":
         return "cuda" if gpus else "cpu"

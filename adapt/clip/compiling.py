@@ -1,8 +1,8 @@
-"""Functions of the encoders compiled by torch.compile, where a run asks for it: fewer kernels for a GPU to be told of.
+"""torch.compile for the functions of the encoders: fewer kernel launches on a GPU.
 
-Weights are arguments of a compiled graph, so that one does for all layers that look alike: the first, those between
-and the last of a tower. So are the lengths of prompts: pruning compiles anew only where a layer has one token left, or
-none.
+A run has to ask for it. Weights are arguments of a compiled graph, so that one graph serves all layers of a tower that
+look alike: the first, the middle ones, and the last. Prompt lengths are arguments too, so that pruning recompiles only
+if a layer has one token left, or none.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,28 +12,31 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-MAX_GRAPHS = 64  # of one function; torch runs further ones uncompiled
-OPTIONS: dict[str, Any] = {"combo_kernels": True}  # what does not depend on each other goes into one kernel
+MAX_GRAPHS = 64  # per function; torch runs any further variants uncompiled
+OPTIONS: dict[str, Any] = {"combo_kernels": True}  # independent operations share a kernel
 
 Sizes = Sequence[tuple[Tensor, int]]  # tensors, each with a dimension
 
 
 @runtime_checkable
 class Run(Protocol):
-    """What calls a function."""
+    """A way to call a function: uncompiled or compiled."""
 
     def __call__(self, function: Callable[..., Any], *arguments: Any, varying: Sizes = ()) -> Any:
-        """The function of the arguments; varying: what of them has another size at other calls."""
+        """Call the function; `varying`: the dimensions whose size differs between calls."""
         ...
 
 
 def as_it_is(function: Callable[..., Any], *arguments: Any, varying: Sizes = ()) -> Any:
-    """The function as it is written."""
+    """Call the function uncompiled."""
     return function(*arguments)
 
 
 def compiled(function: Callable[..., Any], *arguments: Any, varying: Sizes = ()) -> Any:
-    """The function, compiled where gradients are asked for; scoring keeps a GPU busy anyway and takes it as it is."""
+    """Call the function, compiled if gradients are needed.
+
+    Scoring keeps a GPU busy anyway, so it runs uncompiled.
+    """
     if not torch.is_grad_enabled():
         return function(*arguments)
     for tensor, dimension in varying:
@@ -43,7 +46,10 @@ def compiled(function: Callable[..., Any], *arguments: Any, varying: Sizes = ())
 
 @cache
 def compile_once(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The compiled function; what fails to be compiled runs as it is written, and torch says so."""
+    """Return the compiled function.
+
+    If compilation fails, it runs uncompiled and torch says so.
+    """
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, MAX_GRAPHS)
     torch._dynamo.config.suppress_errors = True
     return torch.compile(function, options=OPTIONS)
@@ -51,7 +57,10 @@ def compile_once(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @cache
 def why_not(device: torch.device) -> str | None:
-    """The reason why nothing can be compiled for a device here, such as a missing C compiler; None where it can."""
+    """Return why torch.compile fails for a device, such as a missing C compiler.
+
+    None if it works.
+    """
     x = torch.ones(8, device=device, requires_grad=True)
     try:
         torch.compile(lambda x: x.sin() + 1)(x).sum().backward()

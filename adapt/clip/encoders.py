@@ -1,14 +1,15 @@
-"""Both towers of an unmodified open_clip CLIP, run block by block, with prompts as arguments.
+"""Both towers of an unmodified open_clip CLIP, run block by block with prompts.
 
 At each layer the prompt is either replaced by a new one (`prompts[ℓ]` is a tensor, possibly of length 0) or propagated
-from the previous layer (`prompts[ℓ]` is None). A prompt that the next layer discards only needs keys and values, so we
-skip its attention, output projection and MLP: `attn(q = ln_1(x), kv = ln_1([x ; P]))`. ADAPT replaces the prompt at
-every layer (deep key/value prompts, as in the same authors' released code). `reference.py` is the plain form.
+from the previous layer (`prompts[ℓ]` is None). A prompt that the next layer discards only needs keys and values. Its
+attention, output projection and MLP are skipped: `attn(q = ln_1(x), kv = ln_1([x ; P]))`. ADAPT replaces the prompt at
+every layer (deep key/value prompts, as in the same authors' released code). `reference.py` has the same computation in
+its plainest form.
 
 An adapter adds to the queries, keys and values of a layer (low-rank adapters: `y ↦ y·Aᵀ·Bᵀ`).
 
-Nothing here writes to the model or to itself. Axis letters: b batch, c classes, s sequence, t prompt tokens, d width,
-l layers, h heads, e width of a head; features have width f.
+No function here modifies the model or keeps state. Axis letters: b batch, c classes, s sequence, t prompt tokens, d
+width, l layers, h heads, e width of a head; features have width f.
 """
 
 from collections.abc import Sequence
@@ -30,31 +31,31 @@ Clip = Any  # open_clip.CLIP: to a type checker every attribute of a module is "
 
 
 class Injection(NamedTuple):
-    """What a method puts into a tower: for each, one entry a layer, or None for nothing anywhere."""
+    """What a method injects into a tower: one entry per layer, or None for nothing."""
 
     prompts: Sequence[LayerPrompt | None] | None = None  # a new prompt, [t, d] or a Mixture; None: propagated
     key_biases: Sequence[Tensor | None] | None = None  # [t], added to the attention logits of a key/value prompt
-    adapters: Sequence[Adapter | None] | None = None  # what is added to queries, keys and values
+    adapters: Sequence[Adapter | None] | None = None  # each adds to queries, keys and values
 
 
 NO_INJECTION = Injection()  # the frozen model as it is
 
 
 class Layer(NamedTuple):
-    """A block, and what is injected there."""
+    """A block and its injection."""
 
     block: Block
     new_prompt: LayerPrompt | None
     bias: Tensor | None
     adapter: Adapter | None
-    propagate: bool  # the next layer takes over this one's prompt, so that its own outputs are needed
+    propagate: bool  # the next layer takes over this layer's prompt, so the prompt's outputs are needed
     last: bool
 
 
 def layers_of(transformer: Clip, injection: Injection) -> list[Layer]:
-    """The blocks of a tower with their entries.
+    """Return the blocks of a tower with their injections.
 
-    Raises: ValueError for another number of entries, or a bias where the prompt has queries of its own.
+    Raises: ValueError if the numbers of entries and blocks differ, or for a bias on a prompt with queries of its own.
     """
     count = len(transformer.resblocks)
     none = [None] * count
@@ -67,7 +68,7 @@ def layers_of(transformer: Clip, injection: Injection) -> list[Layer]:
     propagate = [prompt is None for prompt in prompts[1:]] + [False]
     for i, (bias, kept) in enumerate(zip(biases, propagate, strict=True)):
         if bias is not None and (kept or prompts[i] is None):
-            raise ValueError(f"block {i} has a bias, but its prompt is not new there or is propagated")
+            raise ValueError(f"block {i} has a key bias, but its prompt is not new there, or is propagated")
     return [
         Layer(block, prompts[i], biases[i], adapters[i], propagate[i], last=i == count - 1)
         for i, block in enumerate(transformer.resblocks)
@@ -75,28 +76,29 @@ def layers_of(transformer: Clip, injection: Injection) -> list[Layer]:
 
 
 class TextInput(NamedTuple):
-    """The embedded texts of all classes, cut into the prefix that they share and a suffix for each class.
+    """The embedded texts of all classes, split into a shared prefix and suffixes.
 
     Causal attention makes the prefix the same for every class, so it is encoded once for all classes that are encoded
-    together. The suffixes, each ending with the end-of-text token, stand one after the other, without padding.
+    together. Each suffix ends with the end-of-text token. The suffixes are concatenated without padding.
     """
 
     prefix: Float[Tensor, "s0 d"]
     suffixes: Float[Tensor, "n d"]
-    lengths: list[int]  # of the suffixes, one a class
+    lengths: list[int]  # of the suffixes, one per class
 
 
 def embed(model: Clip, tokens: Int[Tensor, "... s"], start: int = 0) -> Float[Tensor, "... s d"]:
-    """Words and their positions, counted from `start`, on the model's device."""
+    """Embed tokens and their positions, counted from `start`, on the model's device."""
     tokens = tokens.to(model.positional_embedding.device)
     return model.token_embedding(tokens) + model.positional_embedding[start : start + tokens.shape[-1]]
 
 
 def split_prefix(model: Clip, tokens: Int[Tensor, "c s"], n_ctx: int = 0) -> TextInput:
-    """Embed tokenised prompts, cut after each one's end-of-text token and at the end of their longest common prefix.
+    """Embed tokenised texts and split them after their longest common prefix.
 
-    The end-of-text token has the highest number, as everywhere in CLIP; it always stays in the suffix.
-    n_ctx: so many tokens after SOS are left out; a context takes their place and their positions.
+    Each text is cut after its end-of-text token. This token has the highest id, as everywhere in CLIP, and always stays
+    in the suffix.
+    n_ctx: number of tokens after SOS to leave out; a context takes their place and their positions.
     """
     tokens = tokens.cpu()
     x = embed(model, tokens[:, : int(tokens.argmax(dim=1).max()) + 1])
@@ -107,9 +109,9 @@ def split_prefix(model: Clip, tokens: Int[Tensor, "c s"], n_ctx: int = 0) -> Tex
 
 
 def to_text_input(x: Float[Tensor, "c s d"], last: Int[Tensor, " c"], n_prefix: int) -> TextInput:
-    """Embedded texts as the encoder takes them: the first `n_prefix` tokens are the same for all classes.
+    """Split embedded texts after `n_prefix` tokens, which are equal in all classes.
 
-    last: where each text ends, on the CPU
+    last: the index of each text's last token, on the CPU.
     """
     in_suffix = torch.arange(x.shape[1]) <= last[:, None]
     in_suffix[:, :n_prefix] = False
@@ -123,9 +125,10 @@ def to_text_input(x: Float[Tensor, "c s d"], last: Int[Tensor, " c"], n_prefix: 
 def encode_image(
     model: Clip, images: Float[Tensor, "b 3 y x"], injection: Injection = NO_INJECTION, *, run: Run = as_it_is
 ) -> Float[Tensor, "b f"]:
-    """Image features (not normalised). A prompt stands after the patches; one of its own per image is [b, t, d].
+    """Return image features (not normalised).
 
-    run: what calls a block's function.
+    A prompt is inserted after the patches. A separate prompt for each image is [b, t, d].
+    run: calls a block's function.
     """
     visual = model.visual
     x = visual._embeds(images)
@@ -141,11 +144,14 @@ def encode_image(
 
 
 def image_block(layer: Layer, x: Float[Tensor, "b s d"], prompt: LayerPrompt) -> Float[Tensor, "b q d"]:
-    """A block over images with a prompt that is only keys and values; of the last block only the class token."""
+    """Run a block over images with a prompt that is only keys and values.
+
+    The last block returns only the class token.
+    """
     candidates, weights = candidates_of(prompt)
     own, prompts = project(layer.block, x, candidates, layer.adapter)
     queries = 1 if layer.last else x.shape[1]
-    # nothing is added to the image's own tokens
+    # no bias on the image's own tokens
     mask = None if layer.bias is None else F.pad(layer.bias, (x.shape[1], 0)).expand(queries, -1)
     attended = attention([own], prompts, weights, [mask] * len(prompts), queries)
     return residual_mlp(layer.block, x[:, :queries], attended)
@@ -158,14 +164,15 @@ def encode_text(
     model: Clip, text: TextInput, injection: Injection = NO_INJECTION, *, insert_at: int = 0, chunk: int | None = None,
     run: Run = as_it_is,
 ) -> Float[Tensor, "c f"]:  # fmt: skip
-    """Text features (not normalised), one a class.
+    """Return text features (not normalised), one per class.
 
-    insert_at: before which token of the prefix the prompt stands in causal order. 0: every token sees it, also SOS
-        (ADAPT: key/value prompts have no position, so only visibility counts). 1: it stands after SOS (IVLP, MaPLe).
-    chunk: classes per chunk; chunks are recomputed in the backward pass, so that memory does not grow with classes.
-        Each encodes the prefix for itself, a few tokens beside the chunk's suffixes.
-    run: what calls a block's function; in chunks it is called as it is, since a graph that was compiled for the lengths
-        of another chunk may keep other tensors when it recomputes.
+    insert_at: index of the prefix token before which the prompt is inserted, in causal order. 0: every token sees it,
+        SOS included (ADAPT: key/value prompts have no position, so only visibility counts). 1: it follows SOS (IVLP,
+        MaPLe).
+    chunk: classes per chunk. Chunks are recomputed in the backward pass, so that memory does not grow with classes.
+        Each chunk encodes the prefix again, which is only a few tokens besides the chunk's suffixes.
+    run: calls a block's function. In chunks, functions run uncompiled, since a graph compiled for the lengths of
+        another chunk may save other tensors when it recomputes.
     """
     encode = partial(encode_classes, model, layers_of(model.transformer, injection), text.prefix, insert_at)
     if chunk is None or chunk >= len(text.lengths):
@@ -185,14 +192,14 @@ def encode_classes(
     model: Clip, layers: list[Layer], prefix: Float[Tensor, "s0 d"], insert_at: int,
     suffixes: Float[Tensor, "n d"], lengths: list[int], run: Run,
 ) -> Float[Tensor, "c f"]:  # fmt: skip
-    """Features of classes whose suffixes have these lengths.
+    """Return features of the classes whose suffixes have these lengths.
 
     Prefix and suffixes are rows of one matrix, so that a block's weights are read once.
     """
     packing = pack(lengths, len(prefix), suffixes.device)
     x = torch.cat([prefix, suffixes.index_select(0, packing.tokens)])
     kind = x.device.type
-    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype  # that attention runs in
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype  # of the attention
     prompt: LayerPrompt = x[:0]
     for layer in layers:
         prompt = prompt if layer.new_prompt is None else layer.new_prompt
@@ -214,9 +221,10 @@ def encode_classes(
 def text_block(
     layer: Layer, x: Float[Tensor, "n d"], prompt: LayerPrompt, packing: Packing, masks: list[Tensor]
 ) -> Float[Tensor, "_ d"]:
-    """A block over a prefix and the packed suffixes, with a prompt that is only keys and values.
+    """Run a block over prefix and packed suffixes; the prompt is only keys and values.
 
-    Of the last block only where each class ends, [c, d]. masks: `packing`'s, for each candidate of the prompt.
+    The last block returns only the end of each class, [c, d].
+    masks: from `packing`, one for each candidate of the prompt.
     """
     candidates, weights = candidates_of(prompt)
     own, prompts = project(layer.block, x, candidates, layer.adapter)

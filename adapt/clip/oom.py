@@ -14,25 +14,25 @@ from adapt.errors import UserError
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-# what a RuntimeError says where torch has no OutOfMemoryError for it: cuBLAS's start and workspace, and the CPU
+# messages of RuntimeErrors where torch raises no OutOfMemoryError: cuBLAS's start, cuBLAS's workspace, and the CPU
 SIGNS = (
     "CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate", "CUBLAS_STATUS_ALLOC_FAILED", "can't allocate memory",
     "out of memory",
 )  # fmt: skip
-UNSUPPORTED = "CUDNN_STATUS_NOT_SUPPORTED"  # cuDNN's, for lack of a workspace, and for what no card does
-LITTLE = 0.1  # of a GPU's memory; with less of it free the former is meant
+UNSUPPORTED = "CUDNN_STATUS_NOT_SUPPORTED"  # cuDNN's error for lack of a workspace, but also for what no GPU supports
+LITTLE = 0.1  # share of a GPU's memory; if less is free, cuDNN's error counts as out of memory
 
 
 class AdaptiveBatch:
-    """How many images are worked on at a time: `size`, and half as many each time that memory runs out."""
+    """The number of images per batch, `size`, halved each time that memory runs out."""
 
     def __init__(self, size: int):
         self.size = size
 
     def each(self, work: Callable[[slice], T], wanted: range) -> list[T]:
-        """`work(slice)` for consecutive slices of the numbers `wanted`.
+        """Return `work(slice)` for consecutive slices of the range `wanted`.
 
-        Raises: what `work` raises, such as torch.OutOfMemoryError where memory does not even hold one.
+        Raises: any error of `work`, such as torch.OutOfMemoryError if even one image does not fit in memory.
         """
         parts, start = [], wanted.start
         while start < wanted.stop:
@@ -43,15 +43,16 @@ class AdaptiveBatch:
             except (RuntimeError, MemoryError) as error:
                 if self.size == 1 or not is_out_of_memory(error):
                     raise
-            self.size //= 2  # after the handler: what the error held is free now
+            self.size //= 2  # after the handler, which has freed the memory that the error held
             log_and_empty_cache(f"out of memory: going on with {self.size} images at a time")
         return parts
 
 
 def retry_with_smaller_text_batch(work: Callable[[Backbone], T], backbone: Backbone, classes: int) -> T:
-    """`work(backbone)`, again with half as many classes encoded at once for as long as memory runs out.
+    """Return `work(backbone)`; on out of memory, retry with half the text batch size.
 
-    Raises: UserError where it does not even hold one class at a time.
+    The text batch size is the number of classes encoded at once.
+    Raises: UserError if even one class at a time does not fit in memory.
     """
     while True:
         try:
@@ -63,18 +64,17 @@ def retry_with_smaller_text_batch(work: Callable[[Backbone], T], backbone: Backb
         if now == 1:
             raise UserError(
                 "the device has too little memory even for one class and one image at a time, or for a training batch; "
-                "lower optimizer.batch_size, set precision (in the params runtime.precision) to bfloat16, or free the "
-                "device"
+                "lower optimizer.batch_size, set precision (params: runtime.precision) to bfloat16, or free the device"
             )
         backbone = replace(backbone, text_batch_size=now // 2)
         log_and_empty_cache(
-            f"out of memory with {now} classes at a time: going on with {now // 2}; to begin with as many, set "
-            f"text_batch_size (in the params runtime.text_batch_size) to {now // 2}"
+            f"out of memory with {now} classes at a time: going on with {now // 2}; to start with {now // 2}, set "
+            f"text_batch_size (params: runtime.text_batch_size) to {now // 2}"
         )
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, whoever noticed."""
+    """Return whether an error means that memory ran out, whatever library raised it."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     if not isinstance(error, RuntimeError):
@@ -84,7 +84,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def little_is_free() -> bool:
-    """Whether there is a GPU whose memory is nearly all taken, also by what torch keeps for later."""
+    """Return whether a GPU's memory is nearly full, torch's cache included."""
     if not torch.cuda.is_available():
         return False
     free, total = torch.cuda.mem_get_info()
@@ -92,8 +92,8 @@ def little_is_free() -> bool:
 
 
 def log_and_empty_cache(message: str) -> None:
-    """Log a warning, and give back the memory that torch keeps for later."""
+    """Log a warning, and free the memory that torch caches."""
     log.warning(message)
-    gc.collect()  # the failed pass's graph may hang in cycles
+    gc.collect()  # reference cycles may keep the failed pass's graph
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -1,7 +1,7 @@
-"""Sequence packing: the suffixes of several classes stand in one row, which attention takes as a whole.
+"""Sequence packing: the suffixes of several classes share one row.
 
-A mask keeps the classes of a row apart. Axis letters as in adapt/clip/encoders.py: c classes, s sequence, h heads, e
-width of a head; r rows, w tokens of a row, n = r·w.
+Attention runs over whole rows, and a mask keeps the classes of a row apart. Axis letters as in adapt/clip/encoders.py:
+c classes, s sequence, h heads, e width of a head; r rows, w tokens of a row, n = r·w.
 """
 
 import heapq
@@ -15,38 +15,39 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-ROW_LENGTH = 64  # tokens of a row, about: in wider ones the mask removes more, in narrower ones more copies are read
-MAX_CANDIDATES = 16  # numbers of rows, about, of which the best is taken
-ALIGNED = 16  # numbers between the rows of a mask, or multiples: fused kernels copy others
+ROW_LENGTH = 64  # tokens per row, about; a mask discards more of longer rows, shorter rows read more prefix copies
+MAX_CANDIDATES = 16  # numbers of rows to try, about
+ALIGNED = 16  # the row stride of a mask is a multiple of this many elements: fused kernels copy other masks
 
 
 class Layout(NamedTuple):
-    """Where the tokens of classes stand, in rows that a prefix of s tokens begins."""
+    """Positions of the classes' tokens in rows that begin with a prefix of s tokens."""
 
-    tokens: Int[Tensor, " n"]  # in the suffixes, one class after the other
-    ends: Int[Tensor, " c"]  # where in the rows, less their prefixes, each class ends
-    mask: Bool[Tensor, "r s+w s+w"]  # True where a token sees another: the prefix and its class, up to itself
+    tokens: Int[Tensor, " n"]  # indices into the concatenated suffixes
+    ends: Int[Tensor, " c"]  # index of each class's last token in the flattened rows, without their prefixes
+    mask: Bool[Tensor, "r s+w s+w"]  # True where a token sees another: the prefix and its own class, up to itself
 
 
 class Packing:
-    """Rows of classes with so many tokens each, after a prefix of `s` tokens that each row has."""
+    """Classes of given lengths, packed in rows that begin with a prefix of `s` tokens."""
 
     def __init__(self, lengths: tuple[int, ...], s: int, device: torch.device, row_length: int):
         self.s = s
         self.tokens, ends, self.seen = build_layout(lengths, s, device, row_length)
         self.shape = len(self.seen), (width := self.seen.shape[1] - s)
-        self.ends = s + ends  # where each class ends in the prefix and the suffixes, one after the other
-        self.ends_in_rows = ends + s * (ends // width + 1)  # and in the rows with their prefixes, one after the other
+        self.ends = s + ends  # each class's last token in the prefix followed by the flattened rows
+        self.ends_in_rows = ends + s * (ends // width + 1)  # the same in the flattened rows with their prefixes
         self.masks: dict[tuple[int, int, torch.dtype], Tensor] = {}
 
     def in_rows(self, x: Float[Tensor, "3 h n e"]) -> Float[Tensor, "3 r h w e"]:
-        """The packed suffixes as rows."""
+        """Reshape the packed suffixes to rows."""
         return x.unflatten(2, self.shape).transpose(1, 2)
 
     def mask(self, insert_at: int, t: int, dtype: torch.dtype) -> Float[Tensor, "r 1 q k"]:
-        """For all heads, what is added to the logits of all tokens and of a prompt's `t`: 0 where seen, else -inf.
+        """Return the attention mask over all tokens and `t` prompt tokens, for all heads.
 
-        The first `insert_at` tokens of the prefix do not see the prompt. Made once, for all layers and steps.
+        It is added to the logits: 0 where a token sees another, else -inf. The first `insert_at` tokens of the prefix
+        do not see the prompt. A mask is built once for all layers and steps.
         """
         if (insert_at, t, dtype) not in self.masks:
             rows, n, _ = self.seen.shape
@@ -57,16 +58,20 @@ class Packing:
         return self.masks[insert_at, t, dtype]
 
 
-_pack = lru_cache(maxsize=1024)(Packing)  # chunks of classes come round every step, so there must be room for all
+# every step uses all chunks of classes again, so the cache has to hold all of them
+_pack = lru_cache(maxsize=1024)(Packing)
 
 
 def pack(lengths: Sequence[int], s: int, device: torch.device) -> Packing:
-    """The packing of such classes, made once."""
+    """Return the packing of classes of these lengths, built once."""
     return _pack(tuple(lengths), s, device, ROW_LENGTH)
 
 
 def build_layout(lengths: tuple[int, ...], s: int, device: torch.device, row_length: int) -> Layout:
-    """The layout of classes with so many tokens each; the shorter rows are padded with copies of the first token."""
+    """Build the layout of classes of these lengths.
+
+    Shorter rows are padded with copies of the first token.
+    """
     rows = assign_rows(lengths, row_length)
     places = torch.arange(sum(lengths)).split(lengths)
     tokens = pad_sequence([torch.cat([places[c] for c in row]) for row in rows], batch_first=True)
@@ -85,7 +90,8 @@ def build_layout(lengths: tuple[int, ...], s: int, device: torch.device, row_len
 def assign_rows(lengths: Sequence[int], row_length: int) -> list[list[int]]:
     """Assign classes to rows of about `row_length` tokens, minimising padding.
 
-    We try row counts between the lower bound (all tokens / row length) and the number that first-fit-decreasing needs.
+    The row counts to try are between the lower bound (all tokens / row length) and the number that next-fit-decreasing
+    needs.
     """
     longest_first = sorted(range(len(lengths)), key=lambda c: -lengths[c])
     row_length = max(row_length, lengths[longest_first[0]])
@@ -101,7 +107,7 @@ def assign_rows(lengths: Sequence[int], row_length: int) -> list[list[int]]:
 
 
 def balance_rows(lengths: Sequence[int], longest_first: Sequence[int], count: int) -> list[list[int]]:
-    """Assign classes to `count` rows, each next longest class to the emptiest row."""
+    """Assign classes to `count` rows, the longest first, each to the emptiest row."""
     rows: list[list[int]] = [[] for _ in range(count)]
     emptiest_first = [(0, i) for i in range(count)]
     for c in longest_first:
@@ -112,5 +118,5 @@ def balance_rows(lengths: Sequence[int], longest_first: Sequence[int], count: in
 
 
 def padded_size(lengths: Sequence[int], rows: Sequence[Sequence[int]]) -> int:
-    """Tokens of all rows with their padding."""
+    """Return the number of tokens in all rows, padding included."""
     return len(rows) * max(sum(lengths[c] for c in row) for row in rows)

@@ -1,4 +1,4 @@
-"""Class names as tokens: one text a class, refused where the model would cut it."""
+"""Tokenize class names: one text per class, refused if the model would cut it."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def tokenize(backbone: "Backbone", classes: Sequence[str], write: Callable[[str], str]) -> Int[Tensor, "c s"]:
-    """The tokens of one text a class, `write(name)`.
+    """Tokenize one text per class, `write(name)`.
 
-    Raises: UserError that names the first class whose text is longer than the model reads. The tokenizer would cut it,
-        so that two classes could become one.
+    Raises: UserError with the first class whose text is longer than the model's context. The tokenizer would cut the
+        text, so that the texts of two classes could become equal.
     """
     texts = [write(name) for name in classes]
     tokens = backbone.tokenize(texts)
@@ -25,18 +25,18 @@ def tokenize(backbone: "Backbone", classes: Sequence[str], write: Callable[[str]
         if (count := length(backbone, texts[label], limit)) > limit:
             if (alone := length(backbone, write("a"), limit)) > limit:
                 raise UserError(
-                    f"the words around the class names have {alone} tokens with the shortest name, and {backbone.name} "
-                    f"reads {limit}; use a shorter template or context"
+                    f"the words around the class names have {alone} tokens even with the shortest possible name, but "
+                    f"{backbone.name} reads only {limit}; use a shorter template or context"
                 )
             raise UserError(
-                f"class {classes[label]!r} has {count} tokens with the words around it, and {backbone.name} reads "
-                f"{limit}; give it a shorter name (classes: in dataset.yaml), or use a shorter template or context"
+                f"class {classes[label]!r} has {count} tokens with the words around it, but {backbone.name} reads "
+                f"only {limit}; give it a shorter name (classes: in dataset.yaml), or use a shorter template or context"
             )
     return tokens
 
 
 def length(backbone: "Backbone", text: str, least: int) -> int:
-    """The tokens of a text, those of its start and end included, without any limit."""
+    """Return a text's number of tokens, start and end included, without any limit."""
     room = 2 * least
     while (count := int(backbone.tokenizer([text], context_length=room).argmax()) + 1) == room:
         room *= 2

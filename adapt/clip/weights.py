@@ -1,4 +1,7 @@
-"""An open_clip model with its weights: an open_clip tag or a file (.safetensors, .pt, OpenAI's JIT archive)."""
+"""Load an open_clip model with its weights, from an open_clip tag or a file.
+
+A file is .safetensors, .pt or OpenAI's JIT archive.
+"""
 
 import logging
 import warnings
@@ -14,14 +17,14 @@ import torch
 from adapt.clip import model_configs
 from adapt.errors import UserError, nearest
 
-SETTINGS = ("input_resolution", "context_length", "vocab_size")  # beside the weights in OpenAI's archives
+SETTINGS = ("input_resolution", "context_length", "vocab_size")  # entries of OpenAI's archives that are no weights
 
 
 def read(name: str, pretrained: str, device: torch.device) -> Any:
-    """The model `name` (open_clip.CLIP or CustomTextCLIP) in float32 with its weights.
+    """Load the model `name` (open_clip.CLIP or CustomTextCLIP) in float32.
 
-    Raises: UserError for weights that are missing, broken, of another architecture or of the other GELU, and for a
-        text tower that the encoders cannot run.
+    Raises: UserError for weights that are missing, broken, of another architecture or trained with the other GELU, and
+        for a text tower that the encoders cannot run.
     """
     if name not in model_configs.config_paths():
         raise UserError(f"name: unknown backbone {name!r}; {nearest(name, model_configs.list_models())}")
@@ -39,10 +42,11 @@ def read(name: str, pretrained: str, device: torch.device) -> Any:
 
 @contextmanager
 def untouched() -> Iterator[None]:
-    """Leave the caller's random numbers and logging as they are: open_clip draws weights, and logs by the root.
+    """Leave the caller's random state and logging unchanged while a model is loaded.
 
-    And the other way round: inference mode and a default type of the caller's do not reach the weights. Without a
-    connection each try of a download is a line of the log; the error at the end says it once.
+    open_clip draws random weights and logs through the root logger. Conversely, the caller's inference mode and default
+    dtype do not affect the weights. Logging is off, since every failed download attempt would log a line; the final
+    error says it once.
     """
     handlers, disabled, dtype = logging.root.handlers[:], logging.root.manager.disable, torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
@@ -57,7 +61,7 @@ def untouched() -> Iterator[None]:
 
 
 def from_file(name: str, path: Path, given: str, device: torch.device) -> Any:
-    """A model with the weights of a file, which the caller gives in these words."""
+    """Load a model with the weights of a file; `given` is the caller's name for it."""
     archive = is_archive(str(path))
     if archive:
         check_gelu(name, True, f"{given} is an archive of OpenAI's, whose weights were")
@@ -67,7 +71,7 @@ def from_file(name: str, path: Path, given: str, device: torch.device) -> Any:
         model = untrained(name, device)
         model.load_state_dict(read_archive(str(path)))
         return model
-    except Exception as error:  # what torch raises on a broken file is not listed anywhere
+    except Exception as error:  # torch does not document its errors for a broken file
         raise UserError(
             f"pretrained: cannot load {given} as weights of {name} ({brief(error)}); "
             "give weights of that architecture, or the name that belongs to them"
@@ -75,7 +79,7 @@ def from_file(name: str, path: Path, given: str, device: torch.device) -> Any:
 
 
 def from_tag(name: str, tag: str, device: torch.device) -> Any:
-    """A model with weights that open_clip knows by a tag and, if need be, downloads."""
+    """Load a model with the weights of an open_clip tag, downloaded if necessary."""
     tags = open_clip.list_pretrained_tags_by_model(name)
     if "/" in tag or (tag not in tags and Path(tag).suffix):
         raise UserError(f"pretrained: there is no file {tag}; give a file or an open_clip tag")
@@ -86,7 +90,7 @@ def from_tag(name: str, tag: str, device: torch.device) -> Any:
     check_gelu(name, bool(config.get("quick_gelu")), f"the weights {tag} were")
     try:
         return open_clip.create_model(name, pretrained=tag, device=device, precision="fp32")
-    except Exception as error:  # what torch raises on a broken file is not listed anywhere
+    except Exception as error:  # torch does not document its errors for a broken file
         raise UserError(
             f"pretrained: cannot get {tag} for {name} ({brief(error)}); with no connection, "
             "download the weights elsewhere and give the file"
@@ -94,7 +98,7 @@ def from_tag(name: str, tag: str, device: torch.device) -> Any:
 
 
 def check_gelu(name: str, quick: bool, said: str) -> None:
-    """Refuse weights that were trained with the other of the two GELUs: they load, and score a little worse."""
+    """Refuse weights trained with the other GELU: they load, but score a little worse."""
     if bool(model_configs.get_model_config(name).get("quick_gelu")) == quick:
         return
     suffix = "-quickgelu"
@@ -107,35 +111,35 @@ def check_gelu(name: str, quick: bool, said: str) -> None:
 
 
 def check_resize(name: str, model: Any) -> None:
-    """Refuse a model that wants its images resized otherwise than views do."""
+    """Refuse a model whose images have to be resized in another way than views are."""
     config = model.visual.preprocess_cfg
     wanted = config["resize_mode"], config["interpolation"]
     if wanted != ("shortest", "bicubic"):
         raise UserError(
-            f"name: the images of {name} are to be resized by {' and '.join(wanted)}; "
-            "here they are by shortest and bicubic, as CLIP's: give another backbone"
+            f"name: {name} expects images resized by {' and '.join(wanted)}, but here they are resized by shortest and "
+            "bicubic, as for CLIP; give another backbone"
         )
 
 
 def is_archive(path: str) -> bool:
-    """Whether a file is a whole TorchScript archive, as OpenAI publishes its weights."""
+    """Return whether a file is a TorchScript archive, as OpenAI publishes its weights."""
     try:
         with zipfile.ZipFile(path) as archive:
             return any(entry.endswith("/constants.pkl") for entry in archive.namelist())
-    except (zipfile.BadZipFile, ValueError, NotImplementedError):  # no archive, or a broken one, which loading refuses
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):  # no archive, or a broken one that loading refuses
         return False
 
 
 def read_archive(path: str) -> dict[str, torch.Tensor]:
-    """The weights in a TorchScript archive; nothing of its code is run."""
+    """Read the weights in a TorchScript archive without running its code."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # torch.jit is on its way out; the archives stay
+        warnings.simplefilter("ignore", FutureWarning)  # torch.jit is deprecated, but the archives remain
         weights = torch.jit.load(path, map_location="cpu").state_dict()
     return {key: value for key, value in weights.items() if key not in SETTINGS}
 
 
 def untrained(name: str, device: torch.device) -> Any:
-    """A model of open_clip with random weights, without its warning that they are."""
+    """Create an open_clip model with random weights, without the warning about them."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -145,5 +149,5 @@ def untrained(name: str, device: torch.device) -> Any:
 
 
 def brief(error: Exception) -> str:
-    """What an error is and says, on one line."""
+    """Return an error's type and message on one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]

@@ -1,4 +1,4 @@
-"""One file per method, a class each, found by name: `coop.py` holds the method `coop`."""
+"""The methods, one file and one class each: `coop.py` holds the method `coop`."""
 
 import importlib
 import inspect
@@ -20,18 +20,18 @@ def register(name: str, made: "type[Method]") -> None:
 
 
 def is_registered(name: str) -> bool:
-    """Whether a method comes from elsewhere."""
+    """Return whether a method comes from outside this package."""
     return name in _registered
 
 
 def names() -> list[str]:
-    """All methods, by the names of their files (nothing is imported), and those that are registered."""
+    """Return the names of all methods, from their file names, and of registered ones."""
     files = (module.name for module in pkgutil.iter_modules(__path__))
     return sorted({*(name for name in files if not name.startswith("_")), *_registered})
 
 
 def find(name: str) -> "type[Method]":
-    """The class of a method."""
+    """Return the class of a method, which is imported or registered."""
     if name in _registered:
         return _registered[name]
     module = importlib.import_module(f"{__name__}.{name}")
@@ -42,7 +42,10 @@ def find(name: str) -> "type[Method]":
 
 
 def arguments(made: "type[Method]") -> dict[str, Any]:
-    """The keyword arguments of a method's constructor with their types; those that it passes on as `**` included."""
+    """Return the keyword arguments of a method's constructor, with their types.
+
+    Arguments that it passes on as `**` are included.
+    """
     found: dict[str, Any] = {}
     for kind in (kind for kind in made.__mro__ if "__init__" in vars(kind)):
         hints = get_type_hints(kind.__init__, include_extras=True)
@@ -54,7 +57,10 @@ def arguments(made: "type[Method]") -> dict[str, Any]:
 
 
 def build(name: str, task: "FewShotTask", settings: Mapping[str, Any]) -> "Method":
-    """A method for a task, with those of the settings that its constructor names (fit takes the optimizer)."""
+    """Build a method for a task from the settings that its constructor names.
+
+    The optimizer's settings are for `fit`.
+    """
     made = find(name)
     wanted = arguments(made)
     return made(task, **{key: value for key, value in settings.items() if key in wanted})

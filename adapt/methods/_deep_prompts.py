@@ -1,4 +1,7 @@
-"""Prompts as ordinary tokens, replaced at the first layers and carried on beyond: VPT, IVLP, MaPLe, PromptSRC."""
+"""Prompts as ordinary tokens, for VPT, IVLP, MaPLe and PromptSRC.
+
+They are replaced at the first layers and propagated through the others.
+"""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -10,24 +13,25 @@ from adapt.task import FewShotTask
 
 
 class DeepPrompts(TwoTower):
-    """The first text prompt replaces the first words of the text; below `prompt_depth` the last ones are propagated.
+    """Deep prompts: new ones at the first `prompt_depth` layers, then propagated.
 
-    The first image prompt stands after the patches and passes ln_pre with them; deeper prompts are put in raw.
+    The first text prompt replaces the first words of the text. The first image prompt follows the patches and is
+    normalised by ln_pre like them; deeper prompts are inserted unnormalised.
     """
 
     insert_at = 1
     modifies_image_tower = True
 
     def text_prompts(self) -> list[Float[Tensor, "t d"]]:
-        """One prompt a layer down to the depth; none for a text branch left as it is."""
+        """Return one text prompt per layer down to the depth; none without text prompts."""
         return []
 
     def image_prompts(self) -> list[Float[Tensor, "t d"]]:
-        """As `text_prompts`, for the image branch."""
+        """Return the same for the image branch."""
         return []
 
     def injection(self, branch: str) -> Injection:
-        """Prompts set anew down to the depth, then carried on."""
+        """Return new prompts down to the depth, which are propagated from there on."""
         backbone = self.task.backbone
         prompts = self.text_prompts() if branch == "text" else self.image_prompts()
         if not prompts:
@@ -39,20 +43,23 @@ class DeepPrompts(TwoTower):
 
 
 def without_words(task: FewShotTask, words: str, tokens: int) -> TextInput:
-    """`WORDS {class}.` for every class, without its first `tokens` tokens, which a prompt replaces."""
+    """Return `WORDS {class}.` for every class, without its first `tokens` tokens.
+
+    A prompt replaces these tokens.
+    """
     before = padded(task, words, tokens)
     texts = task.tokenize(lambda name: f"{before} {name}.")
     return split_prefix(task.backbone.text, texts, n_ctx=tokens)
 
 
 def text_parameters(task: FewShotTask, words: str, tokens: int, depth: int, std: float) -> nn.ParameterList:
-    """A prompt a layer, the first from the words, the deeper N(0, std²)."""
+    """Return a prompt per layer: the first from the words, deeper ones N(0, std²)."""
     shape = (tokens, task.backbone.widths["text"])
     deeper = [random_tokens(shape, std, task, salt=layer) for layer in range(1, depth)]
     return nn.ParameterList([first_tokens(task, words, tokens, std), *deeper])
 
 
 def image_parameters(task: FewShotTask, tokens: int, depth: int, std: float) -> nn.ParameterList:
-    """A prompt a layer, all N(0, std²)."""
+    """Return a prompt per layer, all from N(0, std²)."""
     shape = (tokens, task.backbone.widths["image"])
     return nn.ParameterList([random_tokens(shape, std, task, salt=500 + layer) for layer in range(depth)])

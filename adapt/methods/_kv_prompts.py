@@ -1,4 +1,4 @@
-"""Key/value prompts in both towers with distillation: what `adapt` and its controls share."""
+"""Key/value prompts and distillation in both towers, for `adapt` and its controls."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,10 +15,10 @@ from adapt.task import FewShotTask
 
 
 def initial_prompts(task: FewShotTask, lengths: Mapping[str, Sequence[int]], config: PromptsConfig) -> Prompts:
-    """`lengths[branch][layer]` tokens at each layer, drawn from N(0, init_std²).
+    """Draw `lengths[branch][layer]` tokens for each layer from N(0, init_std²).
 
-    With `ctx_init`, those of the first text layer are the first tokens of these words (as MaPLe and PromptSRC start
-    their first text prompt), so that at the start the class embeddings stay near the frozen model's.
+    With `ctx_init`, the tokens of the first text layer are instead the first tokens of these words (as MaPLe and
+    PromptSRC start their first text prompt). So the initial class embeddings are near the frozen model's.
     """
     prompts = Prompts.initialise(lengths, task.backbone.widths, std=config.init_std, seed=task.seed)
     if config.ctx_init is not None:
@@ -41,15 +41,15 @@ class KeyValuePrompts(TwoTower):
         self.distill = distill
 
     def gates(self, branch: str) -> Tensor | None:
-        """Additive key biases that tokens are seen through; None for none."""
+        """Return additive biases on the keys of the prompt tokens; None for none."""
         return None
 
     def injection(self, branch: str) -> Injection:
-        """The prompts of every layer, set anew."""
+        """Return a new prompt for every layer."""
         return Injection(self.prompts.by_layer(branch), self.prompts.split(branch, self.gates(branch)))
 
     def loss_terms(self, student: Features, batch: Batch) -> list[LossTerm]:
-        """Both distances to the teacher."""
+        """Return the text and the image distance to the teacher."""
         if self.distill is None:
             return []
         teacher = Features(self.task.teacher, batch.teacher)
@@ -57,13 +57,13 @@ class KeyValuePrompts(TwoTower):
         return [LossTerm("distill_text", self.distill.text, text), LossTerm("distill_image", self.distill.image, image)]
 
     def lengths(self) -> dict[str, list[int]]:
-        """Tokens by branch and layer."""
+        """Return the number of tokens by branch and layer."""
         return {branch: self.prompts.lengths(branch) for branch in BRANCHES}
 
     def to_tensors(self) -> dict[str, Tensor]:
-        """The prompts, with their slots."""
+        """Return the prompts with their slots."""
         return self.prompts.to_tensors()
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Prompts that were tuned, of whatever lengths."""
+        """Load tuned prompts of any lengths."""
         self.prompts = Prompts.from_tensors(tensors, self.task.backbone.layers).to(self.task.backbone.device)

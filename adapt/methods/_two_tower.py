@@ -1,4 +1,4 @@
-"""Both towers of the frozen CLIP with what a method puts into them: what nearly all methods share."""
+"""The base of nearly all methods: both towers of the frozen CLIP with injections."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from adapt.prompts import BRANCHES
 
 
 class LossTerm(NamedTuple):
-    """A term of the loss beside the cross-entropy."""
+    """A term of the loss in addition to the cross-entropy."""
 
     name: str
     weight: float
@@ -23,34 +23,34 @@ class LossTerm(NamedTuple):
 
 
 def normalise(features: Float[Tensor, "n f"]) -> Float[Tensor, "n f"]:
-    """Features of length 1."""
+    """Scale features to length 1."""
     return F.normalize(features, dim=-1)
 
 
 class TwoTower(Method):
-    """Classes and images embedded by both towers, compared by their cosines.
+    """A classifier by the cosines between class and image embeddings of both towers.
 
-    A method says what it puts into each tower (`injection`), into the text (`text`), and what it adds to the loss
-    (`loss_terms`).
+    A method defines its injection into each tower (`injection`), the class texts (`text`), and what it adds to the
+    cross-entropy (`loss_terms`).
     """
 
-    insert_at = 0  # where the text tower's context stands, see encode_text
-    fixed_text: Tensor | None = None  # embeddings that nothing learned enters
+    insert_at = 0  # position of the context in the text, see encode_text
+    fixed_text: Tensor | None = None  # class embeddings, if they depend on no learned parameter
 
     def injection(self, branch: str) -> Injection:
-        """What goes into a tower."""
+        """Return the injection into a tower."""
         return NO_INJECTION
 
     def text(self) -> TextInput:
-        """The classes in words."""
+        """Return the embedded class texts."""
         return self.task.text
 
     def loss_terms(self, student: Features, batch: Batch) -> list[LossTerm]:
-        """What is added to the cross-entropy."""
+        """Return the terms that are added to the cross-entropy."""
         return []
 
     def text_features(self) -> Float[Tensor, "c f"]:
-        """Normalised embeddings of the classes; once only where nothing learned enters them."""
+        """Return normalised class embeddings, computed once if they are not learned."""
         if self.fixed_text is not None:
             return self.fixed_text
         backbone = self.task.backbone
@@ -61,18 +61,18 @@ class TwoTower(Method):
         return found
 
     def image_features(self, images: Float[Tensor, "b 3 y x"]) -> Float[Tensor, "b f"]:
-        """Normalised embeddings of images."""
+        """Return normalised image embeddings."""
         backbone = self.task.backbone
         return backbone.run(normalise, backbone.encode_image(images, self.injection("image")))
 
     def losses(self, batch: Batch) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
-        """Cross-entropy and the method's own terms."""
-        # what the frozen image tower says of these views is what the teacher says
+        """Return the cross-entropy plus the method's own terms, and all terms by name."""
+        # an image tower without injection has the teacher's cached features for these views
         image = self.image_features(batch.images) if self.modifies_image_tower else batch.teacher
         return self.task.backbone.run(type(self).compare, self, Features(self.text_features(), image), batch)
 
     def compare(self, student: Features, batch: Batch) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
-        """The loss and its terms, from the embeddings of classes and images."""
+        """Compute the loss and its terms from class and image embeddings."""
         cross_entropy = F.cross_entropy(logits(student, self.task.backbone.logit_scale), batch.labels)
         loss, named = cross_entropy, {"cross_entropy": cross_entropy}
         for name, weight, value in self.loss_terms(student, batch):
@@ -80,12 +80,12 @@ class TwoTower(Method):
         return loss, named
 
     def classifier(self) -> Classifier:
-        """Logits of images against the classes' embeddings, which are computed once."""
+        """Return the function from images to logits; class embeddings are computed once."""
         text, scale = self.text_features(), self.task.backbone.logit_scale
         return lambda images: logits(Features(text, self.image_features(images)), scale)
 
     def lengths(self) -> dict[str, list[int]]:
-        """Tokens that are set anew at each layer."""
+        """Return the number of new prompt tokens at each layer."""
         found = super().lengths()
         for branch in BRANCHES:
             for layer, prompt in enumerate(self.injection(branch).prompts or []):

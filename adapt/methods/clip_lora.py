@@ -1,4 +1,4 @@
-"""CLIP-LoRA (Zanella and Ben Ayed 2024): low-rank adapters on queries, keys and values of both towers."""
+"""CLIP-LoRA (Zanella and Ben Ayed 2024): low-rank adapters in both towers."""
 
 import math
 from collections.abc import Mapping
@@ -22,10 +22,11 @@ PROJECTIONS = ("q", "k", "v")
 
 
 class ClipLora(TwoTower):
-    """W·x + (alpha/√r)·B·A·dropout(x) for the projections W to queries, keys and values of every layer.
+    """Low-rank adapters on the query, key and value projections of every layer.
 
-    A starts as U(±1/√d), B as 0. Queries, keys and values drop apart; classes that are encoded at a time share
-    what is dropped of the tokens that they share (ours: the authors encode those once a class).
+    A projection W·x becomes W·x + (alpha/√r)·B·A·dropout(x). A starts as U(±1/√d), B as 0. Queries, keys and values
+    have separate dropout masks. Classes that are encoded together have the same mask on the tokens that they share
+    (ours: the authors encode those tokens once per class).
     """
 
     modifies_image_tower = True
@@ -53,15 +54,15 @@ class ClipLora(TwoTower):
         self.input = task.text_input(template or task.template)
 
     def text(self) -> TextInput:
-        """The template."""
+        """Return the classes in the template."""
         return self.input
 
     def injection(self, branch: str) -> Injection:
-        """An adapter a layer."""
+        """Return one adapter per layer."""
         return Injection(adapters=[self.adapter(branch, layer) for layer in range(self.task.backbone.layers[branch])])
 
     def adapter(self, branch: str, layer: int) -> Adapter:
-        """What is added to queries, keys and values of a layer."""
+        """Return the adapter that adds to the queries, keys and values of a layer."""
 
         def add(y: Float[Tensor, "... d"]) -> Float[Tensor, "... 3*d"]:
             parts = [
@@ -73,14 +74,15 @@ class ClipLora(TwoTower):
         return add
 
     def drop(self, y: Tensor) -> Tensor:
-        """Dropout while training."""
+        """Apply dropout while training."""
         return F.dropout(y, self.dropout, self.training)
 
     def losses(self, batch: Batch) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
-        """Cross-entropy. What is dropped follows from seed and step, so that a resumed run repeats it.
+        """Return the cross-entropy.
 
-        It is torch's own generator that draws: where classes are encoded again in the backward pass, torch sets that
-        one back, and only that one. Without dropout it is left alone: a GPU refuses to seed it in a recorded step.
+        The dropout masks depend on seed and step alone, so that a resumed run repeats them. They are drawn from torch's
+        global generator, the only one that torch resets where classes are encoded again in the backward pass. Without
+        dropout this generator is not seeded, which a GPU refuses in a recorded step.
         """
         if not self.dropout:
             return super().losses(batch)
@@ -91,14 +93,14 @@ class ClipLora(TwoTower):
             return super().losses(batch)
 
     def has_fixed_steps(self) -> bool:
-        """Not where dropout draws."""
+        """Return False if there is dropout, which is random."""
         return not self.dropout
 
     def training_state(self) -> dict[str, Tensor]:
-        """The adapters, and how many steps have drawn."""
+        """Return the adapters and the number of steps that drew dropout masks."""
         return self.to_tensors() | {"draws": torch.tensor(self.draws)}
 
     def load_training_state(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on with both."""
+        """Load the adapters and that number."""
         self.load_tensors({name: value for name, value in tensors.items() if name != "draws"})
         self.draws = int(tensors["draws"])

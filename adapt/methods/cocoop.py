@@ -1,4 +1,4 @@
-"""CoCoOp (Zhou et al. 2022): a context that each image shifts."""
+"""CoCoOp (Zhou et al. 2022): a context that is shifted by each image."""
 
 import torch
 from jaxtyping import Float
@@ -16,9 +16,10 @@ from adapt.task import FewShotTask
 
 
 class CoCoop(TwoTower):
-    """A context started from `ctx_init`; a small net turns an image's feature into what is added to all its tokens.
+    """A context that starts from `ctx_init`; a small network shifts it per image.
 
-    The text is encoded anew for every image, so steps and evaluation cost images × classes.
+    The network maps an image's feature to a vector that is added to all context tokens. The text is encoded again for
+    every image, so steps and evaluation cost images × classes.
     """
 
     insert_at = 1
@@ -39,27 +40,30 @@ class CoCoop(TwoTower):
         self.words = split_prefix(backbone.text, tokens, n_ctx=len(self.context))
 
     def logits(self, seen: Float[Tensor, "b f"]) -> Float[Tensor, "b c"]:
-        """Each image, by its feature, against the classes as it sees them."""
+        """Return the logits of each image's feature against the classes, encoded for it."""
         backbone = self.task.backbone
         t = len(self.context)
         contexts = self.context + self.net(seen)[:, None] + backbone.text.positional_embedding[1 : t + 1]
         rest = [None] * (backbone.layers["text"] - 1)
         texts = [backbone.encode_text(self.words, Injection([c, *rest]), insert_at=self.insert_at) for c in contexts]
         text = F.normalize(torch.stack(texts), dim=-1)
-        # as an einsum it would be outer products in the backward pass, for which torch may compile a kernel on a GPU
+        # an einsum would need outer products in the backward pass, for which torch may compile a kernel on a GPU
         return backbone.logit_scale * (seen[:, None] * text).sum(dim=-1)
 
     def losses(self, batch: Batch) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
-        """Cross-entropy; the image tower is frozen, so it is the teacher's features that shift the context."""
+        """Return the cross-entropy.
+
+        The image tower is frozen, so the teacher's features shift the context.
+        """
         cross_entropy = F.cross_entropy(self.logits(batch.teacher), batch.labels)
         return cross_entropy, {"cross_entropy": cross_entropy}
 
     def classifier(self) -> Classifier:
-        """Nothing can be computed before the images are known."""
+        """Return the function from images to logits; no part of it is computed before."""
         return lambda images: self.logits(self.image_features(images))
 
     def lengths(self) -> dict[str, list[int]]:
-        """The context at the first layer of the text branch."""
+        """Return the context's length at the first layer of the text branch."""
         found = super().lengths()
         found["text"][0] = len(self.context)
         return found

@@ -1,4 +1,4 @@
-"""CoOp (Zhou et al. 2022): the words around the class name are learned."""
+"""CoOp (Zhou et al. 2022): learned context tokens around the class name."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -18,13 +18,14 @@ ClassTokenPosition = Literal["end", "middle", "front"]
 
 
 class Coop(TwoTower):
-    """`n_ctx` learned context tokens in the text, as ordinary tokens all the way up; None: as many as `ctx_init` has.
+    """`n_ctx` learned context tokens, which are ordinary tokens in all text layers.
 
-    One context for all classes before the class name is part of what they share and is encoded once; with the class
-    name in front or in the middle, or with a context for each class, every class's text is encoded in full.
-    ctx_init: the words that the context starts from, in its last tokens (`template`: those of the dataset's template);
-        the other tokens start as N(0, init_std²).
-    class_token_position: where the class name stands; csc: a context of its own for every class.
+    If all classes share one context before the class name, it is part of their common prefix and is encoded once. If
+    the class name is in front or in the middle, or if each class has a context, every class's text is encoded in full.
+    n_ctx: None for as many tokens as `ctx_init` has.
+    ctx_init: the words that the last context tokens start from (`template`: those of the dataset's template); the other
+        tokens start as N(0, init_std²).
+    class_token_position: position of the class name; csc: a separate context for every class.
     """
 
     insert_at = 1
@@ -50,7 +51,7 @@ class Coop(TwoTower):
         self.context = nn.Parameter(context)
         self.shared = class_token_position == "end" and not csc
         texts = task.tokenize(lambda name: text_with_context(name, n_ctx, class_token_position))
-        names = backbone.tokenize(task.classes).argmax(dim=1) - 1  # tokens of each name
+        names = backbone.tokenize(task.classes).argmax(dim=1) - 1  # number of tokens of each name
         positions = context_positions(names, n_ctx, class_token_position)
         self.positions = positions.to(backbone.device)
         if self.shared:
@@ -63,32 +64,32 @@ class Coop(TwoTower):
 
     @classmethod
     def validate_config(cls, config: Any, layers: Mapping[str, int]) -> None:
-        """Refuse neither ctx_init nor n_ctx, and more words than tokens."""
+        """Refuse settings without ctx_init and n_ctx, or with more words than tokens."""
         words = (config.ctx_init or "").split()
         if config.n_ctx is None and not words:
-            raise ValueError("n_ctx: null takes as many tokens as ctx_init: has, which is null too; set one of them")
+            raise ValueError("n_ctx: null means as many tokens as ctx_init has, but that is null too; set one of them")
         if config.n_ctx is not None and len(words) > config.n_ctx:
             raise ValueError(f"ctx_init: {config.ctx_init!r} has {len(words)} words, more than n_ctx: {config.n_ctx}")
 
     def positioned(self) -> Float[Tensor, "... t d"]:
-        """The context with the embeddings of its positions."""
+        """Return the context plus its positional embeddings."""
         return self.context + self.task.backbone.text.positional_embedding[self.positions]
 
     def text(self) -> TextInput:
-        """The classes' own tokens after the context, or all of the text with the context in its place."""
+        """Return the class texts after a shared context, or full texts with the context."""
         if self.shared:
             return self.input
         values = self.positioned().expand(*self.positions.shape, -1).flatten(0, 1)
         return self.input._replace(suffixes=self.input.suffixes.index_copy(0, self.places, values))
 
     def injection(self, branch: str) -> Injection:
-        """A context that all classes share; whatever else there is stands in the text."""
+        """Return the context that all classes share; any other one is part of the text."""
         if branch == "image" or not self.shared:
             return NO_INJECTION
         return Injection([self.positioned()[0], *[None] * (self.task.backbone.layers["text"] - 1)])
 
     def lengths(self) -> dict[str, list[int]]:
-        """The context at the first layer of the text branch."""
+        """Return the context's length at the first layer of the text branch."""
         found = super().lengths()
         found["text"][0] = self.context.shape[-2]
         return found
@@ -97,7 +98,10 @@ class Coop(TwoTower):
 def context_positions(
     names: Int[Tensor, " c"], n_ctx: int, class_token_position: ClassTokenPosition
 ) -> Int[Tensor, "c t"]:
-    """The positions of the context's tokens in each class's text, for names of so many tokens."""
+    """Return the positions of the context's tokens in each class's text.
+
+    names: the number of tokens of each class name.
+    """
     before = {"end": n_ctx, "middle": n_ctx // 2, "front": 0}[class_token_position]
     place = torch.arange(1, n_ctx + 1, device=names.device)  # after the start-of-text token
     return place + names[:, None] * (place > before)

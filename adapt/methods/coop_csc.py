@@ -1,4 +1,4 @@
-"""CoOp with class-specific contexts (Zhou et al. 2022): the words around each class name are learned for it alone."""
+"""CoOp with class-specific contexts (Zhou et al. 2022)."""
 
 from typing import Any, Literal
 
@@ -7,7 +7,7 @@ from adapt.task import FewShotTask
 
 
 class CoopCsc(Coop):
-    """CoOp's other variant: a context of its own for every class; its settings are those of `coop`."""
+    """CoOp with a separate learned context for every class; settings as for `coop`."""
 
     def __init__(self, task: FewShotTask, *, csc: Literal[True], **coop: Any):
         super().__init__(task, csc=csc, **coop)

@@ -1,4 +1,7 @@
-"""DPL, differentiable prompt learning (Huang et al. 2025): lengths by continuous relaxation, then prompts of them."""
+"""DPL, differentiable prompt learning (Huang et al. 2025).
+
+A continuous relaxation finds the prompt lengths; then prompts of these lengths are tuned.
+"""
 
 from collections.abc import Mapping
 
@@ -18,9 +21,9 @@ from adapt.task import FewShotTask
 class Dpl(KeyValuePrompts):
     """Searches the lengths of key/value prompts, then tunes prompts of these lengths.
 
-    While searching, every layer's attention is a mean over prompts of 0 … `max_prompt_length` tokens, weighted by the
-    softmax of its α; val batches teach α (Adam at `alpha_lr`; `alpha_batch_size` images as evaluation sees them), train
-    batches the prompts, in turn.
+    During the search, the attention of every layer is a mean over prompts of 0 … `max_prompt_length` tokens, weighted
+    by the softmax of its α. Updates alternate: α on a val batch (Adam at `alpha_lr`; `alpha_batch_size` images as
+    evaluation sees them), then the prompts on a train batch.
     """
 
     def __init__(
@@ -36,7 +39,7 @@ class Dpl(KeyValuePrompts):
         layers, widths, device = task.backbone.layers, task.backbone.widths, task.backbone.device
         super().__init__(
             task, Prompts.initialise(uniform_lengths(0, layers), widths, std=init_std, seed=task.seed), distill=None
-        )  # the authors' code weighs its distillation with 0
+        )  # the authors' code weights its distillation by 0
         self.max_prompt_length, self.search_epochs, self.alpha_batch_size, self.std = (
             max_prompt_length,
             search_epochs,
@@ -44,8 +47,8 @@ class Dpl(KeyValuePrompts):
             init_std,
         )
         generator = torch.Generator().manual_seed(task.seed)
-        tokens = max_prompt_length * (max_prompt_length + 1) // 2  # one prompt of every length, as the authors have it
-        start = {"text": torch.rand, "image": torch.randn}  # theirs too; the prompts that count start as N(0, std²)
+        tokens = max_prompt_length * (max_prompt_length + 1) // 2  # one prompt of every length, as in the authors' code
+        start = {"text": torch.rand, "image": torch.randn}  # as in their code; the tuned prompts start as N(0, std²)
         self.search: nn.ParameterDict | None = nn.ParameterDict({
             b: nn.Parameter(start[b](layers[b], tokens, widths[b], generator=generator).to(device)) for b in BRANCHES
         })  # fmt: skip
@@ -55,7 +58,7 @@ class Dpl(KeyValuePrompts):
         self.taught = 0
 
     def phase_epochs(self) -> list[int]:
-        """The search comes before the tuning."""
+        """Return the length of the search, the phase before the tuning."""
         return [self.search_epochs]
 
     def on_fit_start(self, train: FewShotLoader, val: FewShotLoader) -> None:
@@ -63,14 +66,14 @@ class Dpl(KeyValuePrompts):
         self.val = val
 
     def on_phase_start(self, phase: int) -> None:
-        """After the search: new prompts, as long at each layer as α says."""
+        """Create new prompts after the search, of the lengths that α selects."""
         if phase == 1:
             widths, seed = self.task.backbone.widths, self.task.seed
             self.prompts = Prompts.initialise(self.lengths(), widths, self.std, seed).to(self.task.backbone.device)
             self.search = None
 
     def injection(self, branch: str) -> Injection:
-        """Mixtures while searching, then the prompts."""
+        """Return mixtures during the search, then the prompts."""
         if self.search is None:
             return super().injection(branch)
         sizes = list(range(1, self.max_prompt_length + 1))
@@ -79,7 +82,7 @@ class Dpl(KeyValuePrompts):
         return Injection([Mixture(o, w) for o, w in zip(options, weights, strict=True)])
 
     def losses(self, batch: Batch) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
-        """Cross-entropy; while searching, after a step of α on the next val batch."""
+        """Return the cross-entropy; during the search, first update α on a val batch."""
         if self.search is not None and torch.is_grad_enabled():
             loss = super().losses(self.val.eval_batch(self.taught, self.alpha_batch_size))[0]
             self.taught += 1
@@ -91,17 +94,17 @@ class Dpl(KeyValuePrompts):
         return super().losses(batch)
 
     def has_fixed_steps(self) -> bool:
-        """Not while searching, since that looks at the val images."""
+        """Return False during the search, which uses the val images."""
         return self.search is None
 
     def lengths(self) -> dict[str, list[int]]:
-        """The likeliest, or those found."""
+        """Return the most likely lengths during the search, then those found."""
         if self.search is None:
             return super().lengths()
         return {branch: alpha.argmax(dim=1).tolist() for branch, alpha in self.alphas.items()}
 
     def training_state(self) -> dict[str, Tensor]:
-        """The prompts or, while searching, the candidates, α and the state of its optimizer."""
+        """Return the prompts or, during the search, the candidates, α and Adam's state."""
         if self.search is None:
             return self.to_tensors()
         state = {f"search.{branch}": tokens.detach().cpu() for branch, tokens in self.search.items()}
@@ -113,7 +116,7 @@ class Dpl(KeyValuePrompts):
 
     @torch.no_grad()
     def load_training_state(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on in the phase that the tensors are of."""
+        """Continue in the phase that the tensors belong to."""
         if "search.text" not in tensors or self.search is None:
             self.load_tensors(tensors)
             return
@@ -128,6 +131,6 @@ class Dpl(KeyValuePrompts):
             self.taught = int(tensors[f"adam.{branch}.step"])
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """The prompts that were tuned."""
+        """Load the tuned prompts, and end the search."""
         super().load_tensors(tensors)
         self.search = None

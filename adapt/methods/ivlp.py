@@ -1,4 +1,7 @@
-"""IVLP, independent vision-language prompting (Rasheed et al. 2023): deep prompts in both branches, apart."""
+"""IVLP (Rasheed et al. 2023): independent vision-language prompting.
+
+Both branches have deep prompts, independent of each other.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,9 +18,10 @@ from adapt.task import FewShotTask
 
 
 class Ivlp(DeepPrompts):
-    """`n_ctx_text` and `n_ctx_vision` prompts at each of the first `prompt_depth` layers of their branches.
+    """Deep prompts at the first `prompt_depth` layers of both branches.
 
-    ctx_init: the words before the class name; the first prompt starts from its first tokens and takes their place.
+    A text prompt has `n_ctx_text` tokens, an image prompt `n_ctx_vision`.
+    ctx_init: the words before the class name; the first text prompt starts from their first tokens and replaces them.
     """
 
     def __init__(
@@ -37,18 +41,18 @@ class Ivlp(DeepPrompts):
 
     @classmethod
     def validate_config(cls, config: Any, layers: Mapping[str, int]) -> None:
-        """Refuse more tokens than there are words to start from."""
+        """Refuse more text tokens than words to start from."""
         if config.ctx_init != TEMPLATE and len(config.ctx_init.split()) < config.n_ctx_text:
             raise ValueError(too_few_words(config.ctx_init, n_ctx_text=config.n_ctx_text))
 
     def text(self) -> TextInput:
-        """The words that no prompt replaces."""
+        """Return the class texts without the tokens that the prompt replaces."""
         return self.input
 
     def text_prompts(self) -> list[Float[Tensor, "t d"]]:
-        """The learned ones."""
+        """Return the learned text prompts."""
         return list(self.text_list)
 
     def image_prompts(self) -> list[Float[Tensor, "t d"]]:
-        """The learned ones."""
+        """Return the learned image prompts."""
         return list(self.image_list)

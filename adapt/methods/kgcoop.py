@@ -1,4 +1,4 @@
-"""KgCoOp (Yao et al. 2023): CoOp held near the hand-crafted class embeddings."""
+"""KgCoOp (Yao et al. 2023): CoOp kept near the hand-crafted class embeddings."""
 
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ from adapt.task import FewShotTask
 
 
 class KgCoop(Coop):
-    """CoOp's loss + weight · (1 - mean over classes of the cosine to the frozen text).
+    """CoOp's loss + w · (1 - mean over classes of the cosine to the frozen text).
 
     templates: of the frozen text; None: the dataset's own.
     """
@@ -27,9 +27,9 @@ class KgCoop(Coop):
 
     @cached_property
     def frozen_text(self) -> Float[Tensor, "c f"]:
-        """The class embeddings that the learned ones are held near."""
+        """The frozen class embeddings that the learned ones are kept near."""
         return self.task.frozen_text_features(self.templates)
 
     def loss_terms(self, student: Features, batch: Batch) -> list[LossTerm]:
-        """How far the class embeddings have moved."""
+        """Return the distance of the class embeddings from the frozen ones."""
         return [LossTerm("distill_text", self.weight, 1 - (student.text * self.frozen_text).sum(dim=-1).mean())]

@@ -1,4 +1,4 @@
-"""Linear probe: logistic regression on frozen image features, by the protocol of CoOp's comparison."""
+"""Linear probe: logistic regression on frozen image features, by CoOp's protocol."""
 
 from typing import Annotated
 
@@ -14,10 +14,11 @@ from adapt.task import FewShotTask
 
 
 class LinearProbe(Method):
-    """L-BFGS on un-normalised features of the training images as evaluation sees them; C is chosen on the val images.
+    """Logistic regression by L-BFGS on un-normalised features of the training images.
 
-    First the best of `search_list`, the larger where equal, then `binary_search_steps` of a search between a tenth and
-    ten times of it, the smaller where equal; the last winner is kept.
+    The images are as evaluation sees them. The val images choose C: first the best of `search_list` (on ties the larger
+    one), then `binary_search_steps` of a binary search between a tenth and ten times that value (on ties the smaller
+    one). The winner of the last step is kept.
     """
 
     trainable = False
@@ -40,7 +41,7 @@ class LinearProbe(Method):
         self.register_buffer("bias", torch.zeros(len(task.classes), device=device))
 
     def on_fit_start(self, train: FewShotLoader, val: FewShotLoader) -> None:
-        """Search C and fit."""
+        """Search for C and fit the classifier."""
         x, y = train.eval_features.numpy(), train.labels.numpy()
 
         def fit(logarithm: float) -> tuple[float, LogisticRegression]:
@@ -57,18 +58,18 @@ class LinearProbe(Method):
         self.keep(made)
 
     def keep(self, made: LogisticRegression) -> None:
-        """The classifier's numbers; two classes are a single row to scikit-learn."""
+        """Store the classifier's weights; scikit-learn has one row for two classes."""
         rows, offsets = torch.from_numpy(made.coef_).float(), torch.from_numpy(made.intercept_).float()
         if len(made.classes_) == 2:
             rows, offsets = torch.cat([-rows, rows]) / 2, torch.cat([-offsets, offsets]) / 2
-        self.bias.fill_(float("-inf"))  # a class without an image is never told
+        self.bias.fill_(float("-inf"))  # a class without an image is never predicted
         self.weight[made.classes_], self.bias[made.classes_] = rows.to(self.weight), offsets.to(self.bias)
 
     def num_trainable(self) -> int:
-        """Weights and biases."""
+        """Return the number of weights and biases."""
         return self.weight.numel() + self.bias.numel()
 
     def classifier(self) -> Classifier:
-        """Logits from frozen features."""
+        """Return the function from images to logits, by frozen features."""
         encode = self.task.backbone.encode_image
         return lambda images: encode(images) @ self.weight.T + self.bias

@@ -16,9 +16,11 @@ from adapt.task import FewShotTask
 
 
 class Maple(DeepPrompts):
-    """`n_ctx` prompts at each of the first `prompt_depth` layers, each with a linear map into the image branch.
+    """Text prompts of `n_ctx` tokens with linear maps into the image branch.
 
-    ctx_init: as for ivlp. The maps of the deeper layers start equal, as in the authors' code.
+    Each of the first `prompt_depth` layers has a prompt and a map. The maps of the deeper layers start equal, as in the
+    authors' code.
+    ctx_init: as for ivlp.
     """
 
     def __init__(
@@ -40,18 +42,18 @@ class Maple(DeepPrompts):
 
     @classmethod
     def validate_config(cls, config: Any, layers: Mapping[str, int]) -> None:
-        """Refuse more tokens than there are words to start from."""
+        """Refuse more tokens than words to start from."""
         if config.ctx_init != TEMPLATE and len(config.ctx_init.split()) < config.n_ctx:
             raise ValueError(too_few_words(config.ctx_init, n_ctx=config.n_ctx))
 
     def text(self) -> TextInput:
-        """The words that no prompt replaces."""
+        """Return the class texts without the tokens that the prompt replaces."""
         return self.input
 
     def text_prompts(self) -> list[Float[Tensor, "t d"]]:
-        """The learned ones."""
+        """Return the learned text prompts."""
         return list(self.text_list)
 
     def image_prompts(self) -> list[Float[Tensor, "t d"]]:
-        """The text prompts, projected."""
+        """Return the projected text prompts."""
         return [layer(prompt) for layer, prompt in zip(self.maps, self.text_list, strict=True)]

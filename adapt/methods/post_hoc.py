@@ -1,4 +1,7 @@
-"""The control for pruning while tuning: tuned at full length, pruned once at the end, not tuned any further."""
+"""A control for pruning while tuning: pruning once after tuning at full length.
+
+After the pruning there is no more tuning.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,19 +13,22 @@ from adapt.pruning import PrunedToken
 
 
 class PostHoc(Adapt):
-    """`adapt` with one pruning after the last step, by the saliency summed over the last epoch (ours)."""
+    """`adapt` with one pruning after the last step (ours).
+
+    Its scores are the saliency summed over the last epoch.
+    """
 
     @classmethod
     def config_warning(cls, config: Any, layers: Mapping[str, int]) -> str | None:
-        """Nothing: it prunes at the end, whatever the warm-up."""
+        """Return None: it prunes at the end, whatever the warm-up."""
         return None
 
     def on_train_start(self, per_epoch: int, steps: int) -> None:
-        """Learn how many steps there are."""
+        """Keep the numbers of steps, to detect the end of an epoch and the last epoch."""
         self.per_epoch, self.steps = per_epoch, steps
 
     def on_after_step(self, step: int, epoch: int, optimizer: torch.optim.Optimizer) -> Iterable[PrunedToken]:
-        """Nothing goes while tuning; scores begin anew after every epoch but the last."""
+        """Prune nothing; reset the scores after every epoch but the last."""
         if step % self.per_epoch == 0 and step < self.steps:
             self.saliency.reset()
         return []

@@ -1,4 +1,4 @@
-"""ProGrad (Zhu et al. 2023): CoOp, with steps that would contradict zero-shot CLIP projected."""
+"""ProGrad (Zhu et al. 2023): CoOp with gradients that agree with zero-shot CLIP."""
 
 from functools import cached_property
 from typing import Any
@@ -17,9 +17,10 @@ from adapt.task import FewShotTask
 
 
 class ProGrad(Coop):
-    """Let a be the gradient of the cross-entropy, b that of the distance to zero-shot CLIP's predictions.
+    """CoOp without the part of its gradient that opposes zero-shot CLIP.
 
-    Where a·b < 0 the step is a - strength · (a·b/‖b‖²) b, else a. The distance itself is not descended.
+    Let a be the gradient of the cross-entropy, and b that of the distance to zero-shot CLIP's predictions. If a·b < 0,
+    the optimizer gets a - loss_lambda · (a·b/‖b‖²) b, else a. The distance itself is not minimised.
     templates: of zero-shot CLIP's text; None: the dataset's own.
     """
 
@@ -33,7 +34,7 @@ class ProGrad(Coop):
         return self.task.frozen_text_features(self.templates)
 
     def losses(self, batch: Batch) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
-        """Cross-entropy alone; the general direction b is kept for `on_after_backward`."""
+        """Return the cross-entropy alone; keep the gradient b for `on_after_backward`."""
         scale = self.task.backbone.logit_scale
         student = logits(Features(self.text_features(), batch.teacher), scale)
         teacher = logits(Features(self.frozen_text, batch.teacher), scale)
@@ -43,13 +44,13 @@ class ProGrad(Coop):
         return cross_entropy, {"cross_entropy": cross_entropy, "distance": distance}
 
     def on_after_backward(self, step: int) -> None:
-        """Take out of the gradient what points against the general direction."""
+        """Remove the part of the gradient that opposes b, the general direction."""
         assert self.context.grad is not None
         self.context.grad = project(self.context.grad, self.general, self.strength)
 
 
 def project(a: Tensor, b: Tensor, strength: float) -> Tensor:
-    """a, or a - strength · (a·b/‖b‖²) b where the two point apart."""
+    """Return a, or a - strength · (a·b/‖b‖²) b if a·b < 0."""
     unit = b / b.norm()
     along = (a * unit).sum()
     return torch.where(along < 0, a - strength * along * unit, a)

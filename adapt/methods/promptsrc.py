@@ -1,4 +1,7 @@
-"""PromptSRC (Khattak et al. 2023): IVLP regulated by the frozen model, its prompts averaged over the epochs."""
+"""PromptSRC (Khattak et al. 2023): IVLP regularised by the frozen model.
+
+Its prompts are averaged over the epochs.
+"""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -20,7 +23,7 @@ from adapt.task import FewShotTask
 class PromptSrc(Ivlp):
     """IVLP + L1 to the frozen class and image features + KL to the frozen logits.
 
-    The prompts that count in the end are a mean over all epochs, weighted by a Gaussian of `gpa_mean` and `gpa_std`.
+    The final prompts are a mean over all epochs, weighted by a Gaussian with `gpa_mean` and `gpa_std`.
     """
 
     def __init__(
@@ -41,7 +44,7 @@ class PromptSrc(Ivlp):
         self.total = [torch.zeros_like(prompt) for prompt in self.parameters()]
 
     def loss_terms(self, student: Features, batch: Batch) -> list[LossTerm]:
-        """What holds the prompts near the frozen model."""
+        """Return the losses that keep the prompted model near the frozen one."""
         teacher, scale = Features(self.task.teacher, batch.teacher), self.task.backbone.logit_scale
         values = (*l1(student, teacher, scale), kl(student, teacher, scale)[1])
         return [LossTerm(*term) for term in zip(("l1_text", "l1_image", "kl"), self.factors, values, strict=True)]
@@ -54,23 +57,23 @@ class PromptSrc(Ivlp):
 
     @torch.no_grad()
     def on_fit_end(self, optimizer: torch.optim.Optimizer) -> Iterable[PrunedToken]:
-        """Put the mean in place of the last epoch's prompts."""
+        """Replace the last epoch's prompts by the mean."""
         for total, prompt in zip(self.total, self.parameters(), strict=True):
             prompt.copy_(total)
         return []
 
     def training_state(self) -> dict[str, Tensor]:
-        """The prompts and the mean so far."""
+        """Return the prompts and the mean so far."""
         return self.to_tensors() | {f"total.{number}": total.cpu() for number, total in enumerate(self.total)}
 
     def load_training_state(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on with both."""
+        """Load the prompts and the mean so far."""
         self.load_tensors({name: value for name, value in tensors.items() if not name.startswith("total.")})
         for number, total in enumerate(self.total):
             total.copy_(tensors[f"total.{number}"])
 
 
 def gpa_weights(mean: float, std: float, epochs: int) -> list[float]:
-    """The weight of each epoch, counted from 1; they sum to 1."""
+    """Return the weights of the epochs, counted from 1; they sum to 1."""
     heights = [math.exp(-(((epoch - mean) / std) ** 2) / 2) for epoch in range(1, epochs + 1)]
     return [height / math.fsum(heights) for height in heights]

@@ -1,4 +1,4 @@
-"""The control for what saliency brings: pruned on `adapt`'s schedule, but at random."""
+"""A control for the saliency: random pruning on `adapt`'s schedule."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from adapt.task import FewShotTask
 
 
 class RandomPrune(Adapt):
-    """`adapt` with the tokens to remove drawn at random, whatever `prune.criterion` says (ours)."""
+    """`adapt` with random tokens to prune, whatever `prune.criterion` is (ours)."""
 
     def __init__(self, task: FewShotTask, *, prune: PruneConfig, **adapt: Any):
         super().__init__(task, prune=prune.model_copy(update={"criterion": "random"}), **adapt)

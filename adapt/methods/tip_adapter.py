@@ -1,4 +1,7 @@
-"""Tip-Adapter (Zhang et al. 2022): zero-shot CLIP and a cache of the few-shot images' features, nothing tuned."""
+"""Tip-Adapter (Zhang et al. 2022): zero-shot CLIP and a cache, without tuning.
+
+The cache holds the features of the few-shot images.
+"""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -19,9 +22,10 @@ from adapt.task import FewShotTask
 class TipAdapter(TwoTower):
     """logits = scale · f·Wᵀ + alpha · exp(-beta·(1 - f·keysᵀ))·values.
 
-    keys: each training image's frozen feature, the mean over its views; values: one-hot labels. alpha and beta are
-    searched on the val images, from 0.1 up to but without `search_scale`, in `search_step` steps, both of beta and
-    alpha in this order (as the authors' configs give them); ties go to the smallest beta, then to the smallest alpha.
+    keys: each training image's frozen feature, the mean over its views; values: one-hot labels.
+    alpha and beta are searched on the val images, from 0.1 to `search_scale` (excluded) in `search_step` steps. Both
+    settings are in the order beta, alpha (as in the authors' configs). On ties the smallest beta wins, then the
+    smallest alpha.
     templates: of the text W; None: the dataset's own, several: the mean.
     """
 
@@ -55,11 +59,11 @@ class TipAdapter(TwoTower):
         return self.task.frozen_text_features(self.templates)
 
     def text_features(self) -> Float[Tensor, "c f"]:
-        """Embeddings that nothing learned enters."""
+        """Return the frozen class embeddings."""
         return self.frozen_text
 
     def on_fit_start(self, train: FewShotLoader, val: FewShotLoader) -> None:
-        """Fill the cache, then look for alpha and beta."""
+        """Fill the cache, then search for alpha and beta."""
         device = self.task.backbone.device
         self.put("keys", F.normalize(train.view_features.mean(dim=1), dim=-1).to(device))
         self.put("labels", train.labels.to(device))
@@ -68,12 +72,15 @@ class TipAdapter(TwoTower):
         self.search()
 
     def put(self, name: str, value: Tensor) -> None:
-        """Replace a part of the cache by one of another size."""
+        """Replace a part of the cache; the sizes may differ."""
         setattr(self, name, value)
 
     @torch.no_grad()
     def search(self) -> None:
-        """Set alpha and beta to the first best on the val images; they stay as they are where none is told right."""
+        """Set alpha and beta to the best pair on the val images, the first one on ties.
+
+        They do not change if no pair predicts any image correctly.
+        """
         features, labels = self.seen
         plain, likeness = self.task.backbone.logit_scale * features @ self.frozen_text.T, features @ self.keys.T
         best = 0
@@ -85,20 +92,20 @@ class TipAdapter(TwoTower):
                     best, self.mix = right, torch.tensor([alpha, beta], device=self.mix.device)
 
     def values(self) -> Float[Tensor, "n c"]:
-        """One-hot labels of the cache."""
+        """Return the one-hot labels of the cache."""
         return F.one_hot(self.labels, len(self.task.classes)).float()
 
     def logits(self, features: Float[Tensor, "b f"], text: Float[Tensor, "c f"]) -> Float[Tensor, "b c"]:
-        """Zero-shot logits and the cache's."""
+        """Return the zero-shot logits plus the cache's logits."""
         alpha, beta = self.mix
         cached = torch.exp(-beta * (1 - features @ self.keys.T)) @ self.values()
         return self.task.backbone.logit_scale * features @ text.T + alpha * cached
 
     def classifier(self) -> Classifier:
-        """From frozen features."""
+        """Return the function from images to logits, by frozen features."""
         return lambda images: self.logits(self.image_features(images), self.frozen_text)
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """A cache of any size."""
+        """Load a cache of any size."""
         for name, value in tensors.items():
             self.put(name, value.to(self.task.backbone.device))

@@ -1,4 +1,4 @@
-"""The control for what pruning brings: as many tokens as `adapt` ends with, spread evenly, never pruned."""
+"""A control for pruning: as many tokens as `adapt` ends with, spread evenly."""
 
 from adapt.config import DistillConfig, PromptsConfig, PruneConfig
 from adapt.methods._kv_prompts import KeyValuePrompts, initial_prompts
@@ -7,7 +7,10 @@ from adapt.task import FewShotTask
 
 
 class Uniform(KeyValuePrompts):
-    """The same injection, distillation and number of tokens as `adapt` at the end, with even lengths (ours)."""
+    """`adapt`'s injection, distillation and final number of tokens, in even lengths.
+
+    Nothing is pruned (ours).
+    """
 
     def __init__(self, task: FewShotTask, *, prompts: PromptsConfig, prune: PruneConfig, distill: DistillConfig):
         lengths = uniform_lengths(prune.target, task.backbone.layers)
@@ -15,5 +18,5 @@ class Uniform(KeyValuePrompts):
         self.target = prune.target
 
     def budget(self) -> int:
-        """The tokens that it has from the start."""
+        """Return the number of tokens, which is constant."""
         return self.target

@@ -11,7 +11,10 @@ from adapt.task import FewShotTask
 
 
 class Vpt(DeepPrompts):
-    """`n_ctx` image prompts at each of the first `prompt_depth` layers; the text is a template, or the dataset's."""
+    """`n_ctx` image prompt tokens at each of the first `prompt_depth` layers.
+
+    template: of the class texts; None: the dataset's own.
+    """
 
     def __init__(
         self,
@@ -27,9 +30,9 @@ class Vpt(DeepPrompts):
         self.input = task.text_input(template or task.template)
 
     def text(self) -> TextInput:
-        """The template."""
+        """Return the classes in the template."""
         return self.input
 
     def image_prompts(self) -> list[Float[Tensor, "t d"]]:
-        """The learned ones."""
+        """Return the learned image prompts."""
         return list(self.prompts)

@@ -10,7 +10,10 @@ from adapt.task import FewShotTask
 
 
 class ZeroShot(TwoTower):
-    """The frozen model (Radford et al. 2021), with the dataset's hand-crafted template or the template ensemble."""
+    """The frozen model (Radford et al. 2021).
+
+    text: the dataset's hand-crafted template, or the template ensemble.
+    """
 
     trainable = False
 
@@ -19,7 +22,10 @@ class ZeroShot(TwoTower):
         self.ensemble = text == "ensemble"
 
     def text_features(self) -> Float[Tensor, "c f"]:
-        """Embeddings of the classes in one template or as the mean over `teacher.templates`, normalised before it."""
+        """Return class embeddings from one template or from the ensemble.
+
+        The ensemble is the mean over `teacher.templates` of normalised embeddings.
+        """
         if not self.ensemble:
             return super().text_features()
         assert self.task.zero_shot is not None, "the task was made without the ensemble"

@@ -1,1 +1,1 @@
-"""Settings: composed from conf/, resolved for a method, and what is said of a wrong value."""
+"""Settings: composition from conf/, resolution for a method, and error messages."""

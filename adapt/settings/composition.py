@@ -1,4 +1,4 @@
-"""How params are composed from conf/, which the wheel carries."""
+"""Composition of the params from conf/, which is part of the wheel."""
 
 from pathlib import Path
 
@@ -7,9 +7,10 @@ from adapt.runtime.packaged import find
 
 
 def compose(overrides: list[str], folder: Path | None = None) -> str:
-    """The text of params.yaml that `-S override …` would write from conf/ (Hydra's composition).
+    """Return the text of params.yaml that `-S override …` would write from conf/.
 
-    folder: another conf/ than this package's. Hydra's state is left as it is, also inside of a program of Hydra's.
+    Hydra composes it. Hydra's global state is left unchanged, even inside another Hydra program.
+    folder: another conf/ than this package's.
     Raises: UserError for an override that does not fit conf/.
     """
     from hydra import compose as hydra_compose

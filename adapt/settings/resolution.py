@@ -1,4 +1,7 @@
-"""The config of a method: its entry in conf/ as it holds for a preset, a dataset and a number of shots, checked."""
+"""The config of a method for a preset, a dataset and a number of shots.
+
+It is resolved from the method's entry in conf/ and checked.
+"""
 
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -13,12 +16,15 @@ from adapt.errors import UserError
 from adapt.settings.validation import explain
 
 CONDITIONS = ("presets", "shots", "datasets")
-SECTIONS = ("prompts", "prune", "distill", "optimizer")  # which several methods share
+SECTIONS = ("prompts", "prune", "distill", "optimizer")  # shared by several methods
 
 
 @cache
 def schema(method: str) -> type[Config]:
-    """The type of a method's config: the keyword arguments of its constructor and, if it trains, an optimizer."""
+    """Return the type of a method's config.
+
+    Its fields are the keyword arguments of the method's constructor and, if the method trains, an optimizer.
+    """
     found = methods.find(method)
     fields: dict[str, Any] = {name: (kind, ...) for name, kind in methods.arguments(found).items()}
     if found.trainable:
@@ -27,9 +33,10 @@ def schema(method: str) -> type[Config]:
 
 
 def check_towers(names: Iterable[str], backbone: str, where: str) -> None:
-    """Refuse methods that put something into an image tower that is no plain ViT; raises UserError.
+    """Refuse methods that inject into an image tower which is not a plain ViT.
 
-    where: what the message begins with: where the methods were chosen.
+    where: the beginning of the message: where the methods were chosen.
+    Raises: UserError.
     """
     lost = [name for name in names if not supports(name, backbone)]
     if lost:
@@ -41,7 +48,7 @@ def check_towers(names: Iterable[str], backbone: str, where: str) -> None:
 
 
 def supports(method: str, backbone: str) -> bool:
-    """Whether the backbone has the layers that a method puts something into."""
+    """Return whether the backbone has the layers that a method injects into."""
     return not (methods.find(method).modifies_image_tower and model_configs.image_tower_mismatch(backbone))
 
 
@@ -49,13 +56,13 @@ def resolve(
     method: str, preset: str, dataset: str, shots: int, backbone: str, entries: Mapping[str, Any],
     sections: Mapping[str, Config], where: str, changed: Mapping[str, Any] | None = None,
 ) -> Config:  # fmt: skip
-    """The config of a method: its entry of `method` in conf/, as it holds for this preset, dataset and shots.
+    """Return a method's config for this preset, dataset and number of shots.
 
-    entries: all of `method`. A key that the method's entry lacks is taken from the section of that name (prompts,
-        prune, distill, optimizer).
-    where: what every message begins with, before the key: where the values were set.
-    changed: keys of the method's config that hold whatever its entry and its overrides say.
-    Raises: UserError with one line for each wrong or contradicting value.
+    entries: the section `method` of the params. A key that is missing in the method's entry is taken from the section
+        of that name (prompts, prune, distill, optimizer).
+    where: the beginning of every message, before the key: where the values were set.
+    changed: keys of the method's config that take precedence over its entry and its overrides.
+    Raises: UserError with one line for each wrong or contradictory value.
     """
     known = schema(method)
     config = {name: section.model_dump() for name, section in sections.items() if name in known.model_fields}
@@ -63,7 +70,7 @@ def resolve(
     entry = {key: by_preset(value, preset, f"{where}{key}") for key, value in entries.get(method, {}).items()}
     overrides = check_overrides(entry.pop("overrides", []), where)
     config = merge(config, entry)
-    for override in overrides:  # those that do not hold here are checked as well
+    for override in overrides:  # those that do not match are checked as well
         validate(method, backbone, known, merge(config, changes(override)), where)
         if holds(override, **here):
             config = merge(config, changes(override))
@@ -71,14 +78,15 @@ def resolve(
         key: {k: v for k, v in value.items() if k != "name" or v != config[key].get("name")}
         for key, value in (changed or {}).items()
         if isinstance(value, Mapping) and isinstance(config.get(key), Mapping)
-    }  # a name that stays leaves the section's other keys as they are
+    }  # an unchanged name leaves the section's other keys unchanged
     return validate(method, backbone, known, merge(config, {**(changed or {}), **same}), where)
 
 
 def by_preset(value: Any, preset: str, where: str) -> Any:
-    """A value with the preset's own wherever it reads `{paper: X, pocket: Y}`; raises UserError where that is missing.
+    """Replace every `{paper: X, pocket: Y}` within a value by the preset's own value.
 
-    A value that the user sets stands in place of both, so that no preset takes it back.
+    A value that the user sets replaces both, so that no preset changes it back.
+    Raises: UserError if the preset's value is missing.
     """
     if isinstance(value, list):
         return [by_preset(item, preset, f"{where}[{number}]") for number, item in enumerate(value)]
@@ -92,7 +100,10 @@ def by_preset(value: Any, preset: str, where: str) -> Any:
 
 
 def validate(method: str, backbone: str, known: type[Config], values: Mapping[str, Any], where: str) -> Config:
-    """A config of the right types and ranges, whose values do not contradict each other."""
+    """Return a config of valid types and ranges, without contradictory values.
+
+    Raises: UserError.
+    """
     layers = model_configs.layers(backbone)
     try:
         config = known.model_validate(values, context={"layers": layers})
@@ -106,18 +117,22 @@ def validate(method: str, backbone: str, known: type[Config], values: Mapping[st
 
 
 def config_warning(method: str, backbone: str, config: Config) -> str | None:
-    """What the user should know of a config that is allowed."""
+    """Return a warning about a config that is allowed, or None."""
     return methods.find(method).config_warning(config, model_configs.layers(backbone))
 
 
 def check_overrides(overrides: Any, where: str) -> list[dict[str, Any]]:
-    """The overrides of a method: lists of presets, shots or datasets, and what they change; raises UserError else."""
+    """Return the overrides of a method, if they are well formed.
+
+    An override has lists of presets, shots or datasets, and the keys that it changes.
+    Raises: UserError.
+    """
     for number, override in enumerate(overrides if isinstance(overrides, list) else [overrides]):
         conditional = isinstance(override, dict) and any(name in override for name in CONDITIONS)
         if (
             not conditional
             or not all(isinstance(override.get(name, []), list) for name in CONDITIONS)
-            or not set(map(str, override.get("presets", []))) <= set(PRESETS)  # a preset misspelt would never hold
+            or not set(map(str, override.get("presets", []))) <= set(PRESETS)  # a misspelt preset would never match
             or not changes(override)
         ):
             raise UserError(
@@ -128,30 +143,33 @@ def check_overrides(overrides: Any, where: str) -> list[dict[str, Any]]:
 
 
 def holds(override: Mapping[str, Any], **here: Any) -> bool:
-    """Whether an override is meant for this preset, these shots and this dataset."""
+    """Return whether an override matches this preset, number of shots and dataset."""
     return all(value in override.get(name, [value]) for name, value in here.items())
 
 
 def overridden(entry: Mapping[str, Any], **here: Any) -> list[str]:
-    """The keys that a method's overrides set here, whatever else stands in their place."""
+    """Return the keys that a method's matching overrides set, even if replaced later."""
     overrides = by_preset(entry.get("overrides", []), here["presets"], "overrides")
     found = [changes(override) for override in overrides if holds(override, **here)]
     return list(dict.fromkeys(key for change in found for key in keys(change)))
 
 
 def keys(values: Mapping[str, Any], above: str = "") -> list[str]:
-    """The keys of nested values, with dots."""
+    """Return the dotted keys of nested values."""
     pairs = [(f"{above}{key}", value) for key, value in values.items()]
     return [k for key, v in pairs for k in (keys(v, f"{key}.") if isinstance(v, Mapping) else [key])]
 
 
 def changes(override: Mapping[str, Any]) -> dict[str, Any]:
-    """What an override changes."""
+    """Return the values that an override changes."""
     return {name: value for name, value in override.items() if name not in CONDITIONS}
 
 
 def merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """`old` with the entries of `new`, section by section; a section that has a `name` is whole."""
+    """Merge `new` into `old`, section by section.
+
+    A section of `new` that has a `name` replaces the old one as a whole.
+    """
     inner = {
         name: merge(old[name], value)
         for name, value in new.items()
@@ -161,9 +179,9 @@ def merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def restore(method: str, content: Any) -> Config:
-    """A config from what `model_dump` made of it.
+    """Rebuild a config from its `model_dump`.
 
-    Raises: UserError when this version of the method does not know it.
+    Raises: UserError if this version of the method does not accept it.
     """
     try:
         return schema(method).model_validate(content)

@@ -1,4 +1,4 @@
-"""What is said of a wrong value."""
+"""Error messages for wrong values."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ TAGS = {"sgd": SGDConfig, "adamw": AdamWConfig}
 
 
 def explain(problem: Any, model: Any) -> str:
-    """One of pydantic's findings on a model as `key: what was expected, what was got`."""
+    """Format one of pydantic's errors as `key: expected …, got …`."""
     *above, last = problem["loc"] or ("",)
     loc = [part for part in above if not (isinstance(part, str) and "[" in part)]  # drop union branches
     if problem["type"] == "extra_forbidden" or not (isinstance(last, str) and "[" in last):
@@ -48,12 +48,12 @@ def explain(problem: Any, model: Any) -> str:
 
 
 def known_keys(model: Any, loc: list[Any]) -> list[str]:
-    """The keys that stand beside the last of a path."""
+    """Return the known keys at the level of the last key of a path."""
     for part in loc[:-1]:
         model = TAGS[part] if part in TAGS else model.model_fields[part].annotation
     return list(model.model_fields)
 
 
 def literals(problem: Any) -> list[str]:
-    """The values that pydantic lists as expected."""
+    """Return the values that pydantic lists as expected."""
     return problem["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")

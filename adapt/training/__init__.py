@@ -1,1 +1,1 @@
-"""Tuning: the loop, the optimizers, and what a run costs."""
+"""Tuning: the training loop, the optimizers, and the cost of a run."""

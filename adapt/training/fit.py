@@ -24,36 +24,36 @@ from adapt.training.trainer import Measure, Row, TrainLog, train
 
 
 class FitResult(NamedTuple):
-    """What one seed ends with."""
+    """The result of one seed."""
 
     tensors: dict[str, Tensor]
     lengths: list[dict[str, Any]]
     log: TrainLog
-    memory: int  # peak, in bytes: of this fit on the device where that is a GPU, else of the process
-    flops: int  # of the last step, forward and backward, by count
-    budget: int | None  # tokens that it was to end with
+    memory: int  # peak in bytes: of this fit on a GPU, else of the process
+    flops: int  # counted FLOPs of the last step, forward and backward
+    budget: int | None  # tokens to end with; None without a budget
 
     @property
     def tokens(self) -> int:
-        """Tokens that it ended with."""
+        """Final number of tokens."""
         return sum(row["length"] for row in self.lengths)
 
     def remark(self) -> str | None:
-        """That it did not end with the budget, where that is so."""
+        """Return a warning if the final number of tokens is not the budget, else None."""
         if self.budget in (None, self.tokens):
             return None
         return (
-            f"not the budget, prune.target: {self.budget}, since prune.warmup leaves no step to prune after; lower it "
+            f"not the budget, prune.target: {self.budget}, since prune.warmup leaves no step for pruning; lower it "
             "or train for more epochs"
         )
 
     def recording_remark(self) -> str | None:
-        """That its steps could not be recorded, where that is so."""
+        """Return a warning if the steps could not be recorded, else None."""
         if self.log.not_recorded is None:
             return None
         return (
             f"training steps were not replayed as CUDA graphs ({self.log.not_recorded}): they took longer, with the "
-            "same results; set cuda_graphs (in the params runtime.cuda_graphs) to false to do without"
+            "same results; set cuda_graphs (params: runtime.cuda_graphs) to false to skip the attempt"
         )
 
 
@@ -70,10 +70,11 @@ def fit(
     measure: Measure | None = None,
     on_epoch: Callable[[Row], None] | None = None,
 ) -> FitResult:
-    """Run a method on one seed of a task; where memory runs out, go on from the last epoch with fewer classes at once.
+    """Run a method on one seed of a task.
 
+    If memory runs out, training resumes from the last checkpoint with fewer classes encoded at once.
     loaders: `train` and `val`; cuda_graphs: on a GPU, record a step and replay it (see adapt/training/graphs.py).
-    measure, on_epoch: as `train`; what goes on from no checkpoint tells of the first epoch again.
+    measure, on_epoch: as for `train`. Without a checkpoint, training restarts and reports the first epochs again.
     Raises: UserError and Interrupted as `train`.
     """
     optimizer = getattr(config, "optimizer", None)
@@ -115,10 +116,11 @@ def make_loaders(
     optimizer: SGDConfig | AdamWConfig | None,
     augment: AugmentConfig,
 ) -> dict[str, FewShotLoader]:
-    """Loaders by split of few-shot images, numbered through the splits in their order.
+    """Build a loader for each split of few-shot images.
 
-    features: the teacher's, as `teacher_features.of_images` gives them.
-    optimizer: says how many images are a batch; None for a method that takes them as a whole.
+    The images are numbered through the splits in their order.
+    features: the teacher's, as `teacher_features.of_images` returns them.
+    optimizer: gives the batch size; None for a method that uses all images at once.
     """
     loaders, offset = {}, 0
     for split, pixels in images.items():
@@ -141,16 +143,17 @@ def make_loaders(
 
 
 def peak_memory(device: torch.device) -> int:
-    """The most bytes held: on a GPU since its count was set back, else ever by this process."""
+    """Return the peak memory in bytes: of a GPU since its reset, else of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return platforms.peak_memory()
 
 
 def count_flops(method: Method, loader: FewShotLoader) -> int:
-    """FLOPs of a step as the method now is: matrix products, convolutions and attention, forward and backward.
+    """Count the FLOPs of a step in the method's current state, forward and backward.
 
-    The optimizer's own are not counted. The method must not be used after it: gradients are left, generators moved.
+    Matrix products, convolutions and attention count; the optimizer's own FLOPs do not. The method must not be used
+    afterwards, since gradients remain and random generators have advanced.
     """
     with flops.counter() as counter:
         loss = method.losses(loader.batch(0, 0))[0]

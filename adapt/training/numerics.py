@@ -1,4 +1,4 @@
-"""What holds for all of PyTorch while a method is fitted or scored: threads, and how a GPU multiplies matrices."""
+"""PyTorch's global settings during fit and evaluation: threads, matmul precision."""
 
 import os
 from collections.abc import Iterator
@@ -8,14 +8,15 @@ import torch
 
 from adapt.clip.backbone import Backbone, Precision
 
-THREADS = 1  # seeds run side by side, a thread each; sums of another number of threads round otherwise
+THREADS = 1  # seeds run in parallel, one thread each; another number of threads rounds sums differently
 
 
 @contextmanager
 def fixed(backbone: Backbone) -> Iterator[None]:
-    """Within the block PyTorch computes as in the stages, after it as the caller had it: so numbers are the same.
+    """Set PyTorch as in the stages for the block, so that results are the same.
 
-    That is: one thread, products of the backbone's precision, gradients, no autocast of the caller's, float32.
+    The settings are one thread, matrix products in the backbone's precision, gradients on, the caller's autocast off,
+    and float32 as the default dtype. After the block, the caller's settings are restored.
     """
     threads, products = torch.get_num_threads(), torch.get_float32_matmul_precision()
     convolutions, dtype = torch.backends.cudnn.allow_tf32, torch.get_default_dtype()
@@ -39,9 +40,10 @@ def fixed(backbone: Backbone) -> Iterator[None]:
 
 
 def set_matmul_precision(precision: Precision) -> None:
-    """What a GPU may do with float32: nothing else (torch lets convolutions round to TF32), or TF32 beside bfloat16.
+    """Allow a GPU to round float32 to TF32 only if the precision is bfloat16.
 
-    cuDNN's attention stays off: it plans anew for every shape, and each pruning makes new ones.
+    By default, torch lets convolutions round to TF32. cuDNN's attention stays off, since it makes a new plan for every
+    shape, and each pruning makes new shapes.
     """
     torch.backends.cuda.enable_cudnn_sdp(False)
     rounded = precision == "bfloat16"
@@ -50,10 +52,11 @@ def set_matmul_precision(precision: Precision) -> None:
 
 
 def enable_determinism() -> None:
-    """The same bytes from a GPU each time, where PyTorch has such kernels; where it has none it says so, and raises.
+    """Make a GPU's results bitwise reproducible.
 
-    On a CPU, with one thread, they are the same anyway.
+    PyTorch raises an error where it has no deterministic kernel. On a CPU with one thread, results are reproducible
+    anyway.
     """
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS requires it
     torch.use_deterministic_algorithms(True)
-    torch.backends.cuda.enable_mem_efficient_sdp(False)  # its backward pass adds in any order
+    torch.backends.cuda.enable_mem_efficient_sdp(False)  # its backward pass sums in any order

@@ -1,4 +1,4 @@
-"""The optimizers by their configs, each with its convention for the learning rate and for how long to train."""
+"""The optimizers, with their learning rate schedules and training lengths."""
 
 import math
 from collections.abc import Iterable
@@ -11,9 +11,9 @@ from adapt.config import AdamWConfig, SGDConfig
 
 
 def build(config: SGDConfig | AdamWConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """The optimizer over these parameters; `learning_rate` gives its learning rate step by step.
+    """Build the optimizer; `learning_rate` gives its learning rate for every step.
 
-    Where it is fused it reads the rate from the device's memory, so that a recorded step can be given another.
+    A fused optimizer reads the learning rate from the device's memory, so that a recorded step can get another one.
     """
     parameters = list(parameters)
     device = next((parameter.device for parameter in parameters), torch.device("cpu"))
@@ -23,7 +23,7 @@ def build(config: SGDConfig | AdamWConfig, parameters: Iterable[nn.Parameter]) -
         case SGDConfig():
             optimizer = torch.optim.SGD(parameters, momentum=config.momentum, **settings)
         case AdamWConfig():
-            # capturable: by this alone torch lets its step be recorded; fused, it does the same work
+            # torch records the step only if it is capturable, which changes nothing in a fused step
             optimizer = torch.optim.AdamW(parameters, eps=config.eps, capturable=bool(fused), **settings)
     if fused:
         for group in optimizer.param_groups:
@@ -32,12 +32,12 @@ def build(config: SGDConfig | AdamWConfig, parameters: Iterable[nn.Parameter]) -
 
 
 def is_fused(device: torch.device) -> bool:
-    """Whether a step of the optimizer is one kernel."""
+    """Return whether the optimizer's step is one fused kernel on this device."""
     return device.type == "cuda"
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """The learning rate of the next step."""
+    """Set the learning rate of the next step."""
     for group in optimizer.param_groups:
         if isinstance(group["lr"], Tensor):
             group["lr"].fill_(lr)
@@ -46,12 +46,12 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 def load(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Take up a saved state, whatever device it was saved on; settings stay those of `build`."""
+    """Load a saved state from any device; the settings stay those of `build`."""
     optimizer.load_state_dict({**state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def num_steps(config: SGDConfig | AdamWConfig, per_epoch: int, shots: int) -> int:
-    """Optimizer steps in all."""
+    """Return the total number of optimizer steps."""
     if config.n_iters_per_shot is not None:
         return config.n_iters_per_shot * shots
     assert config.epochs is not None
@@ -59,11 +59,11 @@ def num_steps(config: SGDConfig | AdamWConfig, per_epoch: int, shots: int) -> in
 
 
 def learning_rate(config: SGDConfig | AdamWConfig, step: int, *, per_epoch: int, total: int) -> float:
-    """The learning rate of step number `step`, counted from 0.
+    """Return the learning rate of step number `step`, counted from 0.
 
-    SGD: one rate an epoch, cosine from `lr` to nearly 0 after constant warm-up epochs; the cosine's period is all
-    epochs, those of the warm-up included (Dassl's and CoOp's released code). AdamW: cosine from `lr` to `final_lr`,
-    step by step (CLIP-LoRA, Tip-Adapter-F).
+    SGD: one rate per epoch; after constant warm-up epochs, a cosine from `lr` to nearly 0. The cosine's period is all
+    epochs, those of the warm-up included (Dassl's and CoOp's released code). AdamW: one rate per step, a cosine from
+    `lr` to `final_lr` (CLIP-LoRA, Tip-Adapter-F).
     """
     match config:
         case SGDConfig():

@@ -22,26 +22,26 @@ from adapt.task import FewShotTask
 
 
 class TensorMismatch(Exception):
-    """Tensors that are not those of this method under this config."""
+    """The tensors do not belong to this method with this config."""
 
 
 @runtime_checkable
 class Images(Protocol):
-    """Decoded images of which a slice is taken at a time: a tensor, an array, or what maps a file into memory."""
+    """Decoded images, read by slices: a tensor, an array, or a memory-mapped file."""
 
     def __len__(self) -> int:
-        """Their number n."""
+        """Return the number of images."""
         ...
 
     def __getitem__(self, part: slice, /) -> UInt8[Tensor, "b 3 y x"] | UInt8[NDArray, "b 3 y x"]:
-        """Some of them, at the backbone's resolution."""
+        """Return a slice of the images, at the backbone's resolution."""
         ...
 
 
 def restore(name: str, task: FewShotTask, config: Config, tensors: Mapping[str, Tensor]) -> Method:
-    """The fitted method that `FitResult.tensors` are of.
+    """Rebuild a fitted method from `FitResult.tensors`.
 
-    Raises: TensorMismatch for tensors of something else.
+    Raises: TensorMismatch for tensors of another method or config.
     """
     method = methods.build(name, task, dict(config))
     try:
@@ -61,8 +61,9 @@ def score(
     batch_size: int,
     store: Checkpoint | None = None,
 ) -> tuple[list[int], int]:
-    """The predictions of a fitted method, and how many numbers it has learned; memory as in `fit`.
+    """Return a fitted method's predictions and its number of trainable parameters.
 
+    If memory runs out, fewer classes are encoded at once, as in `fit`.
     Raises: TensorMismatch as `restore`.
     """
 
@@ -74,7 +75,10 @@ def score(
 
 
 def reader(images: Images, device: torch.device) -> Callable[[slice], UInt8[Tensor, "b 3 y x"]]:
-    """What reads a slice of the images; beside a GPU the next one meanwhile, in memory that it copies from."""
+    """Return a function that reads a slice of the images.
+
+    For a GPU, it reads the next slice meanwhile, into pinned memory.
+    """
 
     def read(part: slice) -> Tensor:
         return devices.pin(torch.as_tensor(images[part]), device)
@@ -84,9 +88,9 @@ def reader(images: Images, device: torch.device) -> Callable[[slice], UInt8[Tens
 
 @torch.no_grad()
 def accuracy_under_way(method: Method, loader: FewShotLoader) -> float:
-    """The share of a loader's images, seen as evaluation sees them, that a method gets right while it is tuned.
+    """Return a method's accuracy on a loader's images while it is being tuned.
 
-    Nothing is drawn, and the method is left as it was.
+    The images are as evaluation sees them. No random numbers are drawn, and the method is left unchanged.
     """
     training, correct = method.training, 0
     method.eval()
@@ -102,7 +106,7 @@ def accuracy_under_way(method: Method, loader: FewShotLoader) -> float:
 
 @torch.no_grad()
 def logits(method: Method, classify: Classifier, images: Images, *, batch_size: int) -> Float[Tensor, "n c"]:
-    """The logits of every image on the CPU, from `method.classifier()`."""
+    """Return the logits of every image on the CPU; `classify`: `method.classifier()`."""
     backbone, fitting = method.task.backbone, AdaptiveBatch(batch_size)
     read = reader(images, backbone.device)
     parts = fitting.each(lambda part: classify(backbone.normalise(read(part))).cpu(), range(len(images)))
@@ -111,7 +115,7 @@ def logits(method: Method, classify: Classifier, images: Images, *, batch_size: 
 
 @torch.no_grad()
 def predict(method: Method, images: Images, *, batch_size: int, store: Checkpoint | None = None) -> list[int]:
-    """The most likely class of every image; those that are done are kept in the store."""
+    """Return the most likely class of every image; the store keeps finished batches."""
     backbone, classify, fitting = method.task.backbone, method.classifier(), AdaptiveBatch(batch_size)
     read = reader(images, backbone.device)
 

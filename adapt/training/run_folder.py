@@ -1,7 +1,7 @@
-"""A fitted method on disk: a folder with its tensors, the classes that it tells apart, its lengths and its log.
+"""A fitted method on disk: a folder of tensors, class embeddings, lengths and log.
 
 The stage `train` and `Model.save` write the same files: prompts.safetensors, classes.safetensors, lengths.csv,
-history.csv, trace.csv, cost.json. The metadata of prompts.safetensors says what the run is made from.
+history.csv, trace.csv, cost.json. The metadata of prompts.safetensors records the inputs of the run.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,19 +22,19 @@ from adapt.training.metrics import accuracy, at_chance
 from adapt.training.trainer import TrainLog
 
 PROMPTS, CLASSES = "prompts.safetensors", "classes.safetensors"
-METRICS, PREDICTIONS = "metrics.json", "predictions.csv"  # of a run that has been scored
-SAME = ("preset", "backbone", "weights", "dataset", "method", "seed")  # in metrics.json as in what a run is made from
+METRICS, PREDICTIONS = "metrics.json", "predictions.csv"  # of an evaluated run
+SAME = ("preset", "backbone", "weights", "dataset", "method", "seed")  # equal in metrics.json and in the run's inputs
 MEASURED = ("shots", "split", "accuracy", "images")
 COLUMNS = {
     "lengths.csv": ("branch", "layer", "length"),
-    "history.csv": ("epoch", "lr", "loss", "cross_entropy", "tokens"),  # and the method's own terms
+    "history.csv": ("epoch", "lr", "loss", "cross_entropy", "tokens"),  # plus the method's own loss terms
     "trace.csv": ("step", "epoch", "tokens_left", "branch", "layer", "token", "score"),
 }
-OF_CLASSES = ("backbone", "weights", "precision", "dataset")  # all that class embeddings are made from
+OF_CLASSES = ("backbone", "weights", "precision", "dataset")  # all inputs of the class embeddings
 
 
 class MadeFrom(BaseModel):
-    """What a run is made from: the metadata of prompts.safetensors."""
+    """The inputs of a run: the metadata of prompts.safetensors."""
 
     preset: Preset
     backbone: str
@@ -61,7 +61,7 @@ def describe(
     config: Config,
     augment: AugmentConfig,
 ) -> dict[str, Any]:
-    """What a run is made from, but for its seed; evaluation builds the method from it."""
+    """Return a run's inputs without the seed; evaluation builds the method from them."""
     clip = {"backbone": backbone.name, "pretrained": backbone.pretrained, "weights": backbone.weights}
     task = {"precision": backbone.precision, "dataset": dataset, "template": template, "classes": list(classes)}
     settings = {"method": method, "config": config.model_dump(), "augment": augment.model_dump()}
@@ -69,9 +69,9 @@ def describe(
 
 
 def write(folder: Path, result: FitResult, made_from: Mapping[str, Any], classes: Mapping[str, Tensor]) -> None:
-    """Fill the folder of one run.
+    """Write the files of one run into its folder.
 
-    classes: the teacher's class embeddings [c, f], as `teacher_features.of_classes` gives them.
+    classes: the teacher's class embeddings [c, f], as `teacher_features.of_classes` returns them.
     """
     formats.write_tensors(folder / PROMPTS, result.tensors, made_from)
     kept = {name: value.cpu().contiguous() for name, value in classes.items()}
@@ -87,7 +87,7 @@ def write(folder: Path, result: FitResult, made_from: Mapping[str, Any], classes
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder holds a fitted method."""
+    """Return whether a folder holds a fitted method."""
     return (folder / PROMPTS).is_file()
 
 
@@ -99,9 +99,9 @@ def write_scores(
     trainable: int,
     facts: Mapping[str, Any],
 ) -> float:
-    """Add metrics.json and predictions.csv to the folder of a run; returns the accuracy.
+    """Add metrics.json and predictions.csv to a run's folder; return the accuracy.
 
-    predicted: the class of each sample; lengths: as in lengths.csv; facts: what else metrics.json says.
+    predicted: the class of each sample; lengths: as in lengths.csv; facts: further entries of metrics.json.
     """
     rows = [
         {"path": sample.path, "label": sample.label, "prediction": guess}
@@ -121,7 +121,10 @@ def write_scores(
 
 
 def read_metrics(folder: Path, made_from: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What metrics.json says, None where there is none; raises UserError as `check_metrics`."""
+    """Read metrics.json; return None if it is missing.
+
+    Raises: UserError as `check_metrics`.
+    """
     path = folder / METRICS
     if not path.is_file():
         return None
@@ -131,20 +134,23 @@ def read_metrics(folder: Path, made_from: Mapping[str, Any]) -> dict[str, Any] |
 
 
 def check_metrics(found: Any, made_from: Mapping[str, Any], where: str) -> None:
-    """Refuse metrics that lack a number, and those of another run; raises UserError."""
+    """Refuse metrics that lack an entry or belong to another run.
+
+    Raises: UserError.
+    """
     values = found if isinstance(found, Mapping) else {}
     if lacking := [key for key in (*SAME, *MEASURED) if values.get(key) is None]:
-        raise UserError(f"{where}: there is no {lacking[0]}; evaluate the run again")
+        raise UserError(f"{where}: {lacking[0]} is missing; evaluate the run again")
     for key in SAME:
         if (told := values[key]) != (made := made_from[key]):
-            raise UserError(f"{where}: of the {key} {told}, but the model is of {made}; evaluate the run again")
+            raise UserError(f"{where}: its {key} is {told}, but the model's is {made}; evaluate the run again")
 
 
 def read(folder: Path, made_by: str) -> tuple[FitResult, dict[str, Any], dict[str, Tensor]]:
-    """The inverse of `write`: the result, what it is made from, and the class embeddings.
+    """Read what `write` wrote: the result, the run's inputs and the class embeddings.
 
-    made_by: what makes such a folder, for the message when a file is missing or broken.
-    Raises: UserError for a folder that is not whole.
+    made_by: the command that makes such a folder, for the message about a missing or broken file.
+    Raises: UserError for an incomplete or broken folder.
     """
     tensors = formats.read_tensors(folder / PROMPTS, made_by)
     classes = formats.read_tensors(folder / CLASSES, made_by)
@@ -174,10 +180,13 @@ def read(folder: Path, made_by: str) -> tuple[FitResult, dict[str, Any], dict[st
 
 
 def parse(row: Mapping[str, str]) -> dict[str, Any]:
-    """A row of a table, its numbers as numbers."""
+    """Convert a row of a table: every column but `branch` is a number."""
     return {key: value if key == "branch" else number(value) for key, value in row.items()}
 
 
 def number(text: str) -> float | int:
-    """A number as it was written; raises ValueError for what is none."""
+    """Parse an int, or a float if it is not written as an int.
+
+    Raises: ValueError if it is no number.
+    """
     return int(text) if text.lstrip("-").isdecimal() else float(text)

@@ -1,4 +1,4 @@
-"""The frozen model's features of classes and of training views, which every method shares."""
+"""The teacher's features of classes and of training views, for all methods."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,9 +28,9 @@ CHUNK = 256  # images encoded at a time
 
 @torch.no_grad()
 def embed_templates(backbone: Backbone, classes: list[str], templates: str | list[str]) -> Float[Tensor, "m c f"]:
-    """Embeddings of the classes in each of m templates, not normalised.
+    """Embed the classes in each of m templates, not normalised.
 
-    Raises: UserError for a class whose text is longer than the model reads.
+    Raises: UserError for a class whose text is longer than the model's context.
     """
     made = NAMED_TEMPLATES[templates] if isinstance(templates, str) else [text.format for text in templates]
     prompts = [tokenize(backbone, classes, template) for template in made]
@@ -42,12 +42,15 @@ def embed_templates(backbone: Backbone, classes: list[str], templates: str | lis
 
 
 def embed_classes(backbone: Backbone, classes: list[str], templates: str | list[str]) -> Float[Tensor, "c f"]:
-    """Class embeddings over a template ensemble, as the teacher's are."""
+    """Return class embeddings over a template ensemble, as for the teacher."""
     return ensemble(embed_templates(backbone, classes, templates))
 
 
 def of_classes(backbone: Backbone, classes: list[str], templates: str | list[str]) -> dict[str, Float[Tensor, "c f"]]:
-    """The class embeddings that a `FewShotTask` has: `features` by `ensemble`, `zero_shot` by `zero_shot`."""
+    """Return both class embeddings of a `FewShotTask`.
+
+    `features` is computed by `ensemble`, `zero_shot` by `zero_shot`.
+    """
     features = embed_templates(backbone, classes, templates)
     return {"features": ensemble(features), "zero_shot": zero_shot(features)}
 
@@ -61,12 +64,14 @@ def of_images(
     stores: Mapping[str, Checkpoint] | None = None,
     progress: Callable[[range], Iterable[int]] = iter,
 ) -> dict[str, Tensor]:
-    """Features of few-shot images by split, not normalised: all that `make_loaders` asks for.
+    """Compute the features of few-shot images by split, not normalised.
 
-    The images are in RGB, or pixels [y, x, 3], of which no copy is made: they may be mapped from a file. Of each split
-    `train.views` [n, v, f], the views that training will see, and `train.frozen` [n, f], the images as evaluation sees
-    them. Images are numbered through the splits in their order, so `train` comes first.
-    stores: by split, where those that are done are kept meanwhile; progress: around the batches of views.
+    They are all the features that `make_loaders` needs. Each split has two entries: `train.views` [n, v, f], the views
+    that training will see, and `train.frozen` [n, f], the images as evaluation sees them. The images are numbered
+    through the splits in their order, so `train` is first.
+    images: RGB images, or pixels [y, x, 3]. Pixels are not copied, so they may be memory-mapped.
+    stores: for each split, keeps finished features during the computation; progress: wraps the loop over batches of
+        views.
     """
     found, offset = {}, 0
     for split, pictures in images.items():
@@ -81,17 +86,26 @@ def of_images(
 
 
 def ensemble(features: Float[Tensor, "m c f"]) -> Float[Tensor, "c f"]:
-    """The teacher's class embeddings: the mean of the features over m templates, then normalised (PromptSRC's)."""
+    """Return the teacher's class embeddings: the mean over m templates, normalised.
+
+    This is PromptSRC's convention.
+    """
     return F.normalize(torch.mean(features, dim=0), dim=-1)
 
 
 def zero_shot(features: Float[Tensor, "m c f"]) -> Float[Tensor, "c f"]:
-    """Zero-shot CLIP's class embeddings from m templates: each normalised, then their mean (CLIP's and CoOp's)."""
+    """Return zero-shot CLIP's class embeddings from m templates.
+
+    The embeddings of each template are normalised, then averaged and normalised (CLIP's and CoOp's convention).
+    """
     return ensemble(F.normalize(features, dim=-1))
 
 
 def embed_images(backbone: Backbone, images: Sequence[Image | NDArray[np.uint8]]) -> Float[Tensor, "n f"]:
-    """Features of images as evaluation sees them, not normalised; they are cropped some at a time."""
+    """Compute features of images as evaluation sees them, not normalised.
+
+    The images are cropped a batch at a time.
+    """
 
     def crop(part: slice) -> Tensor:
         crops = [center_crop(as_image(image), backbone.image_size) for image in images[part]]
@@ -101,7 +115,7 @@ def embed_images(backbone: Backbone, images: Sequence[Image | NDArray[np.uint8]]
 
 
 def as_image(image: Image | NDArray[np.uint8]) -> Image:
-    """An RGB image, also where its pixels [y, x, 3] are given."""
+    """Return an RGB image, made from pixels [y, x, 3] if these are given."""
     return fromarray(image) if isinstance(image, np.ndarray) else image
 
 
@@ -109,7 +123,10 @@ def as_image(image: Image | NDArray[np.uint8]) -> Image:
 def embed(
     backbone: Backbone, make: Callable[[slice], UInt8[Tensor, "b 3 y x"]], wanted: range, fitting: AdaptiveBatch
 ) -> Float[Tensor, "n f"]:
-    """Features of the images that are numbered `wanted`, of which `make` gives a slice at a time."""
+    """Compute the features of the images with numbers `wanted`.
+
+    make: returns a slice of the images.
+    """
     parts = fitting.each(lambda part: backbone.encode_image(backbone.normalise(make(part))).cpu(), wanted)
     return torch.cat(parts)
 
@@ -125,9 +142,9 @@ def embed_views(
     store: Checkpoint | None = None,
     progress: Callable[[range], Iterable[int]] = iter,
 ) -> Float[Tensor, "n v f"]:
-    """Features of `views` views of every image: the very crops that training will see.
+    """Compute features of `views` views per image, the same crops as in training.
 
-    index_offset: number of the first image, see FewShotLoader; store: where those that are done are kept meanwhile.
+    index_offset: number of the first image, see FewShotLoader; store: keeps finished features during the computation.
     """
     keys = [(seed, index_offset + number, view) for number in range(len(images)) for view in range(views)]
     fitting, on_gpu = AdaptiveBatch(CHUNK), backbone.device.type == "cuda"

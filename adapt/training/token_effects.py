@@ -1,7 +1,8 @@
-"""Compare each saliency criterion with the true effect that removing a prompt token has on the training loss.
+"""Compare saliency criteria with the true effect of removing a prompt token.
 
-The effect is measured just before ADAPT's first pruning, by leaving one token out at a time. All criteria are
-accumulated in the same run, since they do not affect training before that point.
+The effect is the change of the training loss without the token. It is measured just before ADAPT's first pruning, by
+leaving one token out at a time. All criteria are accumulated in the same run, since they do not affect training before
+that point.
 """
 
 from collections.abc import Mapping
@@ -24,15 +25,18 @@ from adapt.task import FewShotTask
 from adapt.training.optimizers import num_steps
 from adapt.training.trainer import train
 
-BATCH = 32  # images at a time where only the loss is asked for
+BATCH = 32  # images at a time where only the loss is needed
 
 
 class FirstPruning(Exception):
-    """The run is where it would prune."""
+    """The run has reached its first pruning."""
 
 
 class TokenEffects(NamedTuple):
-    """Of all n tokens, text before image: the scores under each criterion, and the change of loss without the token."""
+    """The scores of all n tokens under each criterion, and their true effects.
+
+    An effect is the change of the loss without the token. Text tokens are before image tokens.
+    """
 
     scores: dict[str, Float[Tensor, " n"]]
     effects: Float[Tensor, " n"]
@@ -42,17 +46,17 @@ class AllCriteria(Adapt):
     """`adapt` under every criterion at once, up to its first pruning."""
 
     def __init__(self, task: FewShotTask, *, prompts: PromptsConfig, prune: PruneConfig, distill: DistillConfig):
-        gated = prune.model_copy(update={"criterion": "gate"})  # all that a criterion may look at
+        gated = prune.model_copy(update={"criterion": "gate"})  # open gates: all that a criterion may need
         super().__init__(task, prompts=prompts, prune=gated, distill=distill)
         self.by_criterion = {name: Saliency(self.prompts, name, task.seed) for name in CRITERIA}
-        self.closed_gates: dict[str, Tensor] | None = None  # gates by branch, in place of the open ones
+        self.closed_gates: dict[str, Tensor] | None = None  # by branch, to use instead of the open gates
 
     def gates(self, branch: str) -> Tensor | None:
-        """Open gates, as their gradient tells of removal, or those that are set."""
+        """Return the closed gates if they are set, else open gates for their gradients."""
         return super().gates(branch) if self.closed_gates is None else self.closed_gates[branch]
 
     def has_fixed_steps(self) -> bool:
-        """Never, since one of the criteria draws."""
+        """Return False, since one of the criteria is random."""
         return False
 
     def on_after_backward(self, step: int) -> None:
@@ -63,17 +67,17 @@ class AllCriteria(Adapt):
                 saliency.accumulate(step, gradients)
 
     def prune(self, count: int, optimizer: torch.optim.Optimizer) -> list[PrunedToken]:
-        """Raises FirstPruning where there is something to remove."""
+        """Raise FirstPruning if there is something to remove."""
         if count:
             raise FirstPruning
         return []
 
 
 def measure(task: FewShotTask, loaders: Mapping[str, FewShotLoader], config: Config, *, shots: int) -> TokenEffects:
-    """Train as `adapt` does under a config until its first pruning, and take out every token by itself there.
+    """Train as `adapt` until its first pruning, then leave out each token in turn.
 
     loaders: `train` and `val`.
-    Raises: UserError where adapt never prunes under this config.
+    Raises: UserError if adapt never prunes with this config.
     """
     arguments = dict(config)
     optimizer = arguments.pop("optimizer")
@@ -88,9 +92,10 @@ def measure(task: FewShotTask, loaders: Mapping[str, FewShotLoader], config: Con
 
 
 def rank_correlations(measured: TokenEffects) -> list[dict[str, Any]]:
-    """Spearman's rank correlation of each criterion's scores with the `effect` on the loss and with its `size`.
+    """Return Spearman's rank correlations of each criterion's scores with the effects.
 
-    Pruning wants the first, which has a sign; criteria estimate the second, |effect|.
+    `effect` is the correlation with the signed effect on the loss, which pruning needs; `size` is that with |effect|,
+    which the criteria estimate.
     """
     rows, effects = [], measured.effects
     for name, scores in measured.scores.items():
@@ -101,14 +106,17 @@ def rank_correlations(measured: TokenEffects) -> list[dict[str, Any]]:
 
 @torch.no_grad()
 def leave_one_out(method: AllCriteria, train: FewShotLoader) -> Float[Tensor, " n"]:
-    """By how much the loss over the training images, in whole batches, rises without one token; text before image."""
+    """Return the rise of the training loss without each token, text before image.
+
+    The loss is over the training images, in whole batches.
+    """
     counts = {branch: len(method.prompts.tokens[branch]) for branch in BRANCHES}
     batches = replace(train, batch_size=min(BATCH, len(train.images)))
 
     def loss(batch: Batch, branch: str | None = None, place: int = 0) -> Tensor:
         method.closed_gates = {name: torch.zeros(count, device=train.device) for name, count in counts.items()}
         if branch is not None:
-            method.closed_gates[branch][place] = float("-inf")  # a key that nothing attends to is not there
+            method.closed_gates[branch][place] = float("-inf")  # no token attends to the key, as if it were removed
         return method.losses(batch)[0]
 
     rises = torch.zeros(sum(counts.values()), device=train.device)

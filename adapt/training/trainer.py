@@ -1,4 +1,4 @@
-"""The training loop. It knows methods, batches and optimizers, nothing of CLIP."""
+"""The training loop over methods, batches and optimizers; independent of CLIP."""
 
 import math
 import time
@@ -22,16 +22,16 @@ from adapt.training.graphs import GraphedStep, Recorder
 
 Row = Mapping[
     str, float | int
-]  # of an epoch: its number, learning rate, losses, tokens left, what was measured after it
+]  # of an epoch: its number, learning rate, losses, tokens left, and measurements after it
 Measure = Callable[[Method], Row]
 
 
 @dataclass
 class TrainLog:
-    """What a run leaves behind: rows of history.csv and trace.csv, steps done and seconds they took.
+    """The log of a run: rows of history.csv and trace.csv, steps and their seconds.
 
-    measured: by epoch, what was measured after it; in no file, since it is no part of the result.
-    not_recorded: why steps were not replayed as CUDA graphs, where that was tried in vain.
+    measured: by epoch, the measurements after it; not written to a file, since they are no part of the result.
+    not_recorded: why steps were not replayed as CUDA graphs, if recording was tried and failed.
     """
 
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -46,12 +46,12 @@ class TrainLog:
         self.trace += [{"step": self.steps, "epoch": epoch, "tokens_left": tokens_left, **p._asdict()} for p in pruned]
 
     def row(self, epoch: int) -> Row:
-        """What is known of an epoch."""
+        """Return the history of an epoch, with the measurements after it."""
         return {**self.history[epoch], **self.measured.get(epoch, {})}
 
 
 class Epoch(NamedTuple):
-    """An epoch: of which phase, which of its epochs, and how many steps the phase has."""
+    """An epoch: its phase, its index in the phase, and the steps of the phase."""
 
     phase: int
     index: int
@@ -70,12 +70,14 @@ def train(
     measure: Measure | None = None,
     on_epoch: Callable[[Row], None] | None = None,
 ) -> TrainLog:
-    """Train a method for `steps` optimizer steps in its last phase and return its log; the last step is kept.
+    """Train a method for `steps` optimizer steps in its last phase; return its log.
 
-    store: the state is saved there, and taken up from there; recorder: steps are recorded by it and replayed.
-    measure: called after every epoch, to leave the method and all generators as they are; no result depends on it.
-    on_epoch: called with the row of every epoch, each once and in order: those before the checkpoint at the start.
-    Raises: UserError when the loss is not finite; Interrupted after the step in which it was asked to stop.
+    The method keeps the parameters of the last step.
+    store: the state is saved to it and resumed from it; recorder: records steps and replays them.
+    measure: called after every epoch. It must not change the method or a random generator; no result depends on it.
+    on_epoch: called once with the row of every epoch, in order. The epochs before the checkpoint are reported at the
+        start.
+    Raises: UserError if the loss is not finite; Interrupted after the step during which a stop was requested.
     """
     if not any(parameter.numel() for parameter in method.parameters()):
         return TrainLog()
@@ -98,38 +100,38 @@ def train(
                 tell(trainer.log.row(number))
         trainer.log.not_recorded = trainer.graph.refused if trainer.graph else None
     finally:
-        trainer.graph = None  # it refers back: the trainer would keep a GPU's memory until a garbage collection
+        trainer.graph = None  # a reference cycle: it would hold a GPU's memory until a garbage collection
     removed = list(method.on_fit_end(trainer.optimizer))
     trainer.log.add_pruned(len(plan) - 1, tokens(method), removed)
     return trainer.log
 
 
 def in_words(row: Row) -> str:
-    """How far an epoch has come, for a progress bar."""
+    """Format the row of an epoch for a progress bar."""
     accuracy = f", val accuracy {row['accuracy']:.3f}" if "accuracy" in row else ""
     return f"loss {row['loss']:.4f}, {row['tokens']} tokens{accuracy}"
 
 
 def prepared(batch: Batch) -> Batch:
-    """A batch whose images can be asked for at once."""
+    """Prepare a batch's images and return the batch."""
     batch.prepare()
     return batch
 
 
 def detached(loss: Tensor, terms: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A loss and its terms, without what made them."""
+    """Detach a loss and its terms from the autograd graph."""
     return {name: term.detach() for name, term in {"loss": loss, **terms}.items()}
 
 
 def tokens(method: Method) -> int:
-    """Tokens in all."""
+    """Return the total number of tokens."""
     return sum(map(sum, method.lengths().values()))
 
 
 class Trainer:
-    """A run under way: its method and optimizer, its log, and the losses of the epoch that it is in.
+    """A run in progress: method, optimizer, log, and the losses of the current epoch.
 
-    A batch is a pure function of epoch and step, so this is all that a resumed run needs to equal one never killed.
+    A batch is a pure function of epoch and step. So with this state, a resumed run equals an uninterrupted one.
     """
 
     def __init__(
@@ -155,7 +157,7 @@ class Trainer:
             self.optimizer = optimizers.build(config, method.parameters())
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Take up what `save` has saved."""
+        """Load the state that `save` saved."""
         self.log = TrainLog(**state["log"])
         self.saved = self.log.steps
         names, rows = (
@@ -169,7 +171,7 @@ class Trainer:
         optimizers.load(self.optimizer, state["optimizer"])
 
     def save(self, number: int) -> None:
-        """Keep the state, unless a loss of this epoch was not finite."""
+        """Save the state; raise UserError instead if a loss of this epoch is not finite."""
         self.check(number)
         self.log.seconds += -self.started + (since := time.perf_counter())
         self.started = since
@@ -183,14 +185,14 @@ class Trainer:
             self.saved = self.log.steps
 
     def lr(self, number: int, step: int) -> float:
-        """The learning rate of a step of an epoch."""
+        """Return the learning rate of a step of an epoch."""
         per_epoch, epoch = len(self.loader), self.plan[number]
         return optimizers.learning_rate(
             self.config, epoch.index * per_epoch + step, per_epoch=per_epoch, total=epoch.steps
         )
 
     def run(self, number: int) -> None:
-        """Finish an epoch. Nothing waits for the device but prunings and saving."""
+        """Run an epoch to its end; only pruning and saving wait for the device."""
         epoch, done, per_epoch = self.plan[number], len(self.step_losses), len(self.loader)
         self.started = time.perf_counter()
         if epoch.index == 0 and not done:
@@ -200,7 +202,7 @@ class Trainer:
                 self.graph.forget()
         steps = min(epoch.steps - epoch.index * per_epoch, per_epoch)
         batches = self.loader(number, done)
-        if self.method.modifies_image_tower:  # beside a GPU, the views of the next batches are cut meanwhile
+        if self.method.modifies_image_tower:  # on a GPU, threads crop the views of the next batches meanwhile
             batches = ahead.run(prepared, batches, ahead.THREADS if self.device.type == "cuda" else 0)
         for step, batch in enumerate(islice(batches, steps - done), start=done):
             self.step(batch, self.lr(number, step), number)
@@ -218,11 +220,11 @@ class Trainer:
         if self.measure:
             before = time.perf_counter()
             self.log.measured[number] = self.measure(self.method)
-            self.started += time.perf_counter() - before  # no part of what training took
+            self.started += time.perf_counter() - before  # not part of the training time
         self.save(number)
 
     def step(self, batch: Batch, lr: float, number: int) -> None:
-        """One step of the optimizer."""
+        """Run one optimizer step."""
         self.log.steps += 1
         optimizers.set_learning_rate(self.optimizer, lr)
         if not any(parameter.numel() for parameter in self.method.parameters()):
@@ -236,7 +238,7 @@ class Trainer:
                 self.graph.forget()
 
     def descend(self, batch: Batch) -> dict[str, Tensor]:
-        """Descend a batch's loss; returns it and its terms."""
+        """Update the parameters on a batch; return its loss and terms."""
         self.optimizer.zero_grad(set_to_none=True)
         loss, terms = self.method.losses(batch)
         loss.backward()
@@ -245,7 +247,7 @@ class Trainer:
         return detached(loss, terms)
 
     def check(self, number: int) -> None:
-        """Refuse to go on from a loss that is not finite."""
+        """Raise UserError if a loss of this epoch is not finite."""
         losses = torch.stack([terms["loss"] for terms in self.step_losses]).tolist() if self.step_losses else []
         bad = next((place for place, loss in enumerate(losses) if not math.isfinite(loss)), None)
         if bad is None:

@@ -76,7 +76,7 @@ def images(folder, **classes: int):
         ),
         (
             lambda clip, data: adapt.fit("adapt", clip, data, prune={"target": 40}),
-            "adapt.fit: prune.target: 40 tokens are more than the start, 36 = prompts.initial_length 3 × 12 layers of "
+            "adapt.fit: prune.target: 40 tokens exceed the initial 36 = prompts.initial_length 3 × 12 layers of "
             "the backbone; lower prune.target or raise prompts.initial_length",
         ),
         (

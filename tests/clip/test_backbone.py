@@ -211,7 +211,7 @@ def test_architecture_files_tell_which_towers_take_prompts(name):
 
 def test_a_model_that_wants_its_images_squashed_is_refused(models):
     model = open_clip.create_model("tiny", force_preprocess_cfg={"resize_mode": "squash"})
-    with pytest.raises(UserError, match="the images of tiny are to be resized by squash and bicubic"):
+    with pytest.raises(UserError, match="tiny expects images resized by squash and bicubic"):
         weights.check_resize("tiny", model)
 
 
@@ -242,6 +242,6 @@ def test_emulated_bfloat16_is_told_by_a_stage(emulated, capsys):
     plain = load(ROOT / "params.yaml")
     of_stages.load(plain.backbone, plain.runtime.model_copy(update={"precision": "bfloat16", "device": "cpu"}))
     assert capsys.readouterr().out == (
-        "params.yaml: runtime.precision: this CPU only emulates bfloat16, which takes it several times as long as "
+        "params.yaml: runtime.precision: this CPU only emulates bfloat16, which takes several times as long as "
         "float32\n"
     )

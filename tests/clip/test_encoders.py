@@ -250,7 +250,7 @@ def test_wrong_number_of_layers_is_refused(golden_clip, golden_images):
 @pytest.mark.parametrize("prompts", [[3, None, 2], [None, 3, 2]], ids=["carried on", "never set"])
 def test_bias_on_a_context_with_queries_is_refused(prompts, golden_clip, golden_images):
     contexts = [None if length is None else torch.zeros(length, 64) for length in prompts]
-    with pytest.raises(ValueError, match="block 0 has a bias, but its prompt"):
+    with pytest.raises(ValueError, match="block 0 has a key bias, but its prompt"):
         encode_image(golden_clip, golden_images, Injection(contexts, [torch.zeros(3), None, None]))
 
 

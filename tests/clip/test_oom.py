@@ -127,7 +127,7 @@ def test_classes_are_halved_until_they_fit(backbone, said):
 
     assert oom.retry_with_smaller_text_batch(work, backbone, 10) == 2
     assert tried == [None, 5, 2]
-    assert said()[-1].endswith("set text_batch_size (in the params runtime.text_batch_size) to 2")
+    assert said()[-1].endswith("set text_batch_size (params: runtime.text_batch_size) to 2")
 
 
 def test_one_class_that_does_not_fit_is_refused(backbone):

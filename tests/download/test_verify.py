@@ -136,4 +136,4 @@ def test_equal_pictures_of_two_classes_are_named(signs):
 def test_name_too_long_for_clip_is_named(signs):
     put(signs / "dataset.yaml", f"template: a {{}}.\nclasses: {{go: {'go ' * 80}}}\n".encode())
     (problem,) = verify("signs", signs.parent, BAR).problems
-    assert "has 84 tokens with the words around it, and CLIP reads 77" in problem
+    assert "has 84 tokens with the words around it, but CLIP reads only 77" in problem

@@ -129,8 +129,8 @@ def test_warmup_that_leaves_nothing_to_prune_is_told_of(settle):
         return resolution.config_warning(method, "pocket", settle(method, {"prune": prune}))
 
     assert caution("adapt", warmup=40) == (
-        "nothing will be pruned, since prune.warmup: 40 leaves none of 40 epochs: it ends with 36 tokens, not with the "
-        "18 of prune.target"
+        "nothing will be pruned, since prune.warmup: 40 leaves none of 40 epochs; training ends with 36 tokens, not "
+        "with prune.target: 18"
     )
     assert caution("random_prune", warmup=40)
     assert [caution("adapt", warmup=39), caution("adapt", warmup=40, target=36), caution("post_hoc", warmup=40)] == [

@@ -206,9 +206,7 @@ def test_budget_that_cannot_be_reached_is_told_of_by_configure_train_and_report(
     said = call(project, "dvc", "repro")
     told = "configure: adapt on digits: nothing will be pruned, since prune.warmup: 7 leaves none of 7 epochs"
     assert told in said
-    assert (
-        "train digits adapt: not the budget, prune.target: 10, since prune.warmup leaves no step to prune after" in said
-    )
+    assert "train digits adapt: not the budget, prune.target: 10, since prune.warmup leaves no step for pruning" in said
     warning = "ended with other than the tokens asked for: adapt, dataset digits: 36 tokens for 10"
     assert warning in (project / "reports/tables/accuracy.md").read_text(encoding="utf-8").replace("Ended", "ended")
 

@@ -44,7 +44,7 @@ def test_bfloat16_on_an_old_gpu_is_told(backbone, capsys, monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
     seeds.fit(1, seeds.look(replace(backbone, precision="bfloat16"), CUDA), backbone, classes=10)
     assert capsys.readouterr().out == (
-        "params.yaml: runtime.precision: this GPU only emulates bfloat16, which takes it several times as long as "
+        "params.yaml: runtime.precision: this GPU only emulates bfloat16, which takes several times as long as "
         "float32\n"
     )
 

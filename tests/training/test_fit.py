@@ -27,7 +27,7 @@ def test_remark_on_steps_that_could_not_be_recorded_says_why_and_how_to_do_witho
     result = fit.FitResult({}, [], TrainLog(not_recorded="out of luck"), memory=0, flops=0, budget=None)
     assert result.recording_remark() == (
         "training steps were not replayed as CUDA graphs (out of luck): they took longer, with the same results; set "
-        "cuda_graphs (in the params runtime.cuda_graphs) to false to do without"
+        "cuda_graphs (params: runtime.cuda_graphs) to false to skip the attempt"
     )
 
 

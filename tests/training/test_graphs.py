@@ -171,7 +171,7 @@ def test_a_replay_that_goes_astray_is_noticed(task, longer, recorder):
     made = recorder(spoil=lambda: [tensor.add_(0.1) for tensor in made.step.state()])
     assert same("adapt", task, longer, recorder=made)
     assert made.recorded == made.replayed == 1
-    assert made.step.refused.startswith("a replayed step went ")
+    assert made.step.refused.startswith("a replayed step deviated by ")
 
 
 @pytest.mark.parametrize("place", [0, -1])
@@ -179,7 +179,7 @@ def test_a_replay_that_gives_nan_is_noticed(place, task, longer, recorder):
     """In whichever tensor it does."""
     made = recorder(spoil=lambda: made.step.state()[place].fill_(torch.nan))
     assert same("adapt", task, longer, recorder=made)
-    assert made.step.refused == "a replayed step went nan of its length astray"
+    assert made.step.refused == "a replayed step deviated by nan of its length"
 
 
 class Broken(Recorder):

@@ -27,18 +27,18 @@ def test_metrics_of_a_run_are_read(tmp_path):
 @pytest.mark.parametrize("key", run_folder.SAME)
 def test_metrics_of_another_run_are_refused(key, tmp_path):
     write(tmp_path, {**METRICS, key: "another"})
-    with pytest.raises(UserError, match=rf"metrics.json: of the {key} another, but the model is of {MADE[key]}; "):
+    with pytest.raises(UserError, match=rf"metrics.json: its {key} is another, but the model's is {MADE[key]}; "):
         run_folder.read_metrics(tmp_path, MADE)
 
 
 @pytest.mark.parametrize("key", run_folder.MEASURED)
 def test_metrics_that_lack_a_number_are_refused(key, tmp_path):
     write(tmp_path, {name: value for name, value in METRICS.items() if name != key})
-    with pytest.raises(UserError, match=f"there is no {key}; evaluate the run again"):
+    with pytest.raises(UserError, match=f"{key} is missing; evaluate the run again"):
         run_folder.read_metrics(tmp_path, MADE)
 
 
 def test_metrics_that_are_no_mapping_are_refused(tmp_path):
     write(tmp_path, [])
-    with pytest.raises(UserError, match="there is no preset; evaluate the run again"):
+    with pytest.raises(UserError, match="preset is missing; evaluate the run again"):
         run_folder.read_metrics(tmp_path, MADE)
