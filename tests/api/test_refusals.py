@@ -278,12 +278,20 @@ def test_model_with_an_edited_file_is_refused(name, content, model, clip, tmp_pa
         adapt.load(tmp_path / "run", clip)
 
 
-@pytest.mark.parametrize("change", [{"method": "none"}, {"seed": "1"}, {"classes": ["one"]}, {"template": None}])
+@pytest.mark.parametrize("change", [{"seed": "1"}, {"classes": ["one"]}, {"template": None}])
 def test_model_of_other_metadata_is_refused(change, model, clip, tmp_path):
     from dataclasses import replace
 
     replace(model, made_from={**model.made_from, **change}).save(tmp_path / "run")
     with pytest.raises(adapt.UserError, match="is not as `Model.save` writes it"):
+        adapt.load(tmp_path / "run", clip)
+
+
+def test_model_of_a_method_that_is_not_known_says_how_to_make_it_known(model, clip, tmp_path):
+    from dataclasses import replace
+
+    replace(model, made_from={**model.made_from, "method": "mine"}).save(tmp_path / "run")
+    with pytest.raises(adapt.UserError, match="of the method 'mine', which is not known here; .*call adapt.register_method"):
         adapt.load(tmp_path / "run", clip)
 
 
