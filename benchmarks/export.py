@@ -90,6 +90,15 @@ def compare(backbone: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def table(recorded: dict[str, Any]) -> list[str]:
+    """Return the recorded ratios in Markdown, as docs/export.md has them."""
+    lines = ["| backbone | ONNX over torch | tuned over plain, ONNX | tuned over plain, torch |", "|---|---|---|---|"]
+    for row in recorded["rows"]:
+        ratios = (row[name] for name in ("onnx over torch", "tuned over plain, onnx", "tuned over plain, torch"))
+        lines.append(f"| {row['backbone']} | {' | '.join(f'{ratio:.2f} ×' for ratio in ratios)} |")
+    return lines
+
+
 def main() -> None:
     rig.run("export", (rig.apart(compare, backbone) for backbone in SIZES))
 

@@ -18,7 +18,7 @@ from adapt.download.sources import download_specs
 from adapt.download.status import download
 from adapt.pipeline import method_configs, study
 from adapt.pipeline.params import Params
-from benchmarks import launches, miniature, paper, pocket, start, switches
+from benchmarks import export, launches, miniature, paper, pocket, start, switches
 from benchmarks import methods as counts
 from benchmarks.table import table
 
@@ -239,6 +239,13 @@ def test_costs_of_the_paper_preset_are_their_record():
     *rows, _, summary = paper.table(recorded)
     assert "\n".join(rows) in document
     assert summary in " ".join(document.split())
+
+
+def test_ratios_of_an_exported_model_are_their_record():
+    recorded = json.loads((ROOT / "reports/benchmarks.json").read_text(encoding="utf-8"))["export"]
+    assert "\n".join(export.table(recorded)) in (ROOT / "docs/export.md").read_text(encoding="utf-8")
+    (vit,) = (row for row in recorded["rows"] if row["backbone"].startswith("ViT-B-16"))
+    assert min(vit[f"tuned over plain, {by}"] for by in ("onnx", "torch")) >= 0.97
 
 
 def test_ratios_of_the_switches_are_their_record():

@@ -291,7 +291,9 @@ def test_model_of_a_method_that_is_not_known_says_how_to_make_it_known(model, cl
     from dataclasses import replace
 
     replace(model, made_from={**model.made_from, "method": "mine"}).save(tmp_path / "run")
-    with pytest.raises(adapt.UserError, match="of the method 'mine', which is not known here; .*call adapt.register_method"):
+    with pytest.raises(
+        adapt.UserError, match="of the method 'mine', which is not known here; .*call adapt.register_method"
+    ):
         adapt.load(tmp_path / "run", clip)
 
 
