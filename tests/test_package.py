@@ -218,8 +218,9 @@ def fits(wheel: str, python: str, platform: str) -> bool:
     interpreter, abi, systems = wheel.removesuffix(".whl").split("-")[-3:]
     ours = f"cp{python.replace('.', '')}"
     for tag in interpreter.split("."):
-        stable = abi == "abi3" and tag.startswith("cp3") and int(tag[3:]) <= int(ours[3:])
-        if (tag == "py3" or tag == ours or stable) and re.search(rf"\bany$|{platform}", systems):
+        since = abi == "abi3" and tag.startswith("cp3") or abi == "none" and tag.startswith("py3")
+        later = since and int(tag[3:] or 0) <= int(ours[3:])
+        if (tag == ours or later) and re.search(rf"\bany$|{platform}", systems):
             return True
     return False
 
