@@ -51,5 +51,6 @@ def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
 
 def on_post_build(*, config: MkDocsConfig) -> None:
     """Warn of every broken link of the built site and of everything that a page would fetch."""
+    outside.copy_as_they_are(Path(config.site_dir))
     for problem in built.problems(Path(config.site_dir)):
         LOG.warning(problem)

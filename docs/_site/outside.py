@@ -5,6 +5,7 @@ copied as it is.
 """
 
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
@@ -63,6 +64,15 @@ def linked(pages: Mapping[str, str]) -> list[Path]:
                 if path.suffix in (".md", ".html"):
                     waiting.append((path.read_text(encoding="utf-8"), path))
     return list(found)
+
+
+def copy_as_they_are(site: Path) -> None:
+    """Copy the files of Markdown to which copied HTML links: of these the site has only the pages made of them."""
+    for page in (site / FOLDER).rglob("*.html"):
+        source = ROOT / page.relative_to(site / FOLDER)
+        for path in links(page.read_text(encoding="utf-8"), source) if source.is_file() else []:
+            if path.suffix == ".md":
+                shutil.copy(path, site / uri(path))
 
 
 def rewrite(text: str, source: str, page: Path | None = None) -> str:
