@@ -218,8 +218,7 @@ def fits(wheel: str, python: str, platform: str) -> bool:
     interpreter, abi, systems = wheel.removesuffix(".whl").split("-")[-3:]
     ours = f"cp{python.replace('.', '')}"
     for tag in interpreter.split("."):
-        since = abi == "abi3" and tag.startswith("cp3") or abi == "none" and tag.startswith("py3")
-        later = since and int(tag[3:] or 0) <= int(ours[3:])
+        later = (abi, tag[:3]) in (("abi3", "cp3"), ("none", "py3")) and int(tag[3:] or 0) <= int(ours[3:])
         if (tag == ours or later) and re.search(rf"\bany$|{platform}", systems):
             return True
     return False

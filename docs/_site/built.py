@@ -1,4 +1,4 @@
-"""Check the built site: every link within it leads somewhere, and no page fetches anything from elsewhere."""
+"""Check the built site: no link is broken, and no page fetches a remote file."""
 
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -30,7 +30,7 @@ class Links(HTMLParser):
 
 
 def problems(site: Path) -> Iterator[str]:
-    """Yield a sentence for each broken link, each malformed address and each file from elsewhere."""
+    """Yield a sentence for each broken link, bad address and remote file."""
     site = site.resolve()
     pages = {path: Links(path.read_text(encoding="utf-8")) for path in sorted(site.rglob("*.html"))}
     for page, found in pages.items():

@@ -9,8 +9,8 @@ from docs._site.tables import code, table, text
 WIDTH = 100
 INTRO = """# Command line
 
-`adapt` and `python -m adapt` are the same command. This page is generated from its parser; `adapt COMMAND --help` prints
-the same. [Your own images](own_images.md) shows the commands at work, [Datasets](data.md) those of `adapt data`.
+`adapt` and `python -m adapt` are the same command. This page is generated from its parser; `adapt COMMAND --help`
+prints the same. [Your own images](own_images.md) shows the commands at work, [Datasets](data.md) those of `adapt data`.
 """
 
 
@@ -37,7 +37,9 @@ def describe(command: argparse.ArgumentParser) -> Iterator[str]:
         yield f"{text(' '.join(command.description.split()))}\n"
     yield f"```text\n{usage(command)}\n```\n"
     chosen = [action for action in command._actions if not isinstance(action, argparse._SubParsersAction)]
-    yield table(("argument", "what it is"), [(names(action, command), text(told(action, command))) for action in chosen])
+    yield table(
+        ("argument", "what it is"), [(names(action, command), text(told(action, command))) for action in chosen]
+    )
 
 
 def usage(command: argparse.ArgumentParser) -> str:

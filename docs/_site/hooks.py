@@ -1,4 +1,4 @@
-"""The hooks that mkdocs.yml names: generated pages, links that leave docs/, and a check of the built site."""
+"""MkDocs hooks: generated pages, links that leave docs/, a check of the site."""
 
 import logging
 from pathlib import Path
@@ -11,6 +11,8 @@ from mkdocs.structure.pages import Page
 from docs._site import built, command_pages, method_pages, outside, param_pages
 
 LOG = logging.getLogger("mkdocs.hooks.adapt")  # below mkdocs', so that --strict counts its warnings
+
+SEARCHED = ("files/CONTRIBUTING.md", "files/models/pocket.md")
 
 
 def generated() -> dict[str, str]:
@@ -43,14 +45,14 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
-    """Rewrite the links that leave docs/; keep the README out of the search, since other pages say the same."""
-    if page.file.src_uri == "files/README.md":
+    """Rewrite the links that leave docs/; leave most copies out of the search."""
+    if page.file.src_uri.startswith(f"{outside.FOLDER}/") and page.file.src_uri not in SEARCHED:
         page.meta["search"] = {"exclude": True}
     return outside.rewrite(markdown, page.file.src_uri)
 
 
 def on_post_build(*, config: MkDocsConfig) -> None:
-    """Warn of every broken link of the built site and of everything that a page would fetch."""
+    """Warn of every broken link of the built site and of every remote file."""
     outside.copy_as_they_are(Path(config.site_dir))
     for problem in built.problems(Path(config.site_dir)):
         LOG.warning(problem)

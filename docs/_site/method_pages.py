@@ -1,4 +1,4 @@
-"""A page for each method, out of its code, its settings, the reports and docs/methods.md."""
+"""A page for each method, out of code, settings, reports and docs/methods.md."""
 
 import ast
 import csv
@@ -64,7 +64,7 @@ def page(name: str) -> str:
 
 
 def described(name: str) -> dict[str, str]:
-    """Return the head of conf/method/NAME.yaml in parts: paper, about, and Run, Published and Sources."""
+    """Return the head of conf/method/NAME.yaml: paper, about, Run, Published, Sources."""
     found, current = {"paper": "", "about": ""}, "paper"
     for number, line in enumerate(head(CONF / f"method/{name}.yaml")):
         labelled = re.match(r"(Run|Published|Sources):\s+(.*)", line)
@@ -77,7 +77,7 @@ def described(name: str) -> dict[str, str]:
 
 
 def introduction(name: str) -> Iterator[str]:
-    """Yield the first line of the module's docstring, the paper, what is learned, and the sources of the values."""
+    """Yield the module's docstring, the paper, what is learned, and the sources."""
     path = ROOT / f"adapt/methods/{name}.py"
     said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     told = described(name)
@@ -88,7 +88,7 @@ def introduction(name: str) -> Iterator[str]:
 
 
 def run(name: str) -> str:
-    """Return how a user runs it: in the pipeline, on a folder of images, and in Python."""
+    """Return how to run a method: in the pipeline, on a folder, and in Python."""
     return (
         f"    {described(name)['Run']}\n"
         f"    adapt tune FOLDER -o RUN --method {name}\n\n"
@@ -126,28 +126,42 @@ def facts() -> dict[str, Any]:
     return yaml.safe_load((ROOT / "reports/published.yaml").read_text(encoding="utf-8"))
 
 
+def source(key: str) -> str:
+    """Return where a published number comes from, and how it was taken."""
+    found = facts()["sources"][key]
+    return text(f"{found['where']} ({found['how']})")
+
+
 def published(name: str) -> str:
     """Return the averages that others published, with their sources."""
-    sources = facts()["sources"]
-
-    def source(key: str) -> str:
-        return text(f"{sources[key]['where']} ({sources[key]['how']})")
-
-    found = [
-        ("0" if name == "zero_shot" else "16", f"{row['average']:.5g}", text(row.get("protocol", "–")), source(row["source"]))
-        for row in facts()["results"] if row["method"] == name
-    ]  # fmt: skip
-    for row in facts()["average_by_shots"]:
-        if row["method"] == name:
-            averages = zip(facts()["shots"], row["averages"], strict=True)
-            found += [(str(shots), f"{mean:.5g}", text(row.get("note", "–")), source(row["source"])) for shots, mean in averages]
-    if not found:
+    parts = [*averages(name), *by_shots(name)]
+    if not parts:
         return "None is on record: no average over the eleven datasets with ViT-B/16 is known here.\n"
-    shown = table(("shots", "average, %", "protocol", "source"), found)
-    return (
-        f"{shown}\nTop-1 in percent, mean over the eleven datasets, CLIP ViT-B/16. **None was measured here**; "
+    parts += [f"**Caution:** {text(caution)}\n" for caution in facts()["cautions"] if name in caution.lower()]
+    parts.append(
+        "Top-1, mean over the eleven datasets, CLIP ViT-B/16. **None was measured here**; "
         "[reports/published.yaml](../../reports/published.yaml) has them by dataset where the source does.\n"
     )
+    return "\n".join(parts)
+
+
+def averages(name: str) -> Iterator[str]:
+    """Yield the averages at 16 shots, of `zero_shot` without any."""
+    found = [row for row in facts()["results"] if row["method"] == name]
+    if found:
+        yield f"{'Without any shots' if name == 'zero_shot' else 'At 16 shots'}:\n"
+        cells = [(f"{row['average']:.5g}", text(row.get("protocol", "–")), source(row["source"])) for row in found]
+        yield table(("average, %", "protocol", "source"), cells)
+
+
+def by_shots(name: str) -> Iterator[str]:
+    """Yield the averages by number of shots."""
+    found = [row for row in facts()["average_by_shots"] if row["method"] == name]
+    if found:
+        yield "By number of shots, %:\n"
+        cells = [(*(f"{mean:.5g}" for mean in row["averages"]), source(row["source"])) for row in found]
+        yield table((*map(str, facts()["shots"]), "source"), cells)
+    yield from (f"Note: {text(row['note'])}.\n" for row in found if "note" in row)
 
 
 def percent(accuracies: list[float]) -> str:
@@ -157,7 +171,7 @@ def percent(accuracies: list[float]) -> str:
 
 
 def by_dataset(runs: list[dict[str, str]]) -> tuple[list[str], list[str]]:
-    """Return the datasets of some runs with `average`, and the accuracy on each over seeds."""
+    """Return the datasets of some runs with `average`, and the accuracy on each."""
     datasets = list(dict.fromkeys(row["dataset"] for row in runs))
     seeds = list(dict.fromkeys(row["seed"] for row in runs))
     found = {(row["dataset"], row["seed"]): float(row["accuracy"]) for row in runs}
@@ -167,7 +181,7 @@ def by_dataset(runs: list[dict[str, str]]) -> tuple[list[str], list[str]]:
 
 
 def pocket(name: str) -> Iterator[str]:
-    """Yield the accuracies of the pocket report and of the study of all methods, each with what it was made with."""
+    """Yield the accuracies of the pocket report and of the study of all methods."""
     report = json.loads((ROOT / "reports/metrics.json").read_text(encoding="utf-8"))
     runs = [row for row in rows("tables/accuracy.csv") if row["method"] == name and row["preset"] == "pocket"]
     study = [row for row in rows("studies/methods.csv") if row["method"] == name]
@@ -217,14 +231,16 @@ def settings(name: str) -> list[Setting]:
 
 
 def configured(name: str) -> Iterator[str]:
-    """Yield the settings of a method as tables: its own, those of shared sections, and its overrides."""
+    """Yield a method's settings as tables: its own, shared sections, overrides."""
     own = settings(name)
     shared = [field for field in schema(name).model_fields if field in SECTIONS and not of_section(own, field)]
     if own:
         yield param_pages.show(own, anchors=None)
     if shared:
         yield f"{'It also' if own else 'It has no entry of its own and'} reads these sections of the params:\n"
-        yield param_pages.show([setting for field in shared for setting in of_section(of_params(), field)], anchors=None)
+        yield param_pages.show(
+            [setting for field in shared for setting in of_section(of_params(), field)], anchors=None
+        )
     if not own and not shared:
         yield "It has none.\n"
     if changed := overrides(CONF / f"method/{name}.yaml", name):
@@ -258,7 +274,7 @@ def section(path: str, title: str) -> str:
 
 
 def points() -> Iterator[tuple[set[str], str]]:
-    """Yield each point of the section on differences, with the methods that it names in front of its colon."""
+    """Yield each point of the section on differences, with the methods it names."""
     for point in re.split(r"^- ", section("docs/methods.md", DIFFERENCES), flags=re.MULTILINE)[1:]:
         front, colon, _ = point.partition(":")
         yield (set(re.findall(r"`(\w+)`", front)) if colon and not point.startswith("**") else set()), point.rstrip()

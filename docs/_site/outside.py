@@ -1,4 +1,4 @@
-"""Links out of docs/: the files that they lead to are copied into the site, below files/.
+"""Links out of docs/: their targets are copied into the site, below files/.
 
 The repository has no public address that a page could link to. A file of Markdown becomes a page, any other file is
 copied as it is.
@@ -28,13 +28,13 @@ def uri(path: Path) -> str:
 
 
 def path_of(source: str) -> Path:
-    """Return the file of the repository that a path in the site's sources means; the inverse of `uri`."""
+    """Return the file that a path in the site's sources means; inverts `uri`."""
     inside = PurePosixPath(source)
     return ROOT / inside.relative_to(FOLDER) if inside.parts[0] == FOLDER else DOCS / inside
 
 
 def target(link: str, page: Path) -> Path | None:
-    """Return the file of the repository that a relative link leads to; None where there is none."""
+    """Return the repository's file that a relative link leads to, or None."""
     found = Path(*(page.parent / unquote(link)).parts)
     found = Path(re.sub(r"/\.(?=/|$)", "", str(found))).resolve()
     return found if found.is_file() and found.is_relative_to(ROOT) else None
@@ -49,7 +49,7 @@ def links(text: str, page: Path) -> Iterator[Path]:
 
 
 def linked(pages: Mapping[str, str]) -> list[Path]:
-    """Return the files outside docs/ that pages link to, those included to which the linked ones lead.
+    """Return the files outside docs/ that pages link to, directly or by another.
 
     Args:
         pages: the text of each page by its path in the site's sources.
@@ -67,7 +67,7 @@ def linked(pages: Mapping[str, str]) -> list[Path]:
 
 
 def copy_as_they_are(site: Path) -> None:
-    """Copy the files of Markdown to which copied HTML links: of these the site has only the pages made of them."""
+    """Copy the Markdown files that copied HTML links to, beside their pages."""
     for page in (site / FOLDER).rglob("*.html"):
         source = ROOT / page.relative_to(site / FOLDER)
         for path in links(page.read_text(encoding="utf-8"), source) if source.is_file() else []:
@@ -76,7 +76,7 @@ def copy_as_they_are(site: Path) -> None:
 
 
 def rewrite(text: str, source: str, page: Path | None = None) -> str:
-    """Return the text of a page with relative links to files of the repository as links within the site.
+    """Return a page whose links to the repository's files are links in the site.
 
     Args:
         text: the page's Markdown.

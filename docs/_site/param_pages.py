@@ -1,5 +1,6 @@
 """The page of all params, out of conf/."""
 
+import re
 from itertools import groupby
 from typing import Any
 
@@ -12,15 +13,17 @@ from docs._site.tables import code, table, text
 HEAD = ("key", "type", "paper", "pocket", "what it is, and its source")
 INTRO = """# Params
 
-Every setting, with its type, its value in both presets and the comment beside it in `conf/`. This page is generated
-from `conf/`: `config.yaml` and `pretrain.yaml` hold for both presets, `preset/NAME.yaml` for one, and
-`method/NAME.yaml` has the settings of a method; ADAPT's own sections (`prompts`, `prune`, `distill`, `optimizer`) are in
-`method/adapt.yaml`, and what the pocket changes of them in `preset/pocket.yaml`. A mark in brackets names the source of a value: [The method](method.md) explains *stated*, *reported*,
-*convention* and *ours*; any other mark is a method's own code, which the [page of that method](methods.md) names.
+Every setting, with its type, its value in both presets and the comment beside it in `conf/`, from which this page is
+generated: `config.yaml` and `pretrain.yaml` hold for both presets, `preset/NAME.yaml` for one, and `method/NAME.yaml`
+has the settings of a method. ADAPT's own sections (`prompts`, `prune`, `distill`, `optimizer`) are in
+`method/adapt.yaml`, and what the pocket changes of them in `preset/pocket.yaml`.
 
-    dvc exp run -S preset=paper -S shots=8             # compose params.yaml anew, and run
-    make preset=paper params                           # write params.yaml without a run
-    adapt tune FOLDER -o RUN -S optimizer.lr=0.01      # a setting of the method, without DVC
+A mark in brackets names the source of a value. [The method](method.md) explains *stated*, *reported*, *convention* and
+*ours*; any other mark is a method's own code, which [the page of that method](methods.md) names.
+
+    dvc exp run -S preset=paper -S shots=8           # compose params.yaml anew, and run
+    make preset=paper params                         # write params.yaml, run nothing
+    adapt tune FOLDER -o RUN -S optimizer.lr=0.01    # a setting of the method
 
 In Python the sections of a method are keywords: `adapt.fit("adapt", clip, data, prune={"target": 12})`.
 """
@@ -35,10 +38,9 @@ are on their own pages.
 def page() -> str:
     """Return the page."""
     parts = [INTRO]
-    for section, group in groupby(of_params(), key=lambda setting: setting.key[0]):
-        settings = list(group)
-        parts.append(f"## {section}\n")
-        parts.append(show(settings))
+    for section, group in groupby(of_params(), key=lambda setting: setting.key[0] if len(setting.key) > 1 else ""):
+        parts.append(f"## {section or 'At the top level'}\n")
+        parts.append(show(list(group)))
     parts.append(METHODS)
     for name in method_pages.names():
         parts.append(f"### method.{name}\n\n[`{name}`](methods/{name}.md), from `conf/method/{name}.yaml`.\n")
@@ -48,10 +50,15 @@ def page() -> str:
 
 
 def show(settings: list[Setting], anchors: str | None = "") -> str:
-    """Return settings as a table; each row has an anchor, its key after the prefix `anchors`, if that is not None."""
+    """Return settings as a table.
+
+    Args:
+        settings: the rows.
+        anchors: what precedes the key in a row's anchor; None for no anchors.
+    """
     rows = [
         (
-            code(setting.name) + ("" if anchors is None else f'<span id="{anchors}{setting.name}"></span>'),
+            breakable(setting.name) + ("" if anchors is None else f'<span id="{anchors}{setting.name}"></span>'),
             setting.type,
             shown(setting.values.get("paper")),
             shown(setting.values.get("pocket")),
@@ -60,6 +67,11 @@ def show(settings: list[Setting], anchors: str | None = "") -> str:
         for setting in settings
     ]
     return table(HEAD, rows)
+
+
+def breakable(key: str) -> str:
+    """Return a key as code that may be broken after its dots and underscores."""
+    return "<code>" + re.sub(r"([._])", r"\1<wbr>", key) + "</code>"
 
 
 def shown(value: Any) -> str:

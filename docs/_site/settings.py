@@ -19,7 +19,7 @@ Key = tuple[str, ...]
 
 
 class Entry(NamedTuple):
-    """A key of a YAML file: where it is, its value, and the comments above it and behind it."""
+    """A key of a YAML file: its place, its value, and the comments on it."""
 
     key: Key
     value: Any
@@ -27,7 +27,7 @@ class Entry(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """A param: its value by preset, its type in words, and what the comments say of it."""
+    """A param: its value by preset, its type in words, and its comments."""
 
     key: Key
     values: dict[str, Any]
@@ -45,7 +45,7 @@ class Setting(NamedTuple):
 
 @cache
 def entries(path: Path) -> list[Entry]:
-    """Return every key of a file that has a value of its own; a value by preset counts as one."""
+    """Return every key of a file with its value; one by preset counts as one."""
     lines = path.read_text(encoding="utf-8").splitlines()
     node = yaml.compose("\n".join(lines), yaml.SafeLoader)
     assert isinstance(node, yaml.MappingNode), path
@@ -89,7 +89,7 @@ def comment_above(lines: list[str], line: int) -> str:
 
 
 def comment_behind(lines: list[str], key: yaml.Node, value: yaml.Node) -> str:
-    """Return the comment behind a key, or behind its value where that is on the key's line."""
+    """Return the comment behind a value, or behind its key if it is on more lines."""
     block = isinstance(value, yaml.CollectionNode) and not value.flow_style
     mark = key.end_mark if block else value.end_mark
     found = re.match(r"\s*:?\s*#\s*(.*)", lines[mark.line][mark.column :])
@@ -97,7 +97,7 @@ def comment_behind(lines: list[str], key: yaml.Node, value: yaml.Node) -> str:
 
 
 class Override(NamedTuple):
-    """An entry of `overrides:` of a method: when it holds, what it sets, and its comment."""
+    """An entry of `overrides:`: when it holds, what it sets, and its comment."""
 
     when: dict[str, list[Any]]
     sets: dict[str, Any]
@@ -114,7 +114,7 @@ def overrides(path: Path, method: str) -> list[Override]:
 
 
 def override(node: yaml.MappingNode, lines: list[str]) -> Override:
-    """Return one override; its comment stands above it, behind it, or behind its first line that has one."""
+    """Return one override with the comments behind it or behind its lines."""
     given = construct(node)
     when = {name: given.pop(name) for name in ("presets", "shots", "datasets") if name in given}
     behind = [comment_behind(lines, key, value) for key, value in node.value]
@@ -133,7 +133,7 @@ def flatten(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, A
 
 
 def head(path: Path) -> list[str]:
-    """Return the comment at the head of a file, line by line, without the lines that Hydra reads."""
+    """Return the lines of the comment at the head of a file, but for Hydra's."""
     lines = []
     for line in path.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
@@ -192,16 +192,19 @@ def in_words(kind: Any, constraints: list[Any] | None = None) -> str:
         (item,) = get_args(kind)
         two = any(getattr(bound, "max_length", None) == 2 for bound in found)
         return f"{'two' if two else 'list'} of: {in_words(item)}"
-    return " ".join([PLAIN.get(kind, "mapping"), *bounds(found)]) if kind in (int, float) else PLAIN.get(kind, "mapping")
+    word = PLAIN.get(kind, "mapping")
+    return f"{word} {bounds(found, whole=kind is int)}".strip() if kind in (int, float) else word
 
 
-def bounds(constraints: list[Any]) -> list[str]:
-    """Return the bounds of a number in words, the lowest first."""
+def bounds(constraints: list[Any], whole: bool) -> str:
+    """Return the bounds of a number, the lower first; of whole numbers > 0 is ≥ 1."""
     signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
-    return [
-        f"{sign} {getattr(item, name):g}" for name, sign in signs.items() for item in constraints
-        if getattr(item, name, None) is not None
-    ]  # fmt: skip
+    found = [
+        (name, getattr(item, name)) for name in signs for item in constraints if getattr(item, name, None) is not None
+    ]
+    return ", ".join(
+        f"≥ {value + 1}" if whole and name == "gt" else f"{signs[name]} {value:g}" for name, value in found
+    )
 
 
 # ---- settings
@@ -230,9 +233,9 @@ def of_params() -> list[Setting]:
     ]
 
 
-def order(key: Key) -> int:
-    """Return the place of a key's section in the params."""
-    return list(Params.model_fields).index(key[0])
+def order(key: Key) -> tuple[bool, int]:
+    """Return the place of a key: first those without a section, then by section."""
+    return len(key) > 1, list(Params.model_fields).index(key[0])
 
 
 def section(values: Mapping[Key, Mapping[str, Any]], key: Key) -> dict[str, Any]:

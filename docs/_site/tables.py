@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 
 
 def text(words: str) -> str:
-    """Return plain words as Markdown that shows them as they are; code in backticks stays code."""
+    """Return plain words as Markdown; what is in backticks stays code."""
     parts = re.split(r"(`[^`]+`)", words)
     return "".join(part if part.startswith("`") and len(part) > 1 else escape(part) for part in parts)
 
 
 def escape(words: str) -> str:
-    """Return words with the characters escaped that Markdown or HTML would read as markup."""
+    """Return words with the characters of Markdown and HTML escaped."""
     return re.sub(r"([\\*_\[\]#|~])", r"\\\1", html.escape(words, quote=False))
 
 
