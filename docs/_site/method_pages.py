@@ -183,30 +183,38 @@ def by_dataset(runs: list[dict[str, str]]) -> tuple[list[str], list[str]]:
 def pocket(name: str) -> Iterator[str]:
     """Yield the accuracies of the pocket report and of the study of all methods."""
     report = json.loads((ROOT / "reports/metrics.json").read_text(encoding="utf-8"))
-    runs = [row for row in rows("tables/accuracy.csv") if row["method"] == name and row["preset"] == "pocket"]
-    study = [row for row in rows("studies/methods.csv") if row["method"] == name]
-    if not runs and not study:
-        yield f"No run is on record. `dvc exp run -S 'methods=[{name}]'` makes one.\n"
-        return
-    yield f"{POCKET}: they are of a small CLIP and five small datasets ([The pocket preset](../pocket.md)).\n"
-    caption = "Top-1 in percent on test, mean ± standard deviation over seeds"
-    if runs:
-        head, cells = by_dataset(runs)
-        yield table(head, [cells])
-        yield (
-            f"{caption}; {runs[0]['shots']} shots, weights {report['weights']} "
-            "([reports/tables/accuracy.csv](../../reports/tables/accuracy.csv)).\n"
-        )
-    if study:
-        made = json.loads((ROOT / "reports/studies/methods.json").read_text(encoding="utf-8"))["experiments"][0]
-        head, cells = by_dataset(study)
-        older = "" if made["weights"] == report["weights"] else (
-            f" **An earlier pocket CLIP**, weights {made['weights']}, and the settings of that time: do not compare it with "
-            f"the report's, weights {report['weights']}."
+    study = json.loads((ROOT / "reports/studies/methods.json").read_text(encoding="utf-8"))["experiments"][0]
+    parts = []
+    if report["preset"] == "pocket" and (runs := of_method("tables/accuracy.csv", name)):
+        parts += measured(runs, report["weights"], "tables/accuracy.csv")
+    if study["preset"] == "pocket" and (runs := of_method("studies/methods.csv", name)):
+        same = (study["weights"], "pocket") == (report["weights"], report["preset"])
+        older = "" if same else (
+            " It was made with **other weights of the pocket CLIP** than the report, and with the settings of that "
+            "time: do not compare the two."
         )  # fmt: skip
-        yield f"The study of every method (`make study-methods`).{older}\n"
-        yield table(head, [cells])
-        yield f"{caption}; {study[0]['shots']} shots ([reports/studies/methods.csv](../../reports/studies/methods.csv)).\n"
+        parts += [f"The study of every method (`make study-methods`).{older}\n"]
+        parts += measured(runs, study["weights"], "studies/methods.csv")
+    if parts:
+        yield f"{POCKET}: they are of a small CLIP and five small datasets ([The pocket preset](../pocket.md)).\n"
+        yield from parts
+    else:
+        yield f"No run is on record. `dvc exp run -S 'methods=[{name}]'` makes one.\n"
+
+
+def of_method(path: str, name: str) -> list[dict[str, str]]:
+    """Return the rows of a method in a table in reports/."""
+    return [row for row in rows(path) if row["method"] == name]
+
+
+def measured(runs: list[dict[str, str]], weights: str, path: str) -> Iterator[str]:
+    """Yield the accuracies of some runs as a table, with what they were made with."""
+    head, cells = by_dataset(runs)
+    yield table(head, [cells])
+    yield (
+        f"Top-1 in percent on test, mean ± standard deviation over seeds; {runs[0]['shots']} shots, weights {weights} "
+        f"([reports/{path}](../../reports/{path})).\n"
+    )
 
 
 # ---- settings
