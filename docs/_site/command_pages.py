@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from adapt.__main__ import parser
 from docs._site.tables import code, table, text
 
-WIDTH = 100
+WIDTH = 88
 INTRO = """# Command line
 
 `adapt` and `python -m adapt` are the same command. This page is generated from its parser; `adapt COMMAND --help`

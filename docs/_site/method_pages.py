@@ -64,14 +64,14 @@ def page(name: str) -> str:
 
 
 def described(name: str) -> dict[str, str]:
-    """Return the head of conf/method/NAME.yaml: paper, about, Run, Published, Sources."""
-    found, current = {"paper": "", "about": ""}, "paper"
+    """Return the parts of the comment at the head of conf/method/NAME.yaml."""
+    found, current = {"paper": "", "about": "", "note": ""}, "paper"
     for number, line in enumerate(head(CONF / f"method/{name}.yaml")):
         labelled = re.match(r"(Run|Published|Sources):\s+(.*)", line)
         if labelled:
             current, line = labelled[1], labelled[2]
         elif number and not line.startswith("   "):
-            current = "about"
+            current = "note" if "Sources" in found else "about"
         found[current] = f"{found.get(current, '')} {line.strip()}".strip()
     return found
 
@@ -84,7 +84,12 @@ def introduction(name: str) -> Iterator[str]:
     yield f"{text(' '.join(said.split()))}\n"
     yield f"{text(told['about'])}\n"
     yield f"**Source:** {text(told['paper'])}\n"
-    yield f"**Marks of its settings:** {text(told['Sources'])}\n"
+    yield f"**Marks of its settings:** {linked(told['Sources'])}\n"
+
+
+def linked(words: str) -> str:
+    """Return plain words as Markdown, in which the name of a document is a link to it."""
+    return re.sub(r"docs/(\w+)\.md", r"[docs/\1.md](../\1.md)", text(words))
 
 
 def run(name: str) -> str:
@@ -137,7 +142,9 @@ def published(name: str) -> str:
     parts = [*averages(name), *by_shots(name)]
     if not parts:
         return "None is on record: no average over the eleven datasets with ViT-B/16 is known here.\n"
-    parts += [f"**Caution:** {text(caution)}\n" for caution in facts()["cautions"] if name in caution.lower()]
+    begins = {"zero_shot": "without training"}.get(name, name)
+    found = [caution for caution in facts()["cautions"] if caution.lower().startswith(begins)]
+    parts += [f"**Caution:** {text(caution)}\n" for caution in found]
     parts.append(
         "Top-1, mean over the eleven datasets, CLIP ViT-B/16. **None was measured here**; "
         "[reports/published.yaml](../../reports/published.yaml) has them by dataset where the source does.\n"
@@ -150,8 +157,13 @@ def averages(name: str) -> Iterator[str]:
     found = [row for row in facts()["results"] if row["method"] == name]
     if found:
         yield f"{'Without any shots' if name == 'zero_shot' else 'At 16 shots'}:\n"
-        cells = [(f"{row['average']:.5g}", text(row.get("protocol", "–")), source(row["source"])) for row in found]
-        yield table(("average, %", "protocol", "source"), cells)
+        numbers = [(f"{row['average']:.5g}", source(row["source"])) for row in found]
+        if any("protocol" in row for row in found):
+            protocols = [text(row.get("protocol", "–")) for row in found]
+            cells = [(mean, protocol, place) for (mean, place), protocol in zip(numbers, protocols, strict=True)]
+            yield table(("average, %", "protocol", "source"), cells)
+        else:
+            yield table(("average, %", "source"), numbers)
 
 
 def by_shots(name: str) -> Iterator[str]:
@@ -167,7 +179,7 @@ def by_shots(name: str) -> Iterator[str]:
 def percent(accuracies: list[float]) -> str:
     """Return mean ± standard deviation in percent."""
     spread = statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0
-    return f"{100 * statistics.mean(accuracies):.2f} ± {100 * spread:.2f}"
+    return f"{100 * statistics.mean(accuracies):.2f}\u00a0±\u00a0{100 * spread:.2f}"  # not broken in narrow cells
 
 
 def by_dataset(runs: list[dict[str, str]]) -> tuple[list[str], list[str]]:
@@ -242,10 +254,12 @@ def configured(name: str) -> Iterator[str]:
     """Yield a method's settings as tables: its own, shared sections, overrides."""
     own = settings(name)
     shared = [field for field in schema(name).model_fields if field in SECTIONS and not of_section(own, field)]
+    if note := described(name)["note"]:
+        yield f"{linked(note)}\n"
     if own:
         yield param_pages.show(own, anchors=None)
     if shared:
-        yield f"{'It also' if own else 'It has no entry of its own and'} reads these sections of the params:\n"
+        yield f"{'It also' if own else 'It'} reads these sections of the params:\n"
         yield param_pages.show(
             [setting for field in shared for setting in of_section(of_params(), field)], anchors=None
         )

@@ -4,11 +4,14 @@ import fcntl
 import os
 import subprocess
 import sys
+from collections import Counter
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
-from docs._site import built
+from docs._site import built, outside
 
 ROOT = Path(__file__).parents[2]
 WIDTHS = (1280, 390)
@@ -49,6 +52,36 @@ def pages(site: Path) -> list[Path]:
 @pytest.mark.slow
 def test_site_has_no_broken_link_and_fetches_nothing(site):
     assert len(pages(site)) > 40 and not list(built.problems(site))
+
+
+class Counts(HTMLParser):
+    """How many elements of a kind the article of a page has."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.found, self.inside = Counter[str](), False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list):
+        self.inside |= tag == "article"
+        self.found[tag] += self.inside
+
+    def handle_endtag(self, tag: str):
+        self.inside &= tag != "article"
+
+
+@pytest.mark.slow
+def test_lists_tables_and_code_are_those_that_github_shows(site):
+    """A list right below a paragraph, for one, is a list there and not for the site's Markdown."""
+    kinds = {"li": ("list_item_open",), "tr": ("tr_open",), "pre": ("fence", "code_block")}
+    for path in [*sorted((ROOT / "docs").glob("*.md")), *(ROOT / name for name in outside.PAGES)]:
+        if path.name != "api.md":  # mostly docstrings
+            tokens = MarkdownIt("commonmark").enable("table").parse(path.read_text(encoding="utf-8"))
+            page = (site / outside.uri(path)).with_suffix(".html")
+            page = page.with_name("index.html") if path.name == "README.md" else page
+            found = Counts(page.read_text(encoding="utf-8")).found
+            wanted = {kind: sum(token.type in types for token in tokens) for kind, types in kinds.items()}
+            assert {kind: found[kind] for kind in kinds} == wanted, path.name
 
 
 @pytest.mark.slow
