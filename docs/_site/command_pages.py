@@ -1,6 +1,7 @@
 """The page of the command line, out of the parser of `adapt`."""
 
 import argparse
+import re
 from collections.abc import Iterator
 
 from adapt.__main__ import parser
@@ -46,7 +47,7 @@ def usage(command: argparse.ArgumentParser) -> str:
     """Return the line of usage, at one width wherever the page is built."""
     formatter = argparse.HelpFormatter(command.prog, width=WIDTH)
     formatter.add_usage(command.usage, command._actions, command._mutually_exclusive_groups)
-    return formatter.format_help().strip()
+    return re.sub(r"\x1b\[[\d;]*m", "", formatter.format_help()).strip()  # Python 3.14 colours it on a terminal
 
 
 def names(action: argparse.Action, command: argparse.ArgumentParser) -> str:

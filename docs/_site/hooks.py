@@ -7,6 +7,7 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+from pymdownx import slugs
 
 from docs._site import built, command_pages, method_pages, outside, param_pages
 
@@ -27,9 +28,10 @@ def generated() -> dict[str, str]:
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Add a page for each method to the navigation."""
+    """Add a page for each method to the navigation; make anchors as GitHub does."""
     (section,) = [entry["Methods"] for entry in config.nav or [] if "Methods" in entry]
     section += [{name: f"methods/{name}.md"} for name in method_pages.names()]
+    config.mdx_configs["toc"]["slugify"] = slugs.slugify(case="lower")  # in mkdocs.yml it would take a tag of Python's
     return config
 
 
