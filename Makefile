@@ -47,7 +47,7 @@ check: dev docs  ## ruff (lint, format), pyright (types), the documentation and 
 	$(BIN)/python -m pyright
 
 docs: dev  ## build the documentation into site/, whose index.html opens offline; a broken link is an error
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 test: dev  ## the test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(workers)

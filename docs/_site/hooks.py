@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
+from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page
 from pymdownx import slugs
 
@@ -42,7 +42,10 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     for path, text in texts.items():
         files.append(File.generated(config, path, content=text))
     for path in outside.linked(pages | texts):
-        files.append(File.generated(config, outside.uri(path), abs_src_path=str(path)))
+        copy = File.generated(
+            config, outside.uri(path), abs_src_path=str(path), inclusion=InclusionLevel.NOT_IN_NAV
+        )  # said here, since MkDocs leaves out folders such as .github
+        files.append(copy)
     return files
 
 

@@ -15,7 +15,6 @@ from docs._site import built, outside
 
 ROOT = Path(__file__).parents[2]
 WIDTHS = (1280, 390)
-REPORT = "files/reports/index.html"  # the pipeline's own page, whose layout is not the site's
 
 WIDE = """() => {
     const found = [], root = document.documentElement
@@ -38,10 +37,10 @@ def site(tmp_path_factory) -> Path:
     with (base / "site.lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
-            command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+            command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
             environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
             done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8")
-            assert done.returncode == 0 and not done.stderr + done.stdout, done.stderr + done.stdout
+            assert done.returncode == 0 and "WARNING" not in done.stderr, done.stderr + done.stdout
     return folder
 
 
@@ -89,9 +88,11 @@ def test_no_page_is_wider_than_its_window(site, browser):
     page, wide = browser.new_page(), []
     page.route("**/search/**", lambda route: route.abort())  # the index, which every page loads
     for path in pages(site):
+        if outside.path_of(path.relative_to(site).as_posix()).is_file():  # a copy of HTML has a layout of its own
+            continue
         page.goto(path.as_uri())
         page.add_style_tag(content="* { transition: none !important }")  # else the drawer is measured on its way
-        for width in WIDTHS if path != site / REPORT else ():
+        for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 900})
             wide += [f"{path.relative_to(site)} at {width}: {what}" for what in page.evaluate(WIDE)]
     page.close()
