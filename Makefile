@@ -20,7 +20,7 @@ seed ?= 0
 BENCHMARKS := step evaluate
 STUDIES := shots distill criteria budget schedule bilevel methods
 
-.PHONY: help setup dev lock check test repro faults bench params data pretrain page clean
+.PHONY: help setup dev lock check docs test repro faults bench params data pretrain page clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
@@ -38,13 +38,16 @@ EXPORT = echo "\# Made by 'make lock' from uv.lock, for pip; do not edit." && $(
 
 lock: dev  ## pin what pyproject.toml asks for in uv.lock and requirements*.lock; upgrade=yes takes newer versions
 	$(BIN)/uv lock --default-index https://pypi.org/simple $(if $(upgrade),--upgrade)
-	@{ $(EXPORT) --all-extras --no-dev; } > requirements.lock
-	@{ $(EXPORT) --only-dev; } > requirements-dev.lock
+	@{ $(EXPORT) --all-extras --no-extra docs --no-dev; } > requirements.lock
+	@{ $(EXPORT) --all-extras; } | awk 'NR == FNR { known[$$0] = FNR > 1; next } !known[$$0]' requirements.lock - > requirements-dev.lock
 
-check: dev  ## ruff (lint, format) and pyright (types)
+check: dev docs  ## ruff (lint, format), pyright (types), the documentation and its links
 	$(BIN)/python -m ruff check
 	$(BIN)/python -m ruff format --check
 	$(BIN)/python -m pyright
+
+docs: dev  ## build the documentation into site/, whose index.html opens offline; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 test: dev  ## the test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(workers)

@@ -152,7 +152,7 @@ if [ $build = cpu ]; then
     install --no-deps -e .
 elif [ $by = uv ]; then
     echo "Installing uv.lock into .venv by uv (gigabytes, minutes; once)"
-    UV_PROJECT_ENVIRONMENT=.venv "$UV" sync --frozen --all-extras $([ -n "$groups" ] || echo --no-dev)
+    UV_PROJECT_ENVIRONMENT=.venv "$UV" sync --frozen --all-extras $([ -n "$groups" ] || echo --no-extra docs --no-dev)
 else
     echo "Installing requirements.lock into .venv by pip (gigabytes, minutes; once)"
     install -r requirements.lock ${groups:+-r requirements-dev.lock}

@@ -1,6 +1,7 @@
-"""Fixtures: the golden CLIP, whose weights are a formula, and where golden numbers lie."""
+"""Fixtures: the golden CLIP, whose weights are a formula, where golden numbers lie, and a headless Chromium."""
 
 import json
+import shutil
 import signal
 from collections.abc import Iterator
 from functools import partial
@@ -27,6 +28,7 @@ from adapt.training.teacher_features import (
     zero_shot,
 )
 
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 GOLDENS = Path(__file__).parent / "goldens"
 CLASSES = ["annual crop land", "forest", "brushland or shrubland", "river", "sea or lake"]
 
@@ -217,3 +219,15 @@ def listening() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator:
+    """One for all tests of a process: Playwright runs once in each."""
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium on PATH")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()

@@ -252,7 +252,7 @@ def opens_text(node: ast.AST) -> bool:
     return all(isinstance(mode, ast.Constant) and "b" not in str(mode.value) for mode in modes)
 
 
-@pytest.mark.parametrize("path", sources("adapt", "stages", "benchmarks", "tests"), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sources("adapt", "stages", "benchmarks", "tests", "docs"), ids=lambda path: path.stem)
 def test_text_is_utf8_whatever_the_locale(path: Path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     assert not [f"line {node.lineno}: {ast.unparse(node)}" for node in ast.walk(tree) if opens_text(node)]

@@ -97,7 +97,7 @@ SYNC = "uv sync --frozen --all-extras"
 
 
 def by_uv(tools: Path, name: str = "python3.11") -> list[str]:
-    return [f"uv venv --quiet --clear --python {tools}/bin/{name} .venv", f"{SYNC} --no-dev"]
+    return [f"uv venv --quiet --clear --python {tools}/bin/{name} .venv", f"{SYNC} --no-extra docs --no-dev"]
 
 
 def test_folder_without_git_is_refused_before_anything_is_installed(unpacked):
@@ -160,7 +160,7 @@ def test_changed_lock_is_installed(name: str, clone, tools):
     with (clone / name).open("a", encoding="utf-8") as file:
         file.write("# changed\n")
     make(clone, "setup")
-    assert calls(tools) == [f"{SYNC} --no-dev"]
+    assert calls(tools) == [f"{SYNC} --no-extra docs --no-dev"]
 
 
 def test_changed_settings_of_tools_install_nothing(clone, tools):
@@ -197,6 +197,7 @@ def test_targets_that_need_the_developers_tools_ask_for_them():
     assert {name for name, first in rules.items() if first == "dev"} == {
         "lock",
         "check",
+        "docs",
         "test",
         "faults",
         "bench",

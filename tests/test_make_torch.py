@@ -25,6 +25,8 @@ name = "adapt-clip"
 version = "0.2.0"
 requires-python = ">=3.11"
 dependencies = ["torch", "torchvision", "tiny"]
+[project.optional-dependencies]
+docs = []
 """
 BACKEND = """\
 import shutil

@@ -150,7 +150,7 @@ def imported(path: Path) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.add(node.module)
-    ours = {"adapt", "stages", "tests", "benchmarks"}
+    ours = {"adapt", "stages", "tests", "benchmarks", "docs"}
     return {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - ours
 
 
@@ -168,7 +168,7 @@ def test_library_imports_what_it_declares(name: str):
     assert not {str(path): names for path in files if (names := undeclared(path, declared))}
 
 
-@pytest.mark.parametrize("folder", ["stages", "tests", "benchmarks"])
+@pytest.mark.parametrize("folder", ["stages", "tests", "benchmarks", "docs"])
 def test_checkout_imports_what_is_declared(folder: str):
     groups = [
         PROJECT["dependencies"],
@@ -192,15 +192,19 @@ def test_lock_is_of_pyproject():
     uv("lock", "--check")
 
 
-@pytest.mark.parametrize(
-    ("name", "chosen"),
-    [("requirements.lock", ["--all-extras", "--no-dev"]), ("requirements-dev.lock", ["--only-dev"])],
-)
-def test_lock_for_pip_is_uvs(name: str, chosen: list[str]):
+def export(*chosen: str) -> list[str]:
     made = uv("export", "--frozen", *chosen, "--format", "requirements-txt", "--no-hashes",
               "--no-annotate", "--no-header", "--no-emit-project")  # fmt: skip
-    head, _, pins = (ROOT / name).read_text(encoding="utf-8").partition("\n")
-    assert "make lock" in head and pins == made, "run `make lock`"
+    return made.splitlines()
+
+
+def test_locks_for_pip_are_uvs():
+    """The first is of `make setup`; the second adds the extra `docs` and the group `dev`."""
+    setup = export("--all-extras", "--no-extra", "docs", "--no-dev")
+    added = [pin for pin in export("--all-extras") if pin not in setup]
+    for name, made in {"requirements.lock": setup, "requirements-dev.lock": added}.items():
+        head, *pins = (ROOT / name).read_text(encoding="utf-8").splitlines()
+        assert "make lock" in head and pins == made, "run `make lock`"
 
 
 SINCE = {"audioop-lts": (3, 13)}  # what gave Python a module until then
@@ -214,8 +218,8 @@ def fits(wheel: str, python: str, platform: str) -> bool:
     interpreter, abi, systems = wheel.removesuffix(".whl").split("-")[-3:]
     ours = f"cp{python.replace('.', '')}"
     for tag in interpreter.split("."):
-        stable = abi == "abi3" and tag.startswith("cp3") and int(tag[3:]) <= int(ours[3:])
-        if (tag == "py3" or tag == ours or stable) and re.search(rf"\bany$|{platform}", systems):
+        later = (abi, tag[:3]) in (("abi3", "cp3"), ("none", "py3")) and int(tag[3:] or 0) <= int(ours[3:])
+        if (tag == ours or later) and re.search(rf"\bany$|{platform}", systems):
             return True
     return False
 

@@ -3,7 +3,6 @@
 import importlib.util
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,7 +17,6 @@ import adapt
 
 ROOT = Path(__file__).parents[2]
 QUICK = {"optimizer": {"epochs": 4}, "prune": {"warmup": 1, "every": 1, "count": 6}}
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 
 
 def command(*arguments: str) -> list[str]:
@@ -81,17 +79,6 @@ def served(serve) -> Iterator[Served]:
     found.process.send_signal(signal.SIGINT)
     found.process.communicate(timeout=20)
     found.proxy.close()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator:
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium on PATH")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 @pytest.fixture
