@@ -21,6 +21,7 @@ from adapt.pipeline.params import Params
 from benchmarks import export, launches, miniature, paper, pocket, start, switches
 from benchmarks import methods as counts
 from benchmarks.table import table
+from docs._site import hooks
 
 ROOT = Path(__file__).parents[1]
 
@@ -281,6 +282,7 @@ DOCUMENTS = sorted(ROOT.glob("docs/*.md")) + [
     for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "models/pocket.md", "reports/studies/README.md")
 ]
 NAMES = [path.relative_to(ROOT).as_posix() for path in DOCUMENTS]
+GENERATED = hooks.generated()  # pages of the site, by their path in docs/
 LINK = re.compile(r"\[(?:[^\[\]]|!?\[[^\]]*\]\([^)]*\))*\]\(([^)\s]+)\)")
 
 
@@ -318,8 +320,11 @@ def test_links_within_the_repository_lead_to_a_file(name: str):
             continue
         path, _, anchor = target.partition("#")
         linked = (ROOT / name).parent / path if path else ROOT / name
+        if name.startswith("docs/") and path in GENERATED:  # `make docs` looks at the anchors in these
+            continue
         assert linked.exists(), target
-        assert not anchor or anchor in anchors(linked), target
+        if linked.suffix == ".md" and not anchor.startswith("adapt."):  # those of the API are mkdocstrings'
+            assert not anchor or anchor in anchors(linked), target
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "README.md"])

@@ -15,7 +15,7 @@ from mkdocs.utils import get_relative_url
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 FOLDER = "files"  # of the copies, in the site
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")  # whose links are checked although no page may lead to them
+PAGES = ("CONTRIBUTING.md", "CHANGELOG.md")  # whose links are checked although no page may lead to them
 LINK = re.compile(r"(?<=\]\()(?![a-z+]+:|#)([^)\s#]+)")
 ATTRIBUTE = re.compile(r'(?:href|src)="(?![a-z+]+:|#)([^"#]+)')
 
