@@ -129,7 +129,7 @@ def test_val_split_that_lacks_a_class_is_told_of(copy):
     put(copy / "datasets/birds/split.json", json.dumps(rows).encode())
     assert run_in(copy, "stages.compose", "datasets=[birds]", "shots=1").returncode == 0
     said = run_in(copy, "stages.sample", "dataset=birds").stdout
-    assert "sample birds: no val images of 'wren': what is chosen on val is chosen without them" in said
+    assert "sample birds: no val images of 'wren': settings chosen on val ignore these classes" in said
 
 
 def test_invalid_composition_leaves_params_as_they_were(copy):
