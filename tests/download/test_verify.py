@@ -108,7 +108,7 @@ def test_equal_pictures_in_different_splits_are_named(signs):
     put(signs / dataset.test[0].path, (signs / dataset.train[0].path).read_bytes())
     (told,) = verify("signs", signs.parent, BAR).remarks
     assert told.startswith(
-        "1 pictures stand in more than one split or class, so that accuracy is not to be trusted, the first in train ("
+        "1 pictures are in more than one split or class, so that accuracy cannot be trusted, the first in train ("
     )
     assert dataset.test[0].path in told and dataset.train[0].path in told
 
