@@ -1,4 +1,7 @@
-"""Files, locks, signals and processes. Nothing here knows of learning, or changes a number."""
+"""Files, locks, signals and processes.
+
+Nothing here knows of learning or changes a number.
+"""
 
 import sys
 
