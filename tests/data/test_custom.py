@@ -300,7 +300,7 @@ ROWS = {
         ({"val": [["./robin/0.jpg", 1, "robin"]]}, "robin/0.jpg: an image may be listed once, in one split"),
         (
             {"train": ROWS["train"][1:], "test": ROWS["test"][1:]},
-            "there are images of 1 classes; a dataset has two or mo",
+            "there are images of 1 classes; a dataset needs two or mo",
         ),
     ],
 )
