@@ -7,7 +7,8 @@ import sys
 
 from adapt.runtime import fork_server
 
-# torch reads this once. Without it, torch compiles kernels of its own on a GPU, which needs a C compiler
+# torch reads this once. Without it, torch compiles kernels of its own on a GPU, which needs a C compiler that may be
+# missing
 os.environ.setdefault("TORCH_DISABLE_NATIVE_JIT", "1")
 
 if fork_server.wanted() and sys.orig_argv[1] == "-m":

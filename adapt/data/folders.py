@@ -16,19 +16,8 @@ import PIL.Image
 
 from adapt.errors import UserError
 
-SUFFIXES = (
-    ".jpg",
-    ".jpeg",
-    ".jfif",
-    ".png",
-    ".bmp",
-    ".gif",
-    ".webp",
-    ".tif",
-    ".tiff",
-    ".ppm",
-    ".pgm",
-)  # count unopened
+# a file that ends in one of these is taken for an image without being opened
+SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 LEFT_BEHIND = ("__MACOSX", "@eaDir", "__pycache__")  # folders that programs create
 SPELLINGS = {
     "train": ("train", "training", "trn"),
@@ -43,7 +32,7 @@ NAMED = 5  # files that a message names
 class Image(NamedTuple):
     """An image: its path inside the dataset's folder, its label and its split.
 
-    The split is None where no folder names it.
+    The split is None if it is not given.
     """
 
     path: str

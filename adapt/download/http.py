@@ -13,7 +13,7 @@ from adapt.errors import UserError
 
 CHUNK = 1 << 20
 TIMEOUT = (15, 60)  # seconds to connect, and between two pieces of a response
-TRIES = 5  # of one mirror, as long as each adds bytes to the file
+TRIES = 5  # attempts per mirror, as long as each adds bytes to the file
 
 Bar = Callable[..., Any]  # makes a tqdm
 

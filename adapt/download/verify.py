@@ -95,7 +95,7 @@ def dark(dataset: Dataset) -> list[str]:
     if not found:
         return []
     return [
-        f"{len(found)} images of 16 bits use at most an eighth of their range, such as 12 bits of a camera, and look "
+        f"{len(found)} images of 16 bits use at most an eighth of their range, such as a camera's 12 bits, and look "
         f"nearly black: scale them to the whole range: {some(found)}"
     ]
 

@@ -37,9 +37,8 @@ def for_each_seed(
         stage.log(
             f"seeds run one after another, since macOS may crash a fork; {platforms.FORK}=yes runs them side by side"
         )
-    if (
-        device.type == "cuda" and not torch.cuda.is_initialized()
-    ):  # otherwise no process that uses the GPU can be forked any more
+    # once CUDA is initialised, no process that uses the GPU can be forked
+    if device.type == "cuda" and not torch.cuda.is_initialized():
         gpu = workers.apart(lambda: look(backbone, device))
         if gpu is None:
             stage.log("seeds run one after another: NVML cannot count the GPUs, so torch had to start CUDA for that")
@@ -58,17 +57,13 @@ def for_each_seed(
 def move(backbone: Backbone, device: torch.device, processes: int) -> Backbone:
     """Return the backbone on a device that `processes` processes share.
 
-    Raises: UserError if other processes use up the GPU's memory or the GPU exclusively.
+    Raises: UserError if other processes occupy the GPU's memory, or hold the GPU exclusively.
     """
     try:
         return backbone.to(device)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
-        hint = (
-            "lower runtime.per_gpu, or set it to 1"
-            if processes > 1
-            else "choose another device, or wait until the GPU is free"
-        )
+        hint = "lower runtime.per_gpu, or set it to 1" if processes > 1 else "choose another, or wait until it is free"
         raise UserError(
             f"params.yaml: runtime.device: the backbone cannot be moved to the GPU ({reason}); {hint}"
         ) from None

@@ -33,7 +33,7 @@ def run(main: Callable[..., None]) -> None:
 
     They are `key=value` arguments and entries of params.yaml. The whole of params.yaml is checked before any work.
     """
-    gc.freeze()  # objects left by the imports stay
+    gc.freeze()  # keep the imports' objects out of garbage collection
     gc.enable()
     if fork_server.wanted():
         fork_server.start(SLOW_IMPORTS)

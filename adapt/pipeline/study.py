@@ -34,7 +34,7 @@ TABLES = {
     "cost": ["trainable", "seconds", "step_ms", "memory_mb", "budget"],
 }  # columns gathered from reports/tables/
 KEYS = ["dataset", "method", "seed"]
-MADE = ["preset", "backbone", "weights", "split"]  # from reports/metrics.json: what a study's runs have in common
+MADE = ["preset", "backbone", "weights", "split"]  # entries of reports/metrics.json that a study's runs share
 Values = Annotated[list[Any], Field(min_length=1)]
 
 

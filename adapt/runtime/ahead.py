@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 T = TypeVar("T")
 
-THREADS = min(8, os.cpu_count() or 1)  # that cut the next views for a GPU
+THREADS = min(8, os.cpu_count() or 1)  # threads that cut the next views for a GPU
 
 
 class Reader(Generic[T]):

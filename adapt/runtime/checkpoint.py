@@ -38,9 +38,8 @@ class Checkpoint:
         if self.lock is None:
             return None
         try:
-            kept = torch.load(
-                self.path, map_location="cpu", weights_only=True
-            )  # states saved on a GPU load too; no pickled code runs
+            # on the CPU, also if a GPU saved it; `weights_only` runs no pickled code
+            kept = torch.load(self.path, map_location="cpu", weights_only=True)
             return kept["state"] if kept["fingerprint"] == self.fingerprint else None
         except Exception:  # torch does not document its errors on a broken file
             return None

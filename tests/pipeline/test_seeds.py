@@ -34,8 +34,8 @@ def test_as_many_seeds_as_the_memory_of_a_gpu_holds(backbone, room, fitting):
 def test_fewer_seeds_than_asked_for_are_told(backbone, capsys):
     seeds.fit(3, gpu(2.1 * need(backbone, 1000)), backbone, classes=1000)
     assert capsys.readouterr().out == (
-        f"2 of 3 seeds side by side: the GPU has {2.1 * need(backbone, 1000) / 1e9:.1f} GB free, and a seed takes about "
-        f"{need(backbone, 1000) / 1e9:.1f} GB\n"
+        f"2 of 3 seeds side by side: the GPU has {2.1 * need(backbone, 1000) / 1e9:.1f} GB free, and a seed takes "
+        f"about {need(backbone, 1000) / 1e9:.1f} GB\n"
     )
 
 
