@@ -1,14 +1,14 @@
-# uv sets up .venv where it is on PATH, pip elsewhere; with `make setup uv=` pip does anyway.
+# If uv is on PATH, it sets up .venv, otherwise pip does; `make setup uv=` forces pip.
 uv := $(shell PATH="$$(echo "$$PATH" | sed 's|^$(CURDIR)/.venv/bin:||')"; command -v uv 2>/dev/null)
-# The Python of .venv, a name, a version or a path; if nothing is said, the first of 3.11 to 3.14 that is found.
+# The Python of .venv: a name, a version or a path; if empty, the first of 3.11 to 3.14 that is found.
 python :=
-# The build of PyTorch for x86_64 Linux: PyPI's, with CUDA, or the one for the CPU from this index; auto looks for a driver.
+# The build of PyTorch for x86_64 Linux: cuda is PyPI's, cpu is from this index; auto looks for an NVIDIA driver.
 torch := auto
 torch_index := https://download.pytorch.org/whl/cpu
 nvidia := $(wildcard /proc/driver/nvidia /dev/nvidiactl /usr/lib/wsl/lib/nvidia-smi)$(shell command -v nvidia-smi 2>/dev/null)
-# Everything runs with .venv/bin first on PATH: the `python` in dvc.yaml is the environment's.
+# Everything runs with .venv/bin first on PATH, so the `python` in dvc.yaml is the environment's.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-# DVC asks for the user's name and home, which a container's user may not have.
+# DVC needs the user's name and home, which a container's user may not have.
 export LOGNAME := $(or $(LOGNAME),$(shell id -un 2>/dev/null))
 export HOME := $(shell [ -w "$$HOME" ] && echo "$$HOME" || echo "$(CURDIR)/.scratch/home")
 BIN := .venv/bin
@@ -30,13 +30,13 @@ help:  ## show this list
 setup:  ## create .venv from the locks, if it is not there yet; also python=3.13 torch=cpu|cuda uv=
 	@$(SETUP)
 
-dev:  ## the same with the tools for work on the checkout, which the targets that need them call
+dev:  ## the same with the development tools; targets that need them run this by themselves
 	@$(SETUP) dev
 
 EXPORT = echo "\# Made by 'make lock' from uv.lock, for pip; do not edit." && $(BIN)/uv export --quiet --frozen \
   --format requirements-txt --no-hashes --no-annotate --no-header --no-emit-project
 
-lock: dev  ## pin what pyproject.toml asks for in uv.lock and requirements*.lock; upgrade=yes takes newer versions
+lock: dev  ## pin the dependencies of pyproject.toml in uv.lock and requirements*.lock; upgrade=yes takes newer versions
 	$(BIN)/uv lock --default-index https://pypi.org/simple $(if $(upgrade),--upgrade)
 	@{ $(EXPORT) --all-extras --no-extra docs --no-dev; } > requirements.lock
 	@{ $(EXPORT) --all-extras; } | awk 'NR == FNR { known[$$0] = FNR > 1; next } !known[$$0]' requirements.lock - > requirements-dev.lock
@@ -52,7 +52,7 @@ docs: dev  ## build the documentation into site/, whose index.html opens offline
 test: dev  ## the test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(workers)
 
-repro: setup  ## the pipeline, from params.yaml to reports/; first repairs what a killed DVC left behind
+repro: setup  ## run the pipeline, from params.yaml to reports/; first repairs what a killed DVC left behind
 	$(BIN)/python -m stages.mend
 	$(BIN)/python -m dvc repro
 
@@ -75,17 +75,17 @@ study-removal: setup
 	$(BIN)/python -m stages.removal
 	$(BIN)/python -m dvc repro report
 
-gpu:  ## what a GPU makes of it, into reports/gpu.json, in at most four minutes; also parts="step seeds" seconds=120
+gpu:  ## measure on a GPU into reports/gpu.json, in at most four minutes; also parts="step seeds" seconds=120
 	@sh benchmarks/gpu.sh $(parts) $(if $(seconds),seconds=$(seconds))
 
-# What `make gpu` needs beside PyTorch and the usual scientific packages, for a machine that has these and no registry;
-# tests/gpu/test_benchmark.py holds it to the imports, with a list of what is there (tests/gpu/machine.txt).
+# What `make gpu` needs besides PyTorch and the usual scientific packages, for a machine that has these but no registry.
+# tests/gpu/test_benchmark.py checks it against the imports and that machine's packages (tests/gpu/machine.txt).
 GPU_PACKAGES := open-clip-torch ftfy wcwidth pydantic pydantic-core annotated-types typing-inspection hydra-core \
   omegaconf antlr4-python3-runtime lazy-loader beartype ruamel-yaml mlxtend qtawesome qtpy
 gpu_python := 3.12
 
 .PHONY: gpu gpu-packages
-gpu-packages: dev  # into the folder gpu_packages, to be carried there with the checkout
+gpu-packages: dev  # into the folder gpu_packages, to be copied to the machine with the checkout
 	@mkdir -p .scratch && { $(EXPORT) --all-extras; } | grep -E "^($$(echo $(GPU_PACKAGES) | tr ' ' '|'))==" > .scratch/gpu_packages.txt
 	@$(BIN)/uv pip install --quiet --no-deps --target gpu_packages --python-version $(gpu_python) \
 	  --python-platform x86_64-manylinux_2_28 -r .scratch/gpu_packages.txt
@@ -94,7 +94,7 @@ gpu-packages: dev  # into the folder gpu_packages, to be carried there with the 
 params: setup  ## write params.yaml from conf/, e.g. make preset=paper params
 	$(BIN)/python -m stages.compose preset=$(preset)
 
-data: setup  ## which data sets are here; to get some: make data fetch="dtd eurosat"
+data: setup  ## list the datasets that are here; to get some: make data fetch="dtd eurosat"
 	@$(if $(fetch),$(BIN)/python -m adapt data fetch $(fetch),$(BIN)/python -m adapt data list)
 
 pretrain: setup  ## train the pocket CLIP again if its code or params have changed (about an hour)

@@ -1,15 +1,15 @@
 #!/bin/sh
-# Makes .venv as the locks say; `make setup` and `make dev` run it, and docs/install.md tells what it does.
+# Makes .venv from the lock files; `make setup` and `make dev` run it, and docs/install.md describes it.
 # Usage: setup.sh [dev], with UV, PYTHON, TORCH, TORCH_INDEX and NVIDIA in the environment, as the Makefile sets them.
 set -eu
 
-VERSIONS="3.11 3.12 3.13 3.14" # of Python; pyproject.toml says the same
-STAMP=.venv/.installed         # line by line: what was installed, the checkout's path, whose PyTorch, dev or nothing
+VERSIONS="3.11 3.12 3.13 3.14" # of Python, as in pyproject.toml
+STAMP=.venv/.installed         # its lines: hash of what was installed, the checkout's path, the build of PyTorch, dev or nothing
 
 here=$(pwd -P)
 groups=${1:-}
 python=.venv/bin/python
-PATH=${PATH#"$here/.venv/bin:"} # no environment is made from itself
+PATH=${PATH#"$here/.venv/bin:"} # so that the environment is not made from its own Python
 
 refuse() {
     echo "$*" >&2
@@ -24,10 +24,10 @@ command -v git >/dev/null || refuse "git is needed, for DVC too: install it and 
 had="" place="" had_build="" had_groups=""
 if [ -f $STAMP ]; then
     { read -r had; IFS= read -r place; read -r had_build; read -r had_groups; } <$STAMP || true
-    [ -n "$had_build" ] || had_build=pypi had_groups=dev # a stamp of 0.1.0
+    [ -n "$had_build" ] || had_build=pypi had_groups=dev # the stamp of version 0.1.0
 fi
 
-# What is installed follows from the locks and from pyproject.toml above its settings of tools.
+# The installation depends on the locks and on pyproject.toml above its tool settings.
 wanted=$({ sed '/^\[tool/,$d' pyproject.toml && cat uv.lock requirements.lock requirements-dev.lock; } | git hash-object --stdin)
 
 # ---- a checkout that has moved
@@ -43,7 +43,7 @@ places = ("bin/*", "pyvenv.cfg", ".installed", "lib/*/site-packages/*.pth", "lib
 for path in [path for place in places for path in Path(".venv").glob(place) if path.is_file() and not path.is_symlink()]:
     was, now = (os.fsencode(quote(text) if path.suffix == ".json" else text) for text in (old, new))
     text = path.read_bytes()
-    if b"\0" in text:  # a program
+    if b"\0" in text:  # a binary file
         continue
     written = re.sub(rb"(?<![\w.-])" + re.escape(was) + rb"(?![^/\s\"'])", lambda _: now, text)
     if written != text:
@@ -54,9 +54,9 @@ for path in [path for place in places for path in Path(".venv").glob(place) if p
 END
 fi
 
-# ---- Python: what python= names, else that of .venv, else the first that runs and fits, else one that uv brings
+# ---- Python: the one that python= names, else that of .venv, else the first that runs and fits, else one that uv installs
 
-# The program behind a name, if it runs and fits; to make an environment with pip it needs its ensurepip.
+# Print the path of a Python, if it runs and its version fits. To make an environment with pip it needs ensurepip.
 program() {
     "$1" -c "import sys
 '%d.%d' % sys.version_info[:2] in '$VERSIONS'.split() and ('${UV:+uv}' or __import__('ensurepip')) or sys.exit(1)
@@ -76,7 +76,7 @@ if [ -n "$PYTHON" ]; then
     [ ! -x $python ] || [ "$($python -V)" = "$("$base" -V)" ] || anew="with $("$base" -V)"
 fi
 
-# ---- PyTorch: PyPI's build, or on x86_64 Linux the much smaller one for the CPU, from an index of its own
+# ---- PyTorch: PyPI's build or, on x86_64 Linux, the much smaller build for the CPU, from its own index
 
 case $TORCH in auto | cpu | cuda) ;; *) refuse "torch=$TORCH is none of auto, cpu and cuda." ;; esac
 build=pypi
@@ -89,7 +89,7 @@ if [ "$(uname -sm)" = "Linux x86_64" ]; then
     esac
 fi
 
-finished() { # whether .venv is what is wanted
+finished() { # whether .venv is up to date
     [ "$had" = "$wanted" ] && [ -z "$anew" ] && [ $build = "$had_build" ] && { [ -z "$groups" ] || [ "$groups" = "$had_groups" ]; }
 }
 finished && exit
@@ -107,10 +107,10 @@ install() {
 
 torch_for_the_cpu() { sed -n 's/^\(torch[a-z]*==[0-9.]*\)/\1+cpu/p' requirements.lock | install --no-deps "$@" -r /dev/stdin; }
 
-answers() { # whether the index does, in a few seconds; if not, why
+answers() { # whether the index answers in a few seconds; if not, print why
     "$base" -c '
 import signal, sys, urllib.request
-signal.alarm(10)  # resolving a name has no time limit
+signal.alarm(10)  # resolving a name has no time limit of its own
 try:
     urllib.request.urlopen(sys.argv[1] + "/torch/", timeout=5).close()
 except Exception as error:
@@ -118,7 +118,7 @@ except Exception as error:
 }
 
 fall_back() {
-    echo "$TORCH_INDEX $1: taking PyPI's build of PyTorch instead, 3.0 GB to download, which runs without a GPU, too."
+    echo "$TORCH_INDEX $1: taking PyPI's build of PyTorch instead, a download of 3.0 GB that also runs without a GPU."
     build=pypi
 }
 
@@ -137,14 +137,14 @@ groups=${groups:-$had_groups}
 if [ $by = uv ]; then
     [ -z "$anew" ] && [ -x $python ] || "$UV" venv --quiet --clear --python "$base" .venv
 else
-    "$base" -m venv ${anew:+--clear} .venv # also puts pip into one that uv made
+    "$base" -m venv ${anew:+--clear} .venv # also adds pip to an environment that uv made
 fi
 printf '%s\n' unfinished "$here" $build "$groups" >$STAMP
 
 if [ $build = cpu ]; then
     echo "Installing requirements.lock into .venv by $by, with $whose (minutes; once)"
     case $by in uv) index=--index ;; pip) index=--index-url ;; esac
-    torch_for_the_cpu $index "$TORCH_INDEX" || fall_back "does not give torch and torchvision (the reason stands above)"
+    torch_for_the_cpu $index "$TORCH_INDEX" || fall_back "does not give torch and torchvision (see the error above)"
 fi
 if [ $build = cpu ]; then
     grep -hEv '^(torch|torchvision|triton|cuda-.*|nvidia-([^m]|m[^l]).*)==' requirements.lock ${groups:+requirements-dev.lock} |

@@ -1,4 +1,4 @@
-"""Find out which files of the code every stage is made of: DVC does not look into scripts."""
+"""List the source files of every stage: DVC does not look into scripts."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def main() -> None:
     with files.atomic_dir(source_hashes.ROOT) as root:
         for name, hashes in made.items():
             formats.write_json(root / f"{name}.json", hashes)
-    stage.log(f"code: what {', '.join(stages)} are made of")
+    stage.log(f"code: listed the sources of {', '.join(stages)}")
 
 
 if __name__ == "__main__":

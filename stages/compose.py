@@ -1,4 +1,7 @@
-"""Write params.yaml from conf/ without running anything: `python -m stages.compose preset=paper shots=8`."""
+"""Write params.yaml from conf/ without running anything.
+
+python -m stages.compose preset=paper shots=8
+"""
 
 from adapt.pipeline import params, stage
 from adapt.runtime import files
@@ -6,7 +9,7 @@ from adapt.settings.composition import compose
 
 
 def main(overrides: list[str]) -> None:
-    """Replace params.yaml by the composition, if it is valid."""
+    """Replace params.yaml by the composed params, if they are valid."""
     text = compose(overrides)
     params.parse(text, stage.PARAMS)
     with files.atomic_write(stage.PARAMS) as temporary:

@@ -1,4 +1,7 @@
-"""Check the params, before any work is done: resolve the config of every method on every dataset."""
+"""Check the params before any work is done.
+
+The config of every method on every dataset is resolved and written.
+"""
 
 from adapt.config import Config
 from adapt.pipeline import method_configs, stage, stage_params
@@ -17,7 +20,7 @@ def main(settings: Params) -> None:
 
     resolution.check_towers(methods, backbone, "params.yaml: methods: ")
     waiting = {name for name in method if resolution.supports(name, backbone)}
-    for name in sorted({*methods, *waiting}):  # also those that wait to be asked for
+    for name in sorted({*methods, *waiting}):  # also methods that have not been chosen
         resolve(name, datasets[0])
     remarks: dict[tuple[str, str], list[str]] = {}
     with files.atomic_dir(method_configs.ROOT) as root:
@@ -33,7 +36,7 @@ def main(settings: Params) -> None:
                     remarks.setdefault((name, f"its overrides set {', '.join(keys)}"), []).append(dataset)
     for (name, remark), found in remarks.items():
         stage.log(f"configure: {name} on {', '.join(found)}: {remark}")
-    with files.atomic_dir(stage_params.ROOT) as root:  # last: what depends on it starts when all has been checked
+    with files.atomic_dir(stage_params.ROOT) as root:  # last: stages that depend on it start only after all checks
         for name in stage_params.KEYS:
             formats.write_json(root / f"{name}.json", stage_params.of_stage(name, settings))
     stage.log(f"configure: {', '.join(methods)} on {len(datasets)} datasets")

@@ -1,4 +1,7 @@
-"""Score a tuned method on a whole split; complete its run folder with metrics and predictions."""
+"""Score a tuned method on a whole split.
+
+This completes its run folder with metrics and predictions.
+"""
 
 from itertools import chain
 
@@ -29,7 +32,7 @@ def main(
     paths = {seed: [sample.path for sample in samples] for seed, samples in splits.items()}
     if evaluate.split == "test":
         cache = image_cache.read(dataset, frozen.image_size)
-    else:  # few, and each seed's own
+    else:  # few images, different for each seed
         cache = image_cache.decode(catalog.load(dataset, data.folder), chain(*paths.values()), frozen.image_size)
     seconds, settings = runtime.checkpoint_seconds, evaluate.model_dump()
     stores = {seed: runs.checkpoint(frozen, dataset, method, seed, seconds, settings, splits[seed]) for seed in seeds}

@@ -1,6 +1,6 @@
-"""Look at what lies outside the repository and decides numbers: the backbone's weights, and the datasets.
+"""Fingerprint the inputs outside the repository: weights and datasets.
 
-It runs at every `dvc repro`, and nothing after it does unless something has changed.
+The stage runs at every `dvc repro`; the stages after it run only if something has changed.
 """
 
 from adapt.config import BackboneConfig

@@ -1,8 +1,8 @@
-"""Put right what a killed DVC leaves behind; `make repro` does it first. Not a stage of dvc.yaml.
+"""Repair what a killed DVC leaves behind. `make repro` runs this first.
 
-DVC's own locks end with it, and it finds out by itself that a process is dead. What it cannot read it only complains
-about: it writes dvc.lock and .dvc/tmp/rwlock in place, so either may be half there; and another process may have the
-number of the dead one by now.
+This is not a stage of dvc.yaml. DVC's own locks end with it, and it notices dead processes by itself. But it only
+complains about files that it cannot read. It writes dvc.lock and .dvc/tmp/rwlock in place, so either may be truncated;
+and another process may have the number of the dead one by now.
 """
 
 import json
@@ -22,27 +22,30 @@ BUSY = Path(".dvc/tmp/rwlock")
 
 
 def main() -> None:
-    """Restore a broken dvc.lock as git has it (DVC's run cache knows the rest), drop locks that nobody holds."""
+    """Restore a broken dvc.lock from git, and drop locks that no process holds.
+
+    DVC's run cache knows the rest.
+    """
     if LOCK.exists() and not whole():
         if which("git") is None or subprocess.run(["git", "checkout", "--quiet", "--", LOCK]).returncode:
             LOCK.unlink()
-        now = "back to what git has" if LOCK.exists() else "deleted, since git does not have it"
-        stage.log(f"mend: {LOCK} was half written by a killed DVC; {now}, finished stages are in its cache")
+        now = "restored from git" if LOCK.exists() else "deleted, since git does not have it"
+        stage.log(f"mend: {LOCK} was half written by a killed DVC; {now}; finished stages are in DVC's run cache")
     if BUSY.exists() and not held():
         BUSY.unlink()
 
 
 def whole() -> bool:
-    """Whether DVC would take its lock file."""
+    """Return whether DVC would accept its lock file."""
     try:
         COMPILED_LOCKFILE_SCHEMA(load_yaml(str(LOCK)))
-    except Exception:  # of whatever half a file looks like
+    except Exception:  # half a file may raise anything
         return False
     return True
 
 
 def held() -> bool:
-    """Whether a running DVC stands in the file of busy paths."""
+    """Return whether a running DVC is listed in the file of busy paths."""
     try:
         content = json.loads(BUSY.read_text(encoding="utf-8"))
         entries = [*content.get("write", {}).values(), *chain(*content.get("read", {}).values())]
@@ -52,7 +55,7 @@ def held() -> bool:
 
 
 def runs(pid: int, command: str) -> bool:
-    """Whether this process is there, and is this command."""
+    """Return whether this process exists and runs this command."""
     try:
         return command in " ".join(psutil.Process(pid).cmdline())
     except psutil.Error:

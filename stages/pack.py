@@ -1,4 +1,4 @@
-"""Decode the test images of a dataset once, so that every method's evaluation finds them ready."""
+"""Decode the test images of a dataset once, for the evaluation of all methods."""
 
 from adapt.clip import model_configs
 from adapt.config import BackboneConfig, RuntimeConfig

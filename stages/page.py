@@ -1,6 +1,7 @@
-"""Write .dvc/plots/page.html, the frame of `dvc plots show`, with Vega inside so that it works offline (`make page`).
+"""Write .dvc/plots/page.html, the frame of `dvc plots show` (`make page`).
 
-Not a stage of dvc.yaml: the page is kept in git and changes only with the version of Vega-Lite.
+It contains Vega, so that the plots work offline. This is not a stage of dvc.yaml: the page is kept in git and changes
+only with the version of Vega-Lite.
 """
 
 from pathlib import Path
@@ -9,8 +10,8 @@ import vl_convert
 
 FOLDER = Path(".dvc/plots")
 VEGA_LITE = "5.20"
-# DVC fills {refresh_tag} and {plot_divs}; leaving out its {scripts} leaves out the links to a content network.
-# DVC gives each plot a border and centres it by inline styles, which only !important overrides.
+# DVC fills {refresh_tag} and {plot_divs}. Without its {scripts}, the page has no links to a content delivery network.
+# DVC gives each plot a border and centres it with inline styles, which only !important overrides.
 FRAME = """<!DOCTYPE html>
 <html lang="en">
 <head>

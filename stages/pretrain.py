@@ -1,4 +1,7 @@
-"""Pre-train the pocket CLIP: its weights, and beside them the log, the curve and the scores that its card quotes."""
+"""Pre-train the pocket CLIP and write its weights.
+
+Beside the weights, write the log, the training curve and the scores that the model card quotes.
+"""
 
 from pathlib import Path
 

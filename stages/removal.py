@@ -1,7 +1,7 @@
-"""Set each saliency criterion against the true effect of removing tokens, by `python -m stages.removal`.
+"""Compare each saliency criterion with the true effect of removing tokens.
 
-It takes what `dvc repro` has cached. Not a stage of dvc.yaml: it stands beside the study of the criteria, and the
-report draws what it leaves in reports/studies/.
+Run it by `python -m stages.removal`, on what `dvc repro` has cached. Like the studies, it is not a stage of dvc.yaml.
+The report draws its results from reports/studies/.
 """
 
 import time
@@ -28,7 +28,10 @@ def main(
     augment: AugmentConfig,
     runtime: RuntimeConfig,
 ) -> None:
-    """Write a row per dataset, seed and criterion: how its scores agree with what removal does to the loss."""
+    """Write a row per dataset, seed and criterion.
+
+    A row says how the criterion's scores agree with the effect of removal on the loss.
+    """
     start, frozen = time.perf_counter(), backbones.load(backbone, runtime)
     rows = []
     for dataset in datasets:
@@ -43,7 +46,7 @@ def main(
 
 
 def of_seed(dataset: str, augment: AugmentConfig, backbone: Backbone, seed: int) -> TokenEffects:
-    """The effects of `adapt`'s tokens on one seed of a dataset."""
+    """Measure the effects of `adapt`'s tokens on one seed of a dataset."""
     config: Any = method_configs.read(dataset, "adapt")
     task = train.read_task(backbone, dataset, seed)
     loaders = train.read_loaders(backbone, dataset, seed, config.optimizer, augment)

@@ -1,4 +1,7 @@
-"""Tables, metrics, plot data, figures and a page from every run that params name, all of them or nothing new."""
+"""Write tables, metrics, plot data, figures and a page of all runs in the params.
+
+They are all replaced together, or none is.
+"""
 
 import warnings
 from pathlib import Path
@@ -26,7 +29,7 @@ from adapt.report.formatting import Table
 from adapt.runtime import files, formats
 
 OUT = Path("reports")
-Numbers = dict[str, tuple[pd.DataFrame, Table]]  # by name: what a CSV file holds, and how a reader sees it
+Numbers = dict[str, tuple[pd.DataFrame, Table]]  # by name: the content of the CSV file, and the table as readers see it
 
 
 def main(
@@ -67,7 +70,7 @@ def main(
         drawn = {name: spec.draw(found) for name, spec in figures.FIGURES.items()}
         drawn |= {name: spec.draw(study) for name, (spec, study) in of_studies.items()}
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", fonts.WARNING)  # said below, once
+            warnings.filterwarnings("ignore", fonts.WARNING)  # logged below, once
             for name, figure in drawn.items():
                 figure.savefig(figure_folder / f"{name}.png")
         text = page.render(
@@ -89,7 +92,7 @@ def main(
 
 
 def make_tables(found: load.Runs, facts: dict, gathered: dict[str, studies.StudyResult]) -> Numbers:
-    """All tables that can be made of these runs and studies."""
+    """Return all tables that can be made from these runs and studies."""
     numbers: Numbers = {
         "accuracy": (aggregate.accuracy(found), tables.accuracy(found)),
         "cost": (aggregate.cost(found), tables.cost(found)),

@@ -1,4 +1,7 @@
-"""Draw the few-shot subsets of a dataset, one a seed: which images train, which validate, and the test split."""
+"""Draw the few-shot subsets of a dataset, one per seed.
+
+They say which images are for training and which for validation; the test split is written once.
+"""
 
 from adapt.data import catalog
 from adapt.pipeline import fewshot, stage

@@ -1,6 +1,9 @@
-"""Run a study of conf/studies.yaml as DVC experiments and gather it: `python -m stages.study shots preset=paper`.
+"""Run a study of conf/studies.yaml as DVC experiments and gather the results.
 
-Not a stage of dvc.yaml: it calls `dvc exp run` for every point of the study's grid. `dvc repro report` then draws it.
+    python -m stages.study shots preset=paper
+
+This is not a stage of dvc.yaml: it calls `dvc exp run` for every point of the study's grid. `dvc repro report` then
+draws the results.
 """
 
 from adapt.errors import UserError
@@ -8,7 +11,10 @@ from adapt.pipeline import stage, study
 
 
 def main(overrides: list[str]) -> None:
-    """The first argument is the study's name; the others go to every experiment as `-S`."""
+    """Run the study named by the first argument.
+
+    The other arguments are passed to every experiment as `-S`.
+    """
     if not overrides:
         raise UserError(f"name a study: python -m stages.study NAME; known: {', '.join(study.load())}")
     name, *more = overrides

@@ -1,4 +1,7 @@
-"""Decode the few-shot images, and cache what the frozen model says of every class and of every view of theirs."""
+"""Decode the few-shot images and cache the frozen model's features.
+
+The features are those of every class and of every view of the images.
+"""
 
 import torch
 

@@ -1,4 +1,7 @@
-"""Tune a method on the few-shot subsets of a dataset: one run a seed, each resumable on its own."""
+"""Tune a method on the few-shot subsets of a dataset.
+
+There is one run per seed, and each can be resumed by itself.
+"""
 
 from adapt.clip.backbone import Backbone
 from adapt.config import AugmentConfig, BackboneConfig, RuntimeConfig

@@ -1,8 +1,8 @@
-"""Views: random resized crops that are a pure function of (seed, image, view).
+"""Views: random resized crops, each a pure function of (seed, image, view).
 
-So the teacher's features of the very crops that training will see are computed once and shared by every method.
-Crop and flip follow torchvision's RandomResizedCrop (aspect ratio 3/4 to 4/3) with CLIP's bicubic interpolation. Views
-are always cut on the CPU: a GPU resizes in floats and rounds other bytes, so that they would not be the same crops.
+This way, the teacher's features of the exact crops that training will see are computed once, for all methods. Crop and
+flip follow torchvision's RandomResizedCrop (aspect ratio 3/4 to 4/3) with CLIP's bicubic interpolation. Views are
+always cut on the CPU: a GPU resizes in floating point and rounds to other bytes, so its crops would differ.
 """
 
 import math
@@ -19,12 +19,15 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
-RATIO = (3 / 4, 4 / 3)  # width by height
-TRIES = 10  # then the central crop is taken
+RATIO = (3 / 4, 4 / 3)  # width / height
+TRIES = 10  # attempts before the central crop is taken
 
 
 def to_tensor(image: Image.Image | NDArray[np.uint8]) -> UInt8[Tensor, "3 y x"]:
-    """The pixels of an RGB image, or of such an array [y, x, 3], of which no copy is made."""
+    """Return an RGB image as a tensor [3, y, x].
+
+    An array [y, x, 3] of its pixels is not copied.
+    """
     pixels = np.array(image) if isinstance(image, Image.Image) else image
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
@@ -37,11 +40,14 @@ def augmented_view(
     crop_scale: list[float],
     horizontal_flip: bool,
 ) -> UInt8[Tensor, "3 size size"]:
-    """View `key` = (seed, image's number, view's number) of an image, `size` pixels square."""
+    """Cut one view of an image, `size` pixels square.
+
+    key: (seed, number of the image, number of the view)
+    """
     generator = np.random.default_rng(key)
     height, width = image.shape[-2:]
     crop = random_crop_box(generator, height, width, crop_scale)
-    flipped = bool(generator.random() < 0.5)  # drawn also where not used: `horizontal_flip` does not change the crops
+    flipped = bool(generator.random() < 0.5)  # always drawn: `horizontal_flip` does not change the crops
     out = transforms.resized_crop(
         image, *crop, size=[size, size], interpolation=InterpolationMode.BICUBIC, antialias=True
     )
@@ -51,10 +57,11 @@ def augmented_view(
 def random_crop_box(
     generator: np.random.Generator, height: int, width: int, scale: list[float]
 ) -> tuple[int, int, int, int]:
-    """Top, left, height and width of a random crop whose area is a share in `scale` of the image's.
+    """Return top, left, height and width of a random crop.
 
-    Where no try fits, as for most crops of a long image, the largest central crop whose ratio is in RATIO
-    (torchvision's RandomResizedCrop).
+    The crop's share of the image's area is drawn from the range `scale`. If no attempt fits, as for most crops of a
+    very elongated image, return the largest central crop whose aspect ratio is in RATIO (torchvision's
+    RandomResizedCrop).
     """
     for _ in range(TRIES):
         area = height * width * generator.uniform(scale[0], scale[1])
@@ -69,7 +76,7 @@ def random_crop_box(
 def augmented_batch(
     images: list[Tensor], keys: list[tuple[int, int, int]], threads: int = 1, **settings: Any
 ) -> UInt8[Tensor, "b 3 size size"]:
-    """The views of several images, cut by so many threads."""
+    """Cut one view of each image, using `threads` threads."""
     cut = partial(augmented_view, **settings)
     if threads == 1:
         return torch.stack(list(map(cut, images, keys)))

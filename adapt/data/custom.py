@@ -4,8 +4,8 @@
     datasets/my_birds/robin/0001.jpg    a folder per class …
     datasets/my_birds/images.csv        … or a table of images: path and label
 
-The 50 : 20 : 30 split is drawn once, per class, and kept beside the images as split.json; where the class folders lie
-in folders called train, val and test, or the table has a column split, it is theirs.
+The 50 : 20 : 30 split is drawn once, per class, and saved beside the images as split.json. You can give the split
+instead: by class folders inside folders called train, val and test, or by a column `split` in the table.
 """
 
 import csv
@@ -27,23 +27,23 @@ from adapt.errors import UserError
 
 TABLE = "images.csv"
 SPLIT = "split.json"
-NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_-]*")  # what DVC takes as part of a stage's name
+NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_-]*")  # what DVC allows in a stage's name
 SEED = 0
-LEAST = 3  # images of a class: one for each split
+LEAST = 3  # images per class: one for each split
 
 
 def names(root: Path) -> list[str]:
-    """The datasets under a root."""
+    """Return the names of the datasets under a root."""
     return sorted(
         path.parent.name for path in root.glob(f"*/{FILE}") if path.is_file() and NAME.fullmatch(path.parent.name)
     )
 
 
 def lacks(home: Path) -> list[str]:
-    """Why a folder is no dataset; nothing where it is one."""
+    """Explain why a folder is not a dataset; return nothing if it is one."""
     found = []
     if not NAME.fullmatch(home.name):
-        found.append("its name has to be of letters, digits, _ and -, and to begin with a letter or digit")
+        found.append("its name may only have letters, digits, _ and -, and has to begin with a letter or digit")
     if not (home / FILE).is_file():
         other = next((path.name for path in sorted(home.glob("*.y*ml"))), None)
         hint = f"; is {other} meant to be it?" if other else ""
@@ -52,9 +52,9 @@ def lacks(home: Path) -> list[str]:
 
 
 def load(name: str, root: Path) -> Dataset:
-    """A dataset of `names(root)`. Draws and writes its split where there is none yet.
+    """Load a dataset of `names(root)`; if it has no split yet, draw and save one.
 
-    Raises: UserError for what is wrong in its files.
+    Raises: UserError for errors in its files.
     """
     home = root / name
     described = description.read(home)
@@ -66,7 +66,9 @@ def load(name: str, root: Path) -> Dataset:
 
 
 def read_folder(home: Path, described: Description, where: Path | str) -> Dataset:
-    """The dataset in a folder: by its split.json, else as the split would be drawn; nothing is written.
+    """Read the dataset in a folder without writing anything.
+
+    The split is that of split.json; without that file, it is drawn as `load` would draw it.
 
     where: where the class names were given, for messages.
     """
@@ -78,13 +80,19 @@ def read_folder(home: Path, described: Description, where: Path | str) -> Datase
 
 
 def read_table(table: Path, described: Description, where: Path | str) -> Dataset:
-    """The dataset in a table of images, whatever its name, with the split as it would be drawn; nothing is written."""
+    """Read the dataset in a table of images without writing anything.
+
+    The table may have any name. The split is drawn as `load` would draw it.
+    """
     drawn = make_split(from_table(table), table)
     return build(table.stem, table.parent, drawn, described, table, where)
 
 
 def build(name: str, home: Path, found: Splits, described: Description, source: Path, where: Path | str) -> Dataset:
-    """A dataset of the images below `home`, if its split makes sense; `source` is what the split was read from."""
+    """Make a dataset of the images below `home`, if its split is valid.
+
+    source: the file or folder that the split was read from
+    """
     labels = splits.class_names(found, source)
     make_sense(found, labels, source)
     if source.name == SPLIT:
@@ -94,29 +102,32 @@ def build(name: str, home: Path, found: Splits, described: Description, source: 
 
 
 def make_sense(found: Splits, labels: list[str], path: Path) -> None:
-    """Refuse a split that cannot be learned from or that says nothing: raises UserError.
+    """Refuse a split that cannot be trained or scored on: raise UserError.
 
-    No val images are legal: see `sampling`.
+    The val split may be empty: see `sampling`.
     """
     if twice := [label for label, count in Counter(labels).items() if count > 1]:
-        raise UserError(f"{path}: the label {twice[0]!r} stands for several numbers; give each class one of its own")
+        raise UserError(f"{path}: the class {twice[0]!r} has several numbers; give each class one number")
     if len(labels) < 2:
-        raise UserError(f"{path}: there are images of {len(labels)} classes; a dataset has two or more")
+        raise UserError(f"{path}: there are images of {len(labels)} classes; a dataset needs two or more")
     for part in ("train", "test"):
         if not getattr(found, part):
-            raise UserError(f"{path}: there are no {part} images; a split has some, of every class in train")
+            raise UserError(f"{path}: there are no {part} images; train needs some of every class, test needs some")
     untaught = [labels[label] for label in sorted(set(range(len(labels))) - {item.label for item in found.train})]
     if untaught:
         raise UserError(
-            f"{path}: no training images of {some([repr(label) for label in untaught])}; every class has some"
+            f"{path}: no training images of {some([repr(label) for label in untaught])}; every class needs some"
         )
     counts = Counter(plain(item.path) for part in found for item in part)
     if twice := [name for name, count in counts.items() if count > 1]:
-        raise UserError(f"{path}: {some(twice)}: an image stands once, in one split; take out the other places")
+        raise UserError(f"{path}: {some(twice)}: an image may be listed once, in one split; remove the other entries")
 
 
 def agree(found: Splits, home: Path) -> None:
-    """Refuse a split that says otherwise than the table which it was drawn from: raises UserError."""
+    """Refuse a split that contradicts its table: raise UserError.
+
+    Without a table there is nothing to contradict.
+    """
     if not (home / TABLE).is_file():
         return
     told = {image.path: image.label for image in from_table(home / TABLE)}
@@ -130,19 +141,27 @@ def agree(found: Splits, home: Path) -> None:
 
 
 def plain(path: str) -> str:
-    """A path in its one spelling: ./a.jpg is a.jpg."""
+    """Return the canonical spelling of a path: ./a.jpg becomes a.jpg."""
     return str(PurePosixPath(path))
 
 
 class Unused(NamedTuple):
-    """What lies in the folder and is not in the dataset: images that a new split would have, and all else."""
+    """Files in the folder that are not in the dataset.
+
+    Attributes:
+        images: those that a new split would include
+        others: all the rest
+    """
 
     images: list[str]
     others: list[str]
 
 
 def unused(found: Dataset, home: Path) -> Unused:
-    """What lies in the folder and is not in the dataset. The split stands, so nothing is refused."""
+    """Find the files in the folder that are not in the dataset.
+
+    The split is already fixed, so none of them is an error.
+    """
     listed = {plain(item.path) for part in (found.train, found.val, found.test) for item in part}
     names = [name for name in listing(home) if name not in listed | {FILE, TABLE, SPLIT}]
     tabled = {image.path for image in from_table(home / TABLE)} if (home / TABLE).is_file() else None
@@ -151,46 +170,49 @@ def unused(found: Dataset, home: Path) -> Unused:
 
 
 def remarks(found: Dataset, home: Path) -> list[str]:
-    """What the folder holds that is not in the dataset, a sentence each."""
+    """Describe the files in the folder that are not in the dataset, a sentence each."""
     rest = unused(found, home)
     return [*passed_over(rest, home), *left_out(rest, found, home)]
 
 
 def passed_over(rest: Unused, home: Path) -> list[str]:
-    """A sentence on what lies in the folder and is no image of a class."""
-    others, why = rest.others, f"not in {TABLE}" if (home / TABLE).is_file() else "no images of a class"
-    return [f"passed over, as {why}: {len(others)} files: {some(others)}"] if others else []
+    """Describe the files in the folder that are not images of a class."""
+    others, why = rest.others, f"not in {TABLE}" if (home / TABLE).is_file() else "not images of a class"
+    return [f"ignored {len(others)} files that are {why}: {some(others)}"] if others else []
 
 
 def left_out(rest: Unused, found: Dataset, home: Path) -> list[str]:
-    """A sentence on the images that are not in the split."""
+    """Describe the images in the folder that are not in the split."""
     images = rest.images
     if not images:
         return []
     listed = {plain(item.path).partition("/")[0] for part in (found.train, found.val, found.test) for item in part}
     new = sorted({path.partition("/")[0] for path in images} - listed)
-    folders_too = f" (and the whole of {some(new)})" if new else ""
+    folders_too = f" (including all of {some(new)})" if new else ""
     return [
         f"{len(images)} images, the first {images[0]}{folders_too}, are not in {home / SPLIT}, which is older: delete "
-        "that to draw the split anew"
+        "it to draw a new split"
     ]
 
 
 def listing(home: Path) -> list[str]:
-    """The names of all that lies in the folder, to tell when there is something new."""
+    """List all files in the folder, so that new ones are noticed."""
     return [path.relative_to(home).as_posix() for path in folders.walk(home)]
 
 
 def files(dataset: Dataset, home: Path) -> list[tuple[str, Path]]:
-    """All files that decide numbers: the description, the table, the split, and the images that it names."""
+    """Return all files that affect results.
+
+    These are the description, the table, the split, and the images in the split.
+    """
     images = {item.path for part in (dataset.train, dataset.val, dataset.test) for item in part}
     return [(name, home / name) for name in (FILE, TABLE, SPLIT, *sorted(images))]
 
 
 def find(home: Path) -> list[Image]:
-    """All images: of images.csv where there is one, else of the folders.
+    """Find all images: in images.csv if there is one, else in the class folders.
 
-    Raises: UserError for a table or a folder that makes no sense.
+    Raises: UserError for an invalid table or folder.
     """
     if (home / TABLE).is_file():
         return from_table(home / TABLE)
@@ -198,9 +220,10 @@ def find(home: Path) -> list[Image]:
 
 
 def from_table(source: Path) -> list[Image]:
-    """The rows of a table of images: columns path, label (a number or the class's name) and, where it is given, split.
+    """Read a table of images.
 
-    Blanks around a value do not count.
+    Its columns are path, label (a number or the class's name) and, optionally, split. Blanks around a value are
+    ignored.
     """
     try:
         with source.open(newline="", encoding="utf-8-sig") as file:
@@ -211,15 +234,15 @@ def from_table(source: Path) -> list[Image]:
         raise UserError(f"{source} is not a readable CSV file: {error}") from None
     if not columns.count("path") == columns.count("label") == 1:
         hint = "; separate them by commas" if len(columns) == 1 and re.search("[;\t|]", columns[0]) else ""
-        raise UserError(f"{source}: the columns are path and label, got {', '.join(columns) or 'none'}{hint}")
+        raise UserError(f"{source}: expected the columns path and label, got {', '.join(columns) or 'none'}{hint}")
     found: dict[str, Image] = {}
     for line, row in rows:
         path, label = ((row[column] or "").strip() for column in ("path", "label"))
-        if not path and not label:  # as spreadsheets leave them at the end
+        if not path and not label:  # spreadsheets leave empty rows at the end
             continue
         path = plain(safe_relative_path(path, source))
         if path in found:
-            raise UserError(f"{source}, line {line}: {path} stands twice; an image has one label")
+            raise UserError(f"{source}, line {line}: {path} is listed twice; an image has one label")
         if not label:
             raise UserError(f"{source}, line {line}: {path} has no label")
         if not (source.parent / path).is_file():
@@ -232,15 +255,15 @@ def from_table(source: Path) -> list[Image]:
 
 
 def make_split(found: list[Image], home: Path) -> Splits:
-    """CoOp's protocol for datasets without a split: each class's images shuffled and cut 50 : 20 : 30.
+    """Shuffle each class's images and split them 50 : 20 : 30.
 
-    Images whose folders or table say a split stay in theirs.
+    This is CoOp's protocol for datasets without a split. Images whose folders or table name a split stay in that split.
     """
     by_label: dict[str, list[Image]] = {}
     for image in found:
         by_label.setdefault(image.label, []).append(image)
     if len(by_label) < 2:
-        raise UserError(f"{home} has {len(by_label)} classes of images; a dataset has two or more")
+        raise UserError(f"{home} has {len(by_label)} classes of images; a dataset needs two or more")
     numbers = all(label.isdecimal() for label in by_label)
     order = sorted(by_label, key=int if numbers else str)
     rng = np.random.default_rng(SEED)
@@ -252,9 +275,11 @@ def make_split(found: list[Image], home: Path) -> Splits:
 
 
 def cut(label: str, images: list[Image], home: Path, rng: np.random.Generator) -> Iterable[list[str]]:
-    """A class's images by split, as folders or the table say, or drawn."""
+    """Split a class's images as the folders or the table say, else at random."""
     if images[0].split:
         return [[image.path for image in images if image.split == part] for part in Splits._fields]
     if len(images) < LEAST:
-        raise UserError(f"{home}: class {label!r} has {len(images)} images, fewer than {LEAST}, one for each split")
+        raise UserError(
+            f"{home}: class {label!r} has {len(images)} images; it needs at least {LEAST}, one for each split"
+        )
     return splits.split([image.path for image in images], rng)

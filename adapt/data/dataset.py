@@ -1,4 +1,4 @@
-"""What every dataset looks like to the rest of the library, whether it comes from a folder or from a package."""
+"""The dataset classes that the library uses, for images from folders or packages."""
 
 import operator
 import warnings
@@ -15,20 +15,23 @@ from adapt.data.folders import some
 from adapt.data.sampling import Sample, sample
 from adapt.errors import UserError
 
-LONGEST = 50  # times the shorter edge
-MOST = 2**32 - 1  # of shots and seeds: what every generator takes
+LONGEST = 50  # longer edge / shorter edge; of longer images only the middle is resized
+MOST = 2**32 - 1  # largest number of shots and largest seed: every random generator accepts it
 
 
 class Split(tuple[Sample, ...]):
-    """The labelled images of a split, as a tuple of `Sample`; a slice of it is a split too.
+    """The labelled images of a split, as a tuple of `Sample`.
 
-    dataset: whose images these are; a `Dataset` makes its splits know it.
+    A slice of a split is a split too.
+
+    Attributes:
+        dataset: the dataset that the images belong to; set by `Dataset` on its splits
     """
 
     dataset: "Dataset"
 
     def of(self, dataset: "Dataset") -> "Split":
-        """The same samples as a dataset's."""
+        """Return the same samples as a split of `dataset`."""
         made = Split(self)
         made.dataset = dataset
         return made
@@ -38,7 +41,7 @@ class Split(tuple[Sample, ...]):
     @overload
     def __getitem__(self, index: slice) -> "Split": ...
     def __getitem__(self, index: Any) -> Any:
-        """A sample by its number, or a part of the split."""
+        """Return the sample at an index, or a slice as a split."""
         found = super().__getitem__(index)
         return Split(found).of(self.dataset) if isinstance(index, slice) else found
 
@@ -51,7 +54,10 @@ class Split(tuple[Sample, ...]):
         return [item.label for item in self]
 
     def image(self, index: int) -> Image.Image:
-        """An image in RGB; raises UserError as `Dataset.image`."""
+        """Return an image in RGB.
+
+        Raises: UserError, as `Dataset.image`.
+        """
         return self.dataset.image(self[index].path)
 
 
@@ -59,9 +65,11 @@ class Split(tuple[Sample, ...]):
 class Dataset:
     """A classification dataset with fixed splits.
 
-    `classes[label]` is the class's name as it goes into `template`; `read(path)` gives the image of an item.
-    labels: what the dataset's own folders, table or split call the classes, where that differs from `classes`
-    twins: names that several classes are known to have
+    Attributes:
+        classes: `classes[label]` is the class name that is put into `template`
+        read: `read(path)` returns the image of a sample
+        labels: the class names in the dataset's own folders, table or split, if they differ from `classes`
+        twins: names that are known to belong to several classes
     """
 
     name: str
@@ -83,11 +91,12 @@ class Dataset:
         return f"<{self.name}: {len(self.classes)} classes; {sizes} images>"
 
     def few_shot(self, shots: SupportsIndex, seed: SupportsIndex) -> "FewShotDataset":
-        """The few-shot subset of a seed: `shots` images a class to train, min(shots, 4) to validate, all of test.
+        """Return the few-shot subset of a seed.
 
-        By CoOp's protocol (adapt/data/sampling.py): the same seed gives the same images as its published index files.
+        It has `shots` training and min(shots, 4) validation images per class, and the whole test split. It follows
+        CoOp's protocol (adapt/data/sampling.py): the same seed gives the same images as CoOp's published index files.
 
-        Raises: UserError for a number of shots below 1 and a seed below 0.
+        Raises: UserError for fewer than 1 shot or a seed below 0.
         """
         shots, seed = whole("shots", shots, 1), whole("seed", seed, 0)
         drawn = sample(self.train, self.val, shots, seed)
@@ -103,11 +112,11 @@ class Dataset:
 
     @property
     def own_labels(self) -> tuple[str, ...]:
-        """What the dataset itself calls each class, for messages to whom it belongs."""
+        """The class names in the dataset's own files, for messages to its owner."""
         return self.labels or self.classes
 
     def image(self, path: str) -> Image.Image:
-        """The RGB image of an item.
+        """Return the RGB image of a sample.
 
         Raises: UserError that names the image, if it is missing or broken.
         """
@@ -116,14 +125,17 @@ class Dataset:
                 return to_rgb(image)
         except UserError:
             raise
-        except Exception as error:  # what Pillow raises on a broken file is not OSError alone
+        except Exception as error:  # on a broken file Pillow raises other errors than OSError, too
             raise UserError(
                 f"image {path} of dataset {self.name} cannot be read ({error}); replace it or take it out of the split"
             ) from None
 
 
 def whole(name: str, value: Any, least: int) -> int:
-    """A whole number, numpy's too, from `least` to MOST; raises UserError for anything else."""
+    """Return a whole number from `least` to MOST; NumPy integers are accepted.
+
+    Raises: UserError for anything else.
+    """
     try:
         if isinstance(value, bool) or not least <= operator.index(value) <= MOST:
             raise TypeError
@@ -134,11 +146,14 @@ def whole(name: str, value: Any, least: int) -> int:
 
 @dataclass(frozen=True, repr=False)
 class FewShotDataset(Dataset):
-    """A dataset whose train and val splits are what one seed has drawn; see `Dataset.few_shot`.
+    """A dataset whose train and val splits were drawn for one seed.
 
-    incomplete_classes: the classes that have fewer than `shots` training images (name, how many)
-    reused_classes: the classes whose val images are training images of theirs, since there are no others
-    val_from_train: whether the dataset has no val split, so that val is drawn from the rest of its training images
+    `Dataset.few_shot` makes it.
+
+    Attributes:
+        incomplete_classes: the classes with fewer than `shots` training images, as (name, number of images)
+        reused_classes: the classes whose val images are also among their training images, since they have no others
+        val_from_train: whether val was drawn from the rest of the training images, since the dataset has no val split
     """
 
     shots: int = 0
@@ -151,17 +166,17 @@ class FewShotDataset(Dataset):
         return f"{super().__repr__()[:-1]}; {self.shots} shots, seed {self.seed}>"
 
     def remarks(self) -> list[str]:
-        """What is not as one would expect of the subset, a sentence each."""
+        """Describe what is unusual about the subset, a sentence each."""
         found = []
         if self.val_from_train:
             found.append("has no val split: val images are drawn from the training images that are not among the shots")
         validated = {item.label for item in self.val}
         if lacking := [repr(name) for label, name in enumerate(self.classes) if label not in validated]:
-            found.append(f"no val images of {some(lacking)}: what is chosen on val is chosen without them")
+            found.append(f"no val images of {some(lacking)}: settings chosen on val ignore these classes")
         if self.reused_classes:
             found.append(
-                f"no training images but the shots in {some([repr(name) for name in self.reused_classes])}: the shots "
-                "are the val images too, so that whatever is chosen on them is chosen on training images"
+                f"no training images besides the shots in {some([repr(name) for name in self.reused_classes])}: the "
+                "shots are also the val images, so that settings chosen on val are chosen on training images"
             )
         for name, images in self.incomplete_classes:
             found.append(f"class {name!r} has {images} training images, fewer than shots={self.shots}: all are taken")
@@ -169,36 +184,41 @@ class FewShotDataset(Dataset):
 
 
 def safe_relative_path(path: str, source: Path) -> str:
-    """A path as it is, if it names something below the folder that it starts at.
+    """Return a path unchanged if it stays inside the folder that it is relative to.
 
-    Links on disk are followed: who owns the folder may keep images elsewhere, who wrote the list may not reach out.
+    Links on disk are followed: the owner of the folder may keep images elsewhere, but the author of a list may not name
+    files outside it.
 
-    Raises: UserError that names `source`, the file that the path stands in.
+    Raises: UserError that names `source`, the file that contains the path.
     """
     if any(len(part.encode(errors="replace")) > 255 for part in PurePosixPath(path).parts):
-        raise UserError(f"{source}: the path {path[:60]!r}… has a part that is longer than any file's name; correct it")
+        raise UserError(f"{source}: the path {path[:60]!r}… has a part that is too long for a file name; correct it")
     if not path or "\0" in path or PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
         raise UserError(f"{source}: the path {path!r} leads out of the dataset's folder; correct or remove it")
     return path
 
 
 def open_inside(home: Path, path: str) -> Image.Image:
-    """The image of a path below a folder, not decoded yet."""
+    """Open the image at a path inside a folder, without decoding it."""
     return open_image(home / safe_relative_path(path, home))
 
 
 def open_image(path: Path) -> Image.Image:
-    """The image in a file, not decoded yet; Pillow refuses more than 179 million pixels."""
+    """Open the image in a file, without decoding it.
+
+    Pillow refuses more than 179 million pixels.
+    """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # raised from half as many on
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Pillow warns at half of that limit
         return Image.open(path)
 
 
 def center_crop(image: Image.Image, size: int) -> NDArray[np.uint8]:
-    """The pixels [3, size, size] that evaluation sees: CLIP's bicubic resize of the shorter edge and centre crop.
+    """Return the pixels [3, size, size] that evaluation uses.
 
-    The same as torchvision's, without importing it. Of an image longer than LONGEST times its width only the middle is
-    resized: the whole would take gigabytes.
+    The shorter edge is resized with CLIP's bicubic filter, then the centre is cropped. The result equals torchvision's,
+    without importing it. Of an image whose longer edge is over LONGEST times the shorter, only the middle is resized:
+    resizing all of it would take gigabytes.
     """
     width, height = image.size
     short = min(width, height)
@@ -214,12 +234,12 @@ def center_crop(image: Image.Image, size: int) -> NDArray[np.uint8]:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """An image as 8-bit RGB.
+    """Convert an image to 8-bit RGB.
 
-    Eight bits and fewer as CoOp and torchvision read them: transparency dropped, the camera's orientation not applied.
-    Pillow would cut 16-bit grey off at 255, so that is scaled to 8 bits first.
+    Images of up to 8 bits are read as by CoOp and torchvision: transparency is dropped, and the camera's orientation is
+    not applied. Pillow would clip 16-bit grey at 255, so it is scaled to 8 bits first.
 
-    Raises: ValueError for values that have no known range.
+    Raises: ValueError for values without a known range.
     """
     if image.mode in ("I", "F"):
         raise ValueError(f"mode {image.mode}, whose values have no known range")

@@ -1,4 +1,4 @@
-"""How your own images are put into words: the template and the class names, of dataset.yaml or of a caller."""
+"""The template and class names for your own images, from dataset.yaml or a caller."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,20 +13,23 @@ from adapt.runtime import yaml
 
 FILE = "dataset.yaml"
 EXPECTED = {
-    "template": "a text with one {} for the class name",
-    "classes": "names by label or a list of names, all of them texts (put others in quotes)",
+    "template": "expected a text with one {} for the class name",
+    "classes": "expected names by label or a list of names, all of them texts (put others in quotes)",
 }
 
 
 class Description(Strict):
-    """dataset.yaml: the template, and the class names where folders or labels should not serve as such."""
+    """dataset.yaml: the template and, optionally, class names.
+
+    Class names are needed where folder names or labels should not serve as such.
+    """
 
     template: Template
     classes: dict[str | int, str] | list[str] = Field(default_factory=dict)
 
 
 def read(home: Path) -> Description:
-    """The content of dataset.yaml."""
+    """Read dataset.yaml."""
     path = home / FILE
     try:
         values = yaml.parse(path.read_text(encoding="utf-8"))
@@ -36,7 +39,10 @@ def read(home: Path) -> Description:
 
 
 def parse(values: Any, where: Path | str) -> Description:
-    """A description of these values; raises UserError that begins with `where`, where they were given."""
+    """Make a description from these values.
+
+    Raises: UserError whose message begins with `where`, the place that they were given.
+    """
     if not isinstance(values, Mapping):
         raise UserError(f"{where} is not a YAML mapping with a template: it has {values!r}")
     try:
@@ -51,7 +57,10 @@ def parse(values: Any, where: Path | str) -> Description:
 
 
 def class_names_for(labels: list[str], described: Description, where: Path | str) -> list[str]:
-    """The class names of labels: as the description says, else the label (a folder's name) itself."""
+    """Return the class names of labels.
+
+    A label (a folder's name) that the description does not name is the class name itself.
+    """
     given = names_given(labels, described, where)
     nameless = next((label for label in labels if label.isdecimal() and label not in given), None)
     if nameless is not None:
@@ -63,7 +72,11 @@ def class_names_for(labels: list[str], described: Description, where: Path | str
 
 
 def names_given(labels: list[str], described: Description, where: Path | str) -> dict[str, str]:
-    """Class names by label: a list names all of them in their order; YAML reads a key 001 as the number 1."""
+    """Return the class names that the description gives, by label.
+
+    A list names all labels in order. YAML reads a key 001 as the number 1, so a number also matches a label of the same
+    value.
+    """
     if isinstance(described.classes, list):
         if len(described.classes) != len(labels):
             raise UserError(

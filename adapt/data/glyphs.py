@@ -1,8 +1,7 @@
-"""Glyphs of icon families and of matplotlib's fonts, as masks and as small RGB images.
+"""Glyphs of icon families and matplotlib's fonts, as masks and small RGB images.
 
-The packages that carry the fonts are read as files: nothing of Qt, Tk or matplotlib is imported. A *mask* is a uint8
-array [size, size], 255 inside the glyph; `render_glyph` turns one into an image of random colours, place, angle and
-noise.
+The font files are read from installed packages without importing Qt, Tk or matplotlib. A *mask* is a uint8 array [size,
+size], 255 inside the glyph; `render_glyph` turns one into an image with random colours, position, angle and noise.
 """
 
 import json
@@ -20,18 +19,21 @@ from adapt.errors import UserError
 
 Mask = NDArray[np.uint8]
 
-SIZE = 64  # pixels of a mask's side
-FILL = 52  # pixels of a glyph's longer side inside it
-ZOOM = 1.4  # at most this times the family's own size, so that a dot stays a dot
+SIZE = 64  # side of a mask, in pixels
+FILL = 52  # longer side of the glyph inside the mask, in pixels
+ZOOM = 1.4  # largest magnification of the family's own size, so that a dot stays a dot
 
 
 class Family(NamedTuple):
-    """An icon family: fonts in a folder of a package, each with a charmap, which gives the code point of every name."""
+    """An icon family: fonts in a folder of a package, each with a charmap.
+
+    A charmap gives the code point of every icon name.
+    """
 
     package: str
     folder: str
-    fonts: tuple[tuple[str, str], ...]  # patterns of the file names of a font and of its charmap
-    extra: str  # of this project, which installs the package
+    fonts: tuple[tuple[str, str], ...]  # file name patterns of a font and of its charmap
+    extra: str  # the extra of this project that installs the package
 
 
 def _qtawesome(*stems: str) -> Family:
@@ -88,9 +90,9 @@ class Glyph(NamedTuple):
 
 
 def folder(package: str, *parts: str, extra: str = "pocket") -> Path:
-    """A folder inside an installed package, without importing the package.
+    """Return a folder inside an installed package, without importing the package.
 
-    Raises: UserError where it is missing, which names the `extra` of this project that installs it.
+    Raises: UserError if the package is missing; it names the `extra` of this project that installs it.
     """
     spec = find_spec(package)
     if spec is None or spec.origin is None:
@@ -102,7 +104,7 @@ def folder(package: str, *parts: str, extra: str = "pocket") -> Path:
 
 
 def fonts(family: str) -> list[tuple[Path, Path]]:
-    """The font files of an icon family, each with its charmap."""
+    """Return the font files of an icon family, each with its charmap."""
     package, inside, patterns, extra = FAMILIES[family]
     home = folder(package, inside, extra=extra)
     found = []
@@ -116,7 +118,10 @@ def fonts(family: str) -> list[tuple[Path, Path]]:
 
 @cache
 def icons(family: str) -> tuple[Glyph, ...]:
-    """All icons of a family of `FAMILIES`, in the order of the family's own list; aliases share font and char."""
+    """Return all icons of a family of `FAMILIES`.
+
+    They are in the order of the family's own list. Aliases have the same font and character.
+    """
     found = []
     for font, charmap in fonts(family):
         names: dict[str, str | int] = json.loads(charmap.read_text(encoding="utf-8"))
@@ -127,25 +132,34 @@ def icons(family: str) -> tuple[Glyph, ...]:
 
 @cache
 def characters(text: str) -> tuple[Glyph, ...]:
-    """Each character of `text` in each font of `FONTS`, named by the character."""
+    """Return each character of `text` in each font of `FONTS`.
+
+    The name of a glyph is its character.
+    """
     home = folder("matplotlib", "mpl-data", "fonts", "ttf")
     return tuple(Glyph(char, home / f"{font}.ttf", char) for char in text for font in FONTS)
 
 
-@lru_cache(maxsize=128)  # bounded: each holds its file open
+@lru_cache(maxsize=128)  # bounded: each font keeps its file open
 def _font(path: Path, size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
 
 
 def _ink(glyph: Glyph, size: int) -> Image.Image:
-    """The glyph at a font size, cropped to its ink (the font's own boxes reach from the origin to the advance)."""
+    """Draw a glyph at a font size, cropped to its ink.
+
+    The font's own boxes reach from the origin to the advance.
+    """
     canvas = Image.new("L", (2 * SIZE, 2 * SIZE))
     ImageDraw.Draw(canvas).text((SIZE // 2, SIZE // 4), glyph.char, fill=255, font=_font(glyph.font, size))
     return canvas.crop(canvas.getbbox())
 
 
 def mask(glyph: Glyph) -> Mask:
-    """The glyph's coverage [SIZE, SIZE], 0..255, centred, its longer side FILL pixels (less where ZOOM binds)."""
+    """Return the coverage [SIZE, SIZE] of a glyph, 0..255, centred.
+
+    Its longer side is FILL pixels, or less where ZOOM limits it.
+    """
     longer = max(_ink(glyph, SIZE).size)
     ink = _ink(glyph, round(SIZE * min(FILL / longer, ZOOM)))
     image = Image.new("L", (SIZE, SIZE))
@@ -154,7 +168,10 @@ def mask(glyph: Glyph) -> Mask:
 
 
 def contrasting(rng: np.random.Generator, least: float = 0.3) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Two random colours [3], 0..1, whose luminances differ by at least `least`."""
+    """Draw two random colours [3] in 0..1.
+
+    Their luminances differ by at least `least`.
+    """
     while True:
         ink, paper = rng.random((2, 3), dtype=np.float32)
         if abs(np.dot(ink - paper, (0.299, 0.587, 0.114))) >= least:
@@ -162,15 +179,18 @@ def contrasting(rng: np.random.Generator, least: float = 0.3) -> tuple[NDArray[n
 
 
 def render_glyph(shape: Mask, rng: np.random.Generator, size: int = 32) -> Image.Image:
-    """A mask as an RGB image [size, size] in random colours, turned, scaled, moved and noisy, all moderately."""
+    """Render a mask as an RGB image [size, size] with random variation.
+
+    Colours are random. The glyph is turned, scaled, moved and made noisy, all moderately.
+    """
     angle = math.radians(rng.uniform(-12, 12))
     scale = shape.shape[0] / size / rng.uniform(0.75, 1.1)
     shift = rng.uniform(-2, 2, size=2)
     cos, sin, centre, middle = math.cos(angle) * scale, math.sin(angle) * scale, shape.shape[0] / 2, size / 2
-    # Output pixel (x, y) shows the mask at centre + R (x - middle - shift); PIL wants the six numbers of that map.
+    # Output pixel (x, y) shows the mask at centre + R (x - middle - shift); PIL takes the six numbers of that map.
     x, y = -middle - shift
     affine = (cos, sin, centre + cos * x + sin * y, -sin, cos, centre - sin * x + cos * y)
-    # Bilinear sampling at half the resolution aliases, hence twice the size first and a box filter after.
+    # Bilinear sampling at half the resolution aliases, so render at twice the size, then apply a box filter.
     fine = (affine[0] / 2, affine[1] / 2, affine[2], affine[3] / 2, affine[4] / 2, affine[5])
     double = 2 * size, 2 * size
     big = Image.fromarray(shape).transform(double, Image.Transform.AFFINE, fine, Image.Resampling.BILINEAR)

@@ -1,8 +1,8 @@
-"""Readers of downloaded datasets: an entry of the catalogue and what lies on disk, as a `Dataset`.
+"""Readers of downloaded datasets: from catalogue entry and files to a `Dataset`.
 
-torchvision's dataset classes know the same folders but other splits (the official ones, where CoOp drew its own), have
-none for UCF101's frames, the split files or ImageNet's shifts, and importing them takes seconds that `sample` does
-not have. Only ImageNet's archives are unpacked by torchvision (adapt/download/imagenet.py).
+torchvision's dataset classes read the same folders but have other splits: the official ones, where CoOp drew its own.
+They do not cover UCF101's frames, the split files or ImageNet's shifts, and importing them takes seconds that the stage
+`sample` does not have. torchvision only unpacks ImageNet's archives (adapt/download/imagenet.py).
 """
 
 import os
@@ -20,7 +20,9 @@ WNIDS = Path(__file__).with_name("imagenet.txt")
 
 
 def read(name: str, entry: DatasetSpec, root: Path) -> Dataset:
-    """A dataset of the catalogue from its files under `root`; the paths of its items start at its images' folder.
+    """Read a dataset of the catalogue from its files under `root`.
+
+    The paths of its samples are relative to its image folder.
 
     Raises: UserError that says what is missing or wrong, and how to get it.
     """
@@ -28,7 +30,7 @@ def read(name: str, entry: DatasetSpec, root: Path) -> Dataset:
     if home is None:
         raise UserError(
             f"dataset {name}: its images are not in {root / entry.images[0]} (no {entry.required_files[0]} there); "
-            f"{get(name)}, or say with data.root (or ADAPT_DATA) where your datasets are"
+            f"{get(name)}, or set data.root (or ADAPT_DATA) to the folder of your datasets"
         )
     match entry.split:
         case JsonSplit() as split:
@@ -45,7 +47,10 @@ def read(name: str, entry: DatasetSpec, root: Path) -> Dataset:
 
 
 def files(entry: DatasetSpec, root: Path) -> list[tuple[str, Path]]:
-    """The files that hold a dataset's split, there or not; ImageNet has none, its split is its folders."""
+    """Return the files that hold a dataset's split, whether they exist or not.
+
+    ImageNet has none: its folders are its split.
+    """
     match entry.split:
         case JsonSplit() as split:
             return [(split.file, root / split.file)]
@@ -57,19 +62,25 @@ def files(entry: DatasetSpec, root: Path) -> list[tuple[str, Path]]:
 
 
 def get(name: str) -> str:
-    """The end of a message: how to get a dataset."""
+    """Return the end of a message: how to get a dataset."""
     return f"get it with `python -m adapt data fetch {name}`"
 
 
 def dataset(name: str, template: str, names: list[str], found: Splits, home: Path, **more: tuple[str, ...]) -> Dataset:
-    """A `Dataset` of files below `home`; as in CoOp, underscores of class names become spaces."""
+    """Make a `Dataset` of files below `home`.
+
+    Underscores of class names become spaces, as in CoOp.
+    """
     classes = tuple(name.replace("_", " ") for name in names)
     parts = (Split(Sample(item.path, item.label, classes[item.label]) for item in part) for part in found)
     return Dataset(name, template, classes, *parts, read=partial(open_inside, home), **more)
 
 
 def from_lists(name: str, split: ListSplit, home: Path) -> tuple[Splits, list[str]]:
-    """FGVC's official lists: a class's label is its line in variants.txt, a line is "image number, class name"."""
+    """Read FGVC's official lists.
+
+    A class's label is its line in variants.txt; a line of the other lists is "image number, class name".
+    """
     texts = {file: splits.check(home / file, sha256, get(name)).decode() for file, sha256 in split.sha256.items()}
     names = texts["variants.txt"].splitlines()
     labels = {name: label for label, name in enumerate(names)}
@@ -83,16 +94,18 @@ def from_lists(name: str, split: ListSplit, home: Path) -> tuple[Splits, list[st
 
 @cache
 def imagenet_names() -> dict[str, str]:
-    """The class name of each of ImageNet's 1000 wnids, in order."""
+    """Return the class name of each of ImageNet's 1000 wnids, in order."""
     lines = WNIDS.read_text(encoding="utf-8").splitlines()
     return dict(line.split(" ", 1) for line in lines)
 
 
 def from_folders(split: FolderSplit, home: Path, amount: int) -> tuple[Splits, list[str]]:
-    """ImageNet and its shifts: a class's label is the rank of its folder's name (ImageNetV2: that number itself).
+    """Read the class folders of ImageNet or of one of its shifts.
 
-    Differs from CoOp: images are in sorted order. CoOp takes ImageNet's in the order of os.listdir, so its few-shot
-    subsets of ImageNet differ between machines; ours do not, and can equal none of them.
+    A class's label is the rank of its folder's name (ImageNetV2: the number that is the name).
+
+    Differs from CoOp: images are sorted. CoOp takes ImageNet's in the order of os.listdir, so its few-shot subsets of
+    ImageNet differ between machines. Ours do not, and they cannot match CoOp's.
     """
     known = imagenet_names()
     if split.named == "number":
@@ -105,8 +118,8 @@ def from_folders(split: FolderSplit, home: Path, amount: int) -> tuple[Splits, l
         if strange or len(found) != amount:
             which = f", among them {strange[0]!r}" if strange else ""
             raise UserError(
-                f"{home / part} has {len(found)} class folders{which}, expected {amount} of ImageNet's: unpack its "
-                "archive again, whole"
+                f"{home / part} has {len(found)} class folders{which}, expected {amount} of ImageNet's: unpack "
+                "the whole archive again"
             )
         return sorted(found, key=order.index)
 
@@ -121,9 +134,12 @@ def from_folders(split: FolderSplit, home: Path, amount: int) -> tuple[Splits, l
 
 
 def images(folder: Path) -> list[str]:
-    """The names of the images in a class's folder, sorted; raises UserError where there are none."""
-    with os.scandir(folder) as entries:  # ImageNet has 1.3 million: a Path of each would take a while
+    """Return the sorted names of the images in a class's folder.
+
+    Raises: UserError if there are none.
+    """
+    with os.scandir(folder) as entries:  # ImageNet has 1.3 million images: a Path for each would be slow
         found = sorted(f.name for f in entries if f.name.lower().endswith(SUFFIXES) and not hidden(f.name))
     if not found:
-        raise UserError(f"{folder} holds no images: unpack its archive again, whole")
+        raise UserError(f"{folder} holds no images: unpack the whole archive again")
     return found

@@ -1,10 +1,13 @@
-"""Few-shot subsets by CoOp's protocol, to the letter: the same seed gives the same images as the published index files.
+"""Few-shot subsets by CoOp's protocol.
 
-Convention: Dassl/CoOp. One generator seeded once draws train at `shots`, then, without reseeding, val at
-min(shots, 4); classes in order of first appearance; a class with fewer images than asked gives all that it has.
+The same seed gives the same images as CoOp's published index files.
+
+Convention: Dassl/CoOp. One generator, seeded once, draws train with `shots` images per class, then, without reseeding,
+val with min(shots, 4). Classes are in order of first appearance. A class with fewer images than asked for contributes
+all of them.
 
 A dataset without a val split, such as ImageNet, draws val from the training images that are not among the shots
-(CLIP-LoRA's convention for ImageNet; CoOp passes the test images as val, which would choose settings on test).
+(CLIP-LoRA's convention for ImageNet). CoOp passes the test images as val, so that settings would be chosen on test.
 """
 
 import random
@@ -15,7 +18,13 @@ VAL_SHOTS = 4
 
 
 class Sample(NamedTuple):
-    """One labelled image: a name that `Dataset.read` understands, its label in 0..c-1, and the class's name."""
+    """One labelled image.
+
+    Attributes:
+        path: the name that `Dataset.read` takes
+        label: the class's number, in 0..c-1
+        name: the class's name
+    """
 
     path: str
     label: int
@@ -25,8 +34,9 @@ class Sample(NamedTuple):
 class FewShot(NamedTuple):
     """The images of one seed.
 
-    short: the classes that have fewer than `shots` training images (name, how many)
-    reused: the classes whose val images are training images of theirs, since there are no others
+    Attributes:
+        incomplete_classes: the classes with fewer than `shots` training images, as (name, number of images)
+        reused_classes: the classes whose val images are also among their training images, since they have no others
     """
 
     train: list[Sample]
@@ -44,7 +54,11 @@ def sample(train: Sequence[Sample], val: Sequence[Sample], shots: int, seed: int
 
 
 def spare(train: Sequence[Sample], chosen: Sequence[Sample]) -> tuple[list[Sample], list[str]]:
-    """The training images that were not chosen; all of a class's own where none is left, and the names of these."""
+    """Return the training images that val may be drawn from.
+
+    These are the images that were not chosen. A class without any contributes all its images; the names of such classes
+    are returned too.
+    """
     paths = {item.path for item in chosen}
     left = {item.label for item in train if item.path not in paths}
     reused = dict.fromkeys(item.name for item in train if item.label not in left)
@@ -52,7 +66,10 @@ def spare(train: Sequence[Sample], chosen: Sequence[Sample]) -> tuple[list[Sampl
 
 
 def draw(items: Sequence[Sample], shots: int, generator: random.Random) -> tuple[list[Sample], list[tuple[str, int]]]:
-    """`shots` items of every class, and the classes that have fewer with how many they have."""
+    """Draw `shots` items of every class.
+
+    Also return the classes that have fewer, as (name, number of items).
+    """
     by_label: dict[int, list[Sample]] = {}
     for item in items:
         by_label.setdefault(item.label, []).append(item)

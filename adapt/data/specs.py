@@ -1,4 +1,7 @@
-"""The catalogue's entries, datasets.yaml typed: what decides which images a downloaded dataset consists of."""
+"""The entries of datasets.yaml, typed.
+
+They decide which images a downloaded dataset consists of.
+"""
 
 from functools import cache
 from pathlib import Path
@@ -12,7 +15,10 @@ FILE = Path(__file__).with_name("datasets.yaml")
 
 
 def with_name(template: str) -> str:
-    """Refuse a template that has no single place for the class name, or braces for anything else."""
+    """Refuse a template unless it has one {} for the class name.
+
+    It may have no other braces.
+    """
     if template.count("{}") != 1 or template.count("{") + template.count("}") != 2:
         raise ValueError(f"a template has one {{}} for the class name, got {template!r}")
     return template
@@ -37,7 +43,7 @@ class Sizes(Strict):
 
 
 class JsonSplit(Strict):
-    """CoOp's split_zhou file: where it lies under the root, and its checksum."""
+    """CoOp's split_zhou file: its path under the root, and its checksum."""
 
     kind: Literal["json"]
     file: str
@@ -52,7 +58,10 @@ class ListSplit(Strict):
 
 
 class FolderSplit(Strict):
-    """One folder per class below a split's folder, named by wnid or by the class's number."""
+    """A folder per class inside a split's folder.
+
+    It is named by the class's wnid or number.
+    """
 
     kind: Literal["folders"]
     named: Literal["wnid", "number"]
@@ -61,7 +70,7 @@ class FolderSplit(Strict):
 
 
 class DatasetSpec(Strict):
-    """A dataset; the fields are explained at the head of datasets.yaml."""
+    """A downloaded dataset; the head of datasets.yaml explains the fields."""
 
     template: Template
     classes: int
@@ -72,15 +81,18 @@ class DatasetSpec(Strict):
     twins: list[str] = []
 
     def image_dir(self, root: Path) -> Path | None:
-        """The folder of the images under `root`, in whichever layout is found first."""
+        """Return the folder of the images under `root`.
+
+        It is the first of the layouts in `images` that is found.
+        """
         return next((root / place for place in self.images if self.is_home(root / place)), None)
 
     def is_home(self, folder: Path) -> bool:
-        """Whether a folder holds what the images' folder has to hold."""
+        """Return whether a folder holds the files required of the image folder."""
         return all((folder / held).exists() for held in self.required_files)
 
 
 @cache
 def dataset_specs() -> dict[str, DatasetSpec]:
-    """All entries by the dataset's name."""
+    """Return all entries by the dataset's name."""
     return {name: DatasetSpec(**fields) for name, fields in yaml.parse(FILE.read_bytes()).items()}

@@ -1,7 +1,7 @@
-"""Splits: CoOp's 50 : 20 : 30, and the JSON files that keep a split.
+"""Splits: CoOp's 50 : 20 : 30, and the JSON files that store a split.
 
 A file is what CoOp calls split_zhou: {"train": [[path, label, class name], …], "val": …, "test": …}. It may come from
-anywhere, so nothing in it is trusted: types, labels and paths are checked before an image is opened.
+anywhere, so its types, labels and paths are checked before an image is opened.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ Rows = list[tuple[str, int, str]]
 
 
 class Splits(NamedTuple):
-    """The items of the three splits."""
+    """The samples of the three splits."""
 
     train: list[Sample]
     val: list[Sample]
@@ -33,7 +33,10 @@ class Splits(NamedTuple):
 
 
 def split(things: Sequence[T], rng: np.random.Generator) -> tuple[list[T], list[T], list[T]]:
-    """`things` in a random order, cut into train, val and test by `SHARES`, each with at least one of them."""
+    """Shuffle `things` and cut them into train, val and test by `SHARES`.
+
+    Each split gets at least one of them.
+    """
     order = [things[i] for i in rng.permutation(len(things))]
     train, val = (max(1, round(share * len(order))) for share in SHARES[:2])
     train = min(train, len(order) - val - 1)
@@ -41,9 +44,9 @@ def split(things: Sequence[T], rng: np.random.Generator) -> tuple[list[T], list[
 
 
 def check(path: Path, sha256: str, get: str) -> bytes:
-    """The content of a file with a known checksum.
+    """Return the content of a file with a known checksum.
 
-    Raises: UserError that says how to `get` the file, if it is missing or another one.
+    Raises: UserError that says how to `get` the file, if it is missing or has another checksum.
     """
     try:
         content = path.read_bytes()
@@ -58,16 +61,19 @@ def check(path: Path, sha256: str, get: str) -> bytes:
 
 
 def parse(content: bytes, source: Path) -> Splits:
-    """The items of a JSON split, in the file's order, on which few-shot sampling depends.
+    """Parse a JSON split.
 
-    Raises: UserError for a wrong structure, a path that leads out, or labels that do not go with the class names.
+    The samples keep the file's order, on which few-shot sampling depends.
+
+    Raises: UserError for a wrong structure, a path that leads out of the folder, or labels that contradict the class
+    names.
     """
     try:
         found = TypeAdapter(dict[str, Rows], config={"strict": True}).validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         place = "".join(f"[{part!r}]" for part in first["loc"])
-        raise UserError(f"{source}: not a split in CoOp's format: {place or 'it'}: {first['msg']}") from None
+        raise UserError(f"{source}: not a split in CoOp's format: {place or 'the file'}: {first['msg']}") from None
     missing = [name for name in Splits._fields if name not in found]
     if missing:
         raise UserError(f"{source}: not a split in CoOp's format: it has no {missing[0]!r}")
@@ -80,9 +86,9 @@ def parse(content: bytes, source: Path) -> Splits:
 
 
 def class_names(splits: Splits, source: Path) -> list[str]:
-    """The class name of each label 0..c-1.
+    """Return the class name of each label 0..c-1.
 
-    Raises: UserError, if a label has two names or the labels have gaps.
+    Raises: UserError if a label has two names or the labels have gaps.
     """
     names: dict[int, str] = {}
     for item in (item for part in splits for item in part):
@@ -95,6 +101,6 @@ def class_names(splits: Splits, source: Path) -> list[str]:
 
 
 def write(splits: Splits, path: Path) -> None:
-    """Keep a split in a file."""
+    """Write a split to a file."""
     with files.atomic_write(path) as temporary:
         temporary.write_text(json.dumps(splits._asdict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Class names that are the same tokens to a CLIP."""
+"""Class names with the same tokens, which a CLIP cannot tell apart."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -10,7 +10,10 @@ from adapt.errors import UserError
 
 
 def twins(tokenize: Callable[[list[str]], Tensor], classes: Sequence[str]) -> list[list[int]]:
-    """The labels of classes whose names are the same tokens, by group; names that would be cut are `tokenize`'s."""
+    """Return groups of labels whose class names have the same tokens.
+
+    Names too long for the context are skipped: `tokenize` refuses them.
+    """
     groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
     tokens = tokenize(list(classes))
     for label, row in enumerate(tokens.tolist()):
@@ -20,21 +23,22 @@ def twins(tokenize: Callable[[list[str]], Tensor], classes: Sequence[str]) -> li
 
 
 def check(tokenize: Callable[[list[str]], Tensor], dataset: Dataset) -> list[str]:
-    """A sentence on each name that several classes are known to have (two of ImageNet's).
+    """Raise UserError for classes whose names have the same tokens.
 
-    Raises: UserError where other classes have the same words: to CLIP they are one, and all but one of them would never
-        be predicted.
+    CLIP cannot tell them apart and would never predict all but one of them.
+
+    Returns: a sentence on each name that several classes are known to have (two of ImageNet's), which is allowed.
     """
     found = twins(tokenize, dataset.classes)
     if unknown := [labels for labels in found if dataset.classes[labels[0]] not in dataset.twins]:
         one, other = (f"{dataset.own_labels[label]!r} (class {label})" for label in unknown[0][:2])
         raise UserError(
             f"dataset {dataset.name}: {one} and {other} are the same words to CLIP, "
-            f"{dataset.classes[unknown[0][0]]!r}; give one of them another name, by classes: in dataset.yaml or where "
-            "it stands"
+            f"{dataset.classes[unknown[0][0]]!r}; rename one of them, by classes: in dataset.yaml or where its name "
+            "is given"
         )
     return [
-        f"classes {' and '.join(map(str, labels))} are both called {dataset.classes[labels[0]]!r}: to CLIP they are "
-        "one, so that one of them is never predicted"
+        f"classes {' and '.join(map(str, labels))} are both called {dataset.classes[labels[0]]!r}: CLIP cannot tell "
+        "them apart, so that one of them is never predicted"
         for labels in found
     ]

@@ -1,4 +1,5 @@
-"""How the datasets get onto the disk: addresses, downloads, archives, checks. Nothing of it decides what an image is.
+"""Fetch datasets: addresses, downloads, archives, checks.
 
-Apart from adapt/data, which the stages depend on as a whole: a new mirror must not train everything again.
+This is separate from adapt/data, on which the stages depend as a whole: nothing here decides what an image is, and a
+new mirror must not make all training run again.
 """

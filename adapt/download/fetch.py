@@ -1,4 +1,7 @@
-"""Fetch a dataset: its split file, then its images from the first source that gives them."""
+"""Fetch a dataset: its split file, then its images.
+
+The images come from the first source that works.
+"""
 
 import os
 import shutil
@@ -12,16 +15,18 @@ from adapt.download.http import Bar, download, mismatch, size
 from adapt.download.sources import DownloadSpec, File, Mirror, download_specs
 from adapt.errors import UserError, nearest
 
-WORK = ".downloads"  # under the root, so that what is complete only has to be renamed
+WORK = ".downloads"  # under the root, so that complete files only have to be renamed
 GIB = 1 << 30
 
 Say = Callable[[str], object]
 
 
 def fetch(name: str, root: Path, *, say: Say, bar: Bar) -> None:
-    """Get what is missing of a dataset of the catalogue, by CoOp's layout under `root`.
+    """Fetch the missing parts of a dataset of the catalogue into `root`.
 
-    Raises: UserError for an unknown name, where all sources failed, or that says what has to be done by hand.
+    The files are laid out as in CoOp.
+
+    Raises: UserError for an unknown name, if all sources fail, or to say what has to be downloaded by hand.
     """
     if name not in dataset_specs():
         raise UserError(f"there is nothing to fetch for {name!r}; {nearest(name, dataset_specs())}")
@@ -29,7 +34,7 @@ def fetch(name: str, root: Path, *, say: Say, bar: Bar) -> None:
 
 
 def supply(name: str, entry: DatasetSpec, given: DownloadSpec, root: Path, *, say: Say, bar: Bar) -> None:
-    """`fetch` of given facts."""
+    """Fetch a dataset as `fetch` does, from the given entries."""
     root.mkdir(parents=True, exist_ok=True)
     work = root / WORK / name
     if isinstance(entry.split, JsonSplit):
@@ -46,7 +51,7 @@ def supply(name: str, entry: DatasetSpec, given: DownloadSpec, root: Path, *, sa
 
 
 def download_split(split: JsonSplit, urls: list[str], root: Path, work: Path, bar: Bar) -> None:
-    """The split file in its place, if it is not there."""
+    """Download the split file to its place, unless it is there."""
     path = root / split.file
     if path.is_file():
         problem = mismatch(path, split.sha256, None)
@@ -61,13 +66,13 @@ def download_split(split: JsonSplit, urls: list[str], root: Path, work: Path, ba
 def get_images(
     name: str, entry: DatasetSpec, sources: list[Mirror], root: Path, work: Path, *, say: Say, bar: Bar
 ) -> None:
-    """The images in their place, from the first source that works."""
+    """Fetch the images to their place, from the first source that works."""
     reasons = []
     for number, source in enumerate(sources):
         folder = work / str(number)
         try:
             check_disk_space(name, source, folder, root)
-            for file in source.files:  # before gigabytes are fetched that could not be unpacked
+            for file in source.files:  # before gigabytes are downloaded that could not be unpacked
                 if is_named_tar(file.file):
                     check_python(folder / file.file)
             archives = [download(file, folder, bar) for file in source.files]
@@ -82,7 +87,10 @@ def get_images(
 
 
 def check_disk_space(name: str, source: Mirror, folder: Path, root: Path) -> None:
-    """Refuse to begin what the disk cannot hold: archive and images, less what is there already."""
+    """Refuse to start a download that the disk cannot hold.
+
+    It needs room for archive and images, less what has been downloaded already.
+    """
     there = sum(size(folder / f"{file.file}{end}") for file in source.files for end in ("", ".partial"))
     needed, free = 2 * (source.size() or 0) - there, shutil.disk_usage(root).free
     if needed > free:
@@ -93,7 +101,7 @@ def check_disk_space(name: str, source: Mirror, folder: Path, root: Path) -> Non
 
 
 def unpack_all(archives: list[Path], files: list[File], folder: Path) -> Path:
-    """A new folder with what the archives hold."""
+    """Unpack the archives into a new folder and return it."""
     shutil.rmtree(folder, ignore_errors=True)
     for archive, file in zip(archives, files, strict=True):
         unpack(archive, folder)
@@ -107,13 +115,18 @@ def unpack_all(archives: list[Path], files: list[File], folder: Path) -> Path:
 
 
 def move_into_place(name: str, entry: DatasetSpec, unpacked: Path, root: Path) -> None:
-    """Move the images' folder, wherever an archive has it, to where CoOp's layout has it."""
+    """Move the folder of the images to its place in CoOp's layout.
+
+    The folder may be anywhere in the archive.
+    """
     places = (Path(place) for place, _, _ in os.walk(unpacked) if "__MACOSX" not in place)
     found = next((place for place in places if entry.is_home(place)), None)
     if found is None:
-        raise UserError(f"the archive of {name} does not hold {entry.required_files[0]} anywhere, so it is another's")
+        raise UserError(
+            f"the archive of {name} does not hold {entry.required_files[0]} anywhere, so it is of another dataset"
+        )
     target = root / entry.images[0]
-    if target.exists():  # with a split file or more in it
+    if target.exists():  # it holds a split file or more
         for child in sorted(found.iterdir()):
             if not (target / child.name).exists():
                 child.rename(target / child.name)
@@ -127,16 +140,19 @@ def move_into_place(name: str, entry: DatasetSpec, unpacked: Path, root: Path) -
 
 
 def unpack_by_hand(name: str, given: DownloadSpec, target: Path, say: Say) -> None:
-    """Unpack ImageNet where its archives are; raises UserError that says which to put where."""
+    """Unpack ImageNet's archives, which were downloaded by hand.
+
+    Raises: UserError that says which archives are missing and where to put them.
+    """
     folder = target.parent
     missing = [file for file in given.sources[0].files if not (folder / file.file).is_file()]
     if missing:
         sizes = {file.file: f" ({file.bytes / GIB:.1f} GiB)" if file.bytes else "" for file in missing}
         wanted = ", ".join(f"{file}{size}" for file, size in sizes.items())
         raise UserError(
-            f"{name} asks for an account and its terms: download {wanted} at {given.login}, put them into {folder} "
-            f"and run `python -m adapt data fetch {name}` again, which unpacks them; or put the class folders into "
-            f"{target}/train and {target}/val"
+            f"{name} needs an account and consent to its terms: download {wanted} at {given.login}, put them into "
+            f"{folder} and run `python -m adapt data fetch {name}` again, which unpacks them; or put the class folders "
+            f"into {target}/train and {target}/val"
         )
     say(f"{name}: unpacking, which takes a while")
     imagenet.unpack(folder)

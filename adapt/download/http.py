@@ -1,4 +1,4 @@
-"""Downloads that go on where they stopped, try one mirror after the other, and end with a checksum."""
+"""Resumable downloads that try one mirror after another and verify a checksum."""
 
 import hashlib
 from collections.abc import Callable
@@ -12,20 +12,21 @@ from adapt.download.sources import File
 from adapt.errors import UserError
 
 CHUNK = 1 << 20
-TIMEOUT = (15, 60)  # seconds for a connection, and between two pieces of an answer
-TRIES = 5  # of one mirror, as long as each brings the file further
+TIMEOUT = (15, 60)  # seconds to connect, and between two pieces of a response
+TRIES = 5  # attempts per mirror, as long as each adds bytes to the file
 
 Bar = Callable[..., Any]  # makes a tqdm
 
 
 class Failed(Exception):
-    """Why a mirror did not give a file."""
+    """A mirror did not deliver a file, and why."""
 
 
 def download(file: File, folder: Path, bar: Bar) -> Path:
-    """The file in `folder`, downloaded unless it is there: its name appears only once its checksum holds.
+    """Download a file into `folder`, unless it is there, and return its path.
 
-    What a broken or interrupted download has left, NAME.partial, is gone on with.
+    The file gets its name only once its checksum is verified. A broken or interrupted download leaves NAME.partial,
+    which the next one resumes.
 
     Raises: UserError that says what went wrong at each mirror.
     """
@@ -43,13 +44,15 @@ def download(file: File, folder: Path, bar: Bar) -> Path:
         except Failed as failed:
             reasons.append(f"{url}: {failed}")
     raise UserError(
-        f"no mirror gave {file.file} ({'; '.join(reasons)}): run again to go on where it stopped, or put the file at "
-        f"{target} yourself"
+        f"no mirror gave {file.file} ({'; '.join(reasons)}): run again to resume, or put the file at {target} yourself"
     )
 
 
 def from_mirror(url: str, file: File, target: Path, bar: Bar) -> Path:
-    """The file from one address, in as many pieces as the line breaks it into; raises `Failed`."""
+    """Download a file from one address, resuming when the connection breaks.
+
+    Raises: Failed.
+    """
     partial = target.with_name(f"{target.name}.partial")
     reason = Failed("")
     for _ in range(TRIES):
@@ -66,19 +69,24 @@ def from_mirror(url: str, file: File, target: Path, bar: Bar) -> Path:
             return partial.rename(target)
         partial.unlink()
         reason = Failed(problem)
-        if not before:  # else what was there before may have been another file's beginning
+        if not before:  # otherwise the earlier bytes may have been of another file
             break
     raise reason
 
 
 def receive(url: str, file: File, partial: Path, bar: Bar) -> str | None:
-    """Append to `partial` what it lacks; the SHA-256 that the server states. Raises `Failed`."""
+    """Append the missing bytes to `partial`.
+
+    Returns: the SHA-256 that the server states, if any.
+
+    Raises: Failed.
+    """
     have = size(partial)
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     try:
         with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
             stated = linked(response)
-            if have and response.status_code == 416:  # nothing is left to send
+            if have and response.status_code == 416:  # there are no bytes left to send
                 return stated
             if not response.ok:
                 raise Failed(f"HTTP {response.status_code}")
@@ -91,7 +99,7 @@ def receive(url: str, file: File, partial: Path, bar: Bar) -> str | None:
                 partial.open("ab" if have else "wb") as out,
                 bar(desc=file.file, initial=have, total=total) as meter,
             ):
-                for chunk in response.raw.stream(CHUNK, decode_content=False):  # the bytes as they are stored there
+                for chunk in response.raw.stream(CHUNK, decode_content=False):  # the stored bytes, not decompressed
                     out.write(chunk)
                     meter.update(len(chunk))
                     if file.bytes and out.tell() > file.bytes:
@@ -101,14 +109,17 @@ def receive(url: str, file: File, partial: Path, bar: Bar) -> str | None:
     except requests.ConnectionError:
         raise Failed("no connection") from None
     except (requests.RequestException, HTTPError, ValueError):
-        raise Failed(f"the connection broke off at {size(partial)} bytes") from None
+        raise Failed(f"the connection broke off after {size(partial)} bytes") from None
     if file.bytes and size(partial) < file.bytes:
-        raise Failed(f"it ended at {size(partial)} of {file.bytes} bytes")
+        raise Failed(f"it ended after {size(partial)} of {file.bytes} bytes")
     return stated
 
 
 def linked(response: requests.Response) -> str | None:
-    """The SHA-256 that Hugging Face states for a file of a revision, in the answer that redirects to its bytes."""
+    """Return the SHA-256 that Hugging Face states for a file of a revision.
+
+    It is in the response that redirects to the file's bytes.
+    """
     for step in (*response.history, response):
         stated = step.headers.get("X-Linked-ETag", "").strip('"')
         if len(stated) == 64:
@@ -117,12 +128,12 @@ def linked(response: requests.Response) -> str | None:
 
 
 def size(path: Path) -> int:
-    """Bytes of a file, 0 where there is none."""
+    """Return the number of bytes of a file, 0 if there is none."""
     return path.stat().st_size if path.is_file() else 0
 
 
 def mismatch(path: Path, sha256: str | None, md5: str | None) -> str:
-    """What is wrong with a file's checksum; nothing where it holds."""
+    """Say what is wrong with a file's checksum; return nothing if it matches."""
     for name, expected in (("sha256", sha256), ("md5", md5)):
         if expected:
             with path.open("rb") as file:

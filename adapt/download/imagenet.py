@@ -1,17 +1,22 @@
-"""ImageNet's archives, downloaded by hand, into folders of classes: done by torchvision, which checks their MD5."""
+"""Unpack ImageNet's archives, downloaded by hand, into folders of classes.
+
+torchvision unpacks them and checks their MD5.
+"""
 
 import shutil
 from pathlib import Path
 
 from adapt.errors import UserError
 
-META = "meta.bin"  # what torchvision keeps of the development kit
+META = "meta.bin"  # torchvision's extract of the development kit
 
 
 def unpack(home: Path) -> None:
-    """Unpack the three archives in `home` into images/train and images/val, each complete when it has its name.
+    """Unpack the three archives in `home` into images/train and images/val.
 
-    Raises: UserError for an archive that is another or broken.
+    Each of these folders gets its name only once it is complete.
+
+    Raises: UserError for a wrong or broken archive.
     """
     from torchvision.datasets import imagenet
 

@@ -1,4 +1,4 @@
-"""Where each downloaded dataset comes from: sources.yaml typed."""
+"""Download sources of each dataset: the entries of sources.yaml, typed."""
 
 from functools import cache
 from pathlib import Path
@@ -30,13 +30,16 @@ class Mirror(Strict):
     files: Annotated[list[File], Field(min_length=1)]
 
     def size(self) -> int | None:
-        """The bytes of its files, where they are known."""
+        """Return the number of bytes of its files, as far as they are known."""
         known = [file.bytes for file in self.files if file.bytes]
         return sum(known) or None
 
 
 class DownloadSpec(Strict):
-    """A dataset's licence, addresses of its split file, and its sources, of which each is enough."""
+    """A dataset's licence, addresses of its split file, and its sources.
+
+    Each source has all the images.
+    """
 
     licence: str
     login: str | None = None
@@ -46,5 +49,5 @@ class DownloadSpec(Strict):
 
 @cache
 def download_specs() -> dict[str, DownloadSpec]:
-    """All supplies by the dataset's name."""
+    """Return all entries by the dataset's name."""
     return {name: DownloadSpec(**fields) for name, fields in yaml.parse(FILE.read_bytes()).items()}

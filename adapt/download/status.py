@@ -1,4 +1,4 @@
-"""What of the datasets is here: one line each."""
+"""Which datasets are present: one line each."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,10 @@ COUNTS = ("train", "val", "test", "download")
 
 
 def lines(root: Path) -> Iterator[str]:
-    """A table of all datasets: what is here, images per split, size of the download, licence."""
+    """Yield a table of all datasets, line by line.
+
+    It shows their state, images per split, size of the download and licence.
+    """
     yield f"datasets in {root} (set ADAPT_DATA for another folder)"
     head = ("name", "state", "train", "val", "test", "download", "licence")
     rows = [head, *(row(name, entry, root) for name, entry in dataset_specs().items())]
@@ -28,20 +31,20 @@ def lines(root: Path) -> Iterator[str]:
 
 
 def row(name: str, entry: DatasetSpec, root: Path) -> tuple[str, ...]:
-    """A dataset of the catalogue."""
+    """Return the table's row of a dataset of the catalogue."""
     supply = download_specs()[name]
     amounts = (f"{count:,}" if count else "–" for count in entry.sizes.model_dump().values())
     return name, state(entry, supply, root), *amounts, download(supply), supply.licence
 
 
 def download(supply: DownloadSpec) -> str:
-    """The size of what has to be downloaded, from the first source."""
+    """Return the size of the download from the first source."""
     size = supply.sources[0].size()
     return f"{size / GIB:.1f} GiB" if size else "unknown"
 
 
 def state(entry: DatasetSpec, supply: DownloadSpec, root: Path) -> str:
-    """What is here, and what can be fetched."""
+    """Return whether a dataset is here, missing, or to be downloaded by hand."""
     if entry.image_dir(root) is None:
         return "by hand" if supply.login else "missing"
     split = not isinstance(entry.split, JsonSplit) or (root / entry.split.file).is_file()

@@ -1,4 +1,4 @@
-"""Verify a dataset: count what its splits name, open every image."""
+"""Verify a dataset: count its images per split and open every image."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -18,12 +18,19 @@ from adapt.data.splits import Splits
 from adapt.download.http import Bar
 from adapt.errors import UserError
 
-DARK = 2**13  # of 2**16
-AT_ONCE = 4096  # images given to the threads, since each waits in memory
+DARK = 2**13  # of 2**16: 16-bit images below this are nearly black
+AT_ONCE = 4096  # images submitted to the threads at once, since each result waits in memory
 
 
 class Verified(NamedTuple):
-    """Readable and expected images per split, readable images per split of each class, what is wrong, and remarks."""
+    """The result of verifying a dataset.
+
+    Attributes:
+        splits: readable and expected images per split
+        classes: readable images per split of each class
+        problems: sentences on errors
+        remarks: sentences on other oddities
+    """
 
     name: str
     splits: dict[str, tuple[int, int]]
@@ -33,7 +40,10 @@ class Verified(NamedTuple):
 
 
 def verify(name: str, root: Path, bar: Bar) -> Verified:
-    """Read all images of a dataset; raises UserError where there is nothing to read."""
+    """Read all images of a dataset.
+
+    Raises: UserError if there is nothing to read.
+    """
     dataset = catalog.load(name, root)
     if name in dataset_specs():
         expected = dataset_specs()[name].sizes.model_dump()
@@ -49,7 +59,10 @@ def verify(name: str, root: Path, bar: Bar) -> Verified:
 
 
 def same_pictures(dataset: Dataset, home: Path) -> list[str]:
-    """A sentence on the pictures that stand in several splits or classes under different names, by their bytes."""
+    """Describe pictures that occur in several splits or classes.
+
+    They are compared by their bytes, so they may have different names.
+    """
     places: dict[bytes, list[tuple[str, Sample]]] = defaultdict(list)
     for part in Splits._fields:
         for item in getattr(dataset, part):
@@ -61,13 +74,16 @@ def same_pictures(dataset: Dataset, home: Path) -> list[str]:
         return []
     first = " and ".join(f"{part} ({item.path})" for part, item in several[0])
     return [
-        f"{len(several)} pictures stand in more than one split or class, so that accuracy is not to be trusted, the "
-        f"first in {first}; take all but one of each out"
+        f"{len(several)} pictures are in more than one split or class, so that accuracy cannot be trusted, the "
+        f"first in {first}; remove all but one copy of each"
     ]
 
 
 def dark(dataset: Dataset) -> list[str]:
-    """A sentence on 16-bit images that use so little of their range that they come out nearly black."""
+    """Describe 16-bit images that will look nearly black.
+
+    They use only a small part of their range.
+    """
     found = []
     for item in (item for part in Splits._fields for item in getattr(dataset, part)):
         try:
@@ -79,13 +95,16 @@ def dark(dataset: Dataset) -> list[str]:
     if not found:
         return []
     return [
-        f"{len(found)} images of 16 bits use at most an eighth of their range, as of a camera's 12 bits, and come out "
+        f"{len(found)} images of 16 bits use at most an eighth of their range, such as a camera's 12 bits, and look "
         f"nearly black: scale them to the whole range: {some(found)}"
     ]
 
 
 def same_words(dataset: Dataset) -> list[str]:
-    """Which classes are one to CLIP or too long for it; its tokenizer takes a second to import."""
+    """Describe classes that CLIP cannot tell apart, or whose names are too long.
+
+    CLIP's tokenizer takes a second to import.
+    """
     import open_clip
 
     from adapt.clip.tokenize import tokenize
@@ -101,7 +120,10 @@ def same_words(dataset: Dataset) -> list[str]:
 
 
 def inspect(dataset: Dataset, expected: dict[str, int], bar: Bar) -> Verified:
-    """Open every image of a dataset, several at a time (decoding does not hold Python's lock)."""
+    """Open every image of a dataset, in several threads.
+
+    Decoding does not hold Python's lock.
+    """
 
     def problem(item: Sample) -> str | None:
         try:

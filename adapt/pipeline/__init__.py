@@ -1,1 +1,1 @@
-"""What the stages read, do and write: params.yaml, the folders data/ and runs/, and DVC."""
+"""Stages: their files in data/ and runs/, params.yaml, and DVC."""

@@ -1,4 +1,7 @@
-"""The backbone that the params name, set up to run as they say; on the CPU, from where each seed's process takes it."""
+"""The backbone of the params, set up as they say.
+
+It is on the CPU: each seed's process moves it from there.
+"""
 
 from dataclasses import replace
 
@@ -13,9 +16,9 @@ from adapt.training import numerics
 
 
 def load(backbone: BackboneConfig, runtime: RuntimeConfig) -> clip.Backbone:
-    """The frozen backbone; what holds for all of PyTorch is set.
+    """Load the frozen backbone and configure PyTorch.
 
-    Raises: UserError as `clip.load`, with the key of params.yaml.
+    Raises: UserError, as `clip.load`, with the key of params.yaml.
     """
     torch.set_num_threads(numerics.THREADS)
     numerics.set_matmul_precision(runtime.precision)
@@ -29,16 +32,19 @@ def load(backbone: BackboneConfig, runtime: RuntimeConfig) -> clip.Backbone:
         found = clip.load(backbone.name, paths.weights(backbone.pretrained), "cpu", runtime.precision)
     except UserError as error:
         raise UserError(f"params.yaml: backbone.{error}") from None
-    malloc.keep_freed_pages()  # now that what loading took is given back
+    malloc.keep_freed_pages()  # after the memory for loading has been returned
     settings = {"text_batch_size": runtime.text_batch_size, "compile": runtime.compile and device != "cpu"}
-    found = replace(found, pretrained=backbone.pretrained, **settings)  # as given, wherever that leads
+    found = replace(found, pretrained=backbone.pretrained, **settings)  # as given in the params, not resolved
     if found.remark and device == "cpu":
         stage.log(f"params.yaml: runtime.precision: {found.remark}")
     if runtime.compile and device == "cpu":
-        stage.log("params.yaml: runtime.compile: it holds on a GPU alone; on this CPU blocks run as they are")
+        stage.log("params.yaml: runtime.compile: only blocks on a GPU are compiled; on this CPU they run uncompiled")
     return found
 
 
 def on_device(backbone: clip.Backbone, runtime: RuntimeConfig) -> clip.Backbone:
-    """The backbone on the device that the params name; no process for a GPU can be forked after it."""
+    """Return the backbone on the device of the params.
+
+    After this, no process that uses the GPU can be forked.
+    """
     return backbone.to(torch.device(clip.choose_device(runtime.device)))

@@ -1,4 +1,7 @@
-"""Where the checkpoints of stages are: .scratch/, outside every output, which DVC deletes before it runs a stage."""
+"""The place of the stages' checkpoints: .scratch/.
+
+It is outside every output, since DVC deletes outputs before it runs a stage.
+"""
 
 import os
 from pathlib import Path
@@ -9,7 +12,9 @@ from adapt.runtime.checkpoint import Checkpoint
 
 
 def open_checkpoint(run: str, seconds: float, *inputs: Any) -> Checkpoint:
-    """The checkpoint of a run that depends on these inputs (see `fingerprint`) and on all of the library's code.
+    """Open the checkpoint of a run.
+
+    The run depends on these inputs (see `fingerprint`) and on all of the library's code.
 
     run: stage and item, such as "train/digits-adapt-1".
     """

@@ -1,4 +1,7 @@
-"""Complete runs: runs/<dataset>/<method>/seed_<s>/ holds all that one seed of a method gave."""
+"""Complete runs: runs/<dataset>/<method>/seed_<s>/.
+
+Such a folder holds all results of one seed of a method.
+"""
 
 import shutil
 from collections.abc import Mapping
@@ -18,7 +21,10 @@ ROOT = Path("runs")
 
 
 def checkpoint(backbone: Backbone, dataset: str, method: str, seed: int, seconds: float, *also: Any) -> Checkpoint:
-    """Where predictions are kept meanwhile; they depend on the prompts, the images, and what else is given."""
+    """Open the checkpoint of unfinished predictions.
+
+    They depend on the backbone, the prompts, the images, and on `also`.
+    """
     read = [
         backbone.weights,
         backbone.precision,
@@ -39,9 +45,9 @@ def score(
     batch_size: int,
     store: Checkpoint | None,
 ) -> tuple[list[int], int]:
-    """What a tuned method says of images, and how many numbers it has learned.
+    """Return a tuned method's predictions and its number of learned parameters.
 
-    Raises: UserError for prompts that another backbone, other weights or another version of the method made.
+    Raises: UserError for prompts that were made with another backbone, other weights or another version of the method.
     """
     path, made_by = train.prompts(dataset, method, seed), f"dvc repro -f train@{dataset}-{method}"
     tensors = formats.read_tensors(path, made_by, backbone=backbone.name, weights=backbone.weights)
@@ -62,11 +68,12 @@ def write(
     predicted: Mapping[int, tuple[list[int], int]],
     facts: Mapping[str, Any],
 ) -> list[float]:
-    """Write the run folder of every seed; returns the accuracies.
+    """Write the run folder of every seed and return the accuracies.
 
-    It is `train`'s folder (a few kilobytes, which DVC's cache holds once) and metrics.json and predictions.csv, so that
-    a run is whole in one place: two stages cannot write into one folder.
-    predicted: by seed the classes and the number of trainable parameters.
+    Each folder is a copy of `train`'s (a few kilobytes, which DVC's cache stores once) with metrics.json and
+    predictions.csv. The copy puts all of a run in one place, since two stages cannot write into one folder.
+
+    predicted: by seed, the predicted classes and the number of trainable parameters
     """
     scores = []
     with files.atomic_dir(ROOT / dataset / method) as path:

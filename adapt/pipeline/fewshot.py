@@ -1,4 +1,7 @@
-"""The few-shot subsets on disk: data/fewshot/<dataset>/ as `sample` writes it and the other stages read it."""
+"""The few-shot subsets on disk: data/fewshot/<dataset>/.
+
+The stage `sample` writes them, and the other stages read them.
+"""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,7 +20,10 @@ SEEDED = ("train", "val")  # the splits that a seed draws
 
 
 class Description(NamedTuple):
-    """dataset.json: the dataset, and how many images of train and val each seed has drawn."""
+    """The content of dataset.json.
+
+    It holds the dataset, and how many images of train and val each seed has drawn.
+    """
 
     dataset: str
     template: str
@@ -41,12 +47,12 @@ def write(dataset: Dataset, subsets: Mapping[int, FewShotDataset], shots: int) -
 
 
 def rows(split: str, items: Iterable[Sample]) -> list[dict[str, Any]]:
-    """Items as rows of a CSV file."""
+    """Return samples as rows of a CSV file."""
     return [{"split": split, **item._asdict()} for item in items]
 
 
 def describe(dataset: str) -> Description:
-    """The description of a sampled dataset."""
+    """Return the description of a sampled dataset."""
     path = ROOT / dataset / "dataset.json"
     try:
         return TypeAdapter(Description).validate_python(formats.read_json(path, made_by(dataset)))
@@ -55,14 +61,14 @@ def describe(dataset: str) -> Description:
 
 
 def file(dataset: str, seed: int | None) -> Path:
-    """Where the subset of a seed is."""
+    """Return the path of a seed's subset."""
     return ROOT / dataset / f"seed_{seed}.csv"
 
 
 def read(dataset: str, seed: int | None, split: str) -> list[Sample]:
-    """The items of a split: train and val are the seed's, test is everybody's.
+    """Return the samples of a split: train and val of the seed, test of all seeds.
 
-    Raises: UserError for a file that is missing, broken or not whole.
+    Raises: UserError for a file that is missing, broken or incomplete.
     """
     path = ROOT / dataset / "test.csv" if split == "test" else file(dataset, seed)
     found = formats.read_csv(path, made_by(dataset))
@@ -83,9 +89,9 @@ def read(dataset: str, seed: int | None, split: str) -> list[Sample]:
 
 
 def read_to_score(dataset: str, seed: int, split: str) -> list[Sample]:
-    """The items of a split that are scored.
+    """Return the samples of a split to be scored.
 
-    Raises: UserError as `read`, and where val images are training images, on which accuracy says nothing.
+    Raises: UserError as `read`, and if val images are training images, for which accuracy means nothing.
     """
     items = read(dataset, seed, split)
     if split == "val" and (
@@ -99,10 +105,10 @@ def read_to_score(dataset: str, seed: int, split: str) -> list[Sample]:
 
 
 def unlike(path: Path, reason: str, dataset: str) -> UserError:
-    """The refusal of a file that is not as `sample` writes it."""
+    """Return the error for a file that `sample` would not write."""
     return UserError(f"{path} is not as `sample` writes it ({reason}); make it again with `{made_by(dataset)} -f`")
 
 
 def made_by(dataset: str) -> str:
-    """The command that makes these files."""
+    """Return the command that makes these files."""
     return f"dvc repro sample@{dataset}"

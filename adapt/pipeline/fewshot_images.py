@@ -1,7 +1,7 @@
-"""The few-shot images of a dataset at their full size, decoded once for all methods: in data/teacher/<dataset>/.
+"""The few-shot images of a dataset at full size, in data/teacher/<dataset>/.
 
-`images.bin` holds their bytes [height, width, 3], one image after the other, and is mapped into memory rather than
-read; `images.csv` says whose they are and how large.
+They are decoded once for all methods. `images.bin` holds their bytes [height, width, 3], one image after the other, and
+is mapped into memory rather than read. `images.csv` lists their paths and sizes.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -19,7 +19,7 @@ from adapt.runtime import formats, workers
 
 BYTES, SIZES = "images.bin", "images.csv"
 COLUMNS = ("path", "height", "width")
-AT_ONCE = 1024  # images that wait in memory to be written, at the most
+AT_ONCE = 1024  # most images that wait in memory to be written
 CHUNK = 16  # images that a worker takes at a time
 
 Images = Mapping[str, NDArray[np.uint8]]  # [height, width, 3] by path
@@ -54,15 +54,15 @@ def write(
 
 
 def read(dataset: str) -> Images:
-    """The few-shot images of a dataset.
+    """Return the few-shot images of a dataset.
 
-    Raises: UserError when they are missing or broken.
+    Raises: UserError if they are missing or broken.
     """
     return open_folder(teacher_cache.ROOT / dataset, f"dvc repro -f teacher@{dataset}")
 
 
 def open_folder(folder: Path, made_by: str) -> Images:
-    """The images of a folder; none is read yet."""
+    """Return the images of a folder, without reading them yet."""
     sizes = [(row["path"], int(row["height"]), int(row["width"])) for row in formats.read_csv(folder / SIZES, made_by)]
     total = sum(3 * height * width for _, height, width in sizes)
     try:

@@ -1,7 +1,8 @@
-"""Fingerprints of what lies outside the repository and decides numbers: data/inputs/, on which the stages depend.
+"""Fingerprints of inputs outside the repository that affect results: data/inputs/.
 
-DVC compares what a stage depends on by content, but only at paths that dvc.yaml names; where weights and datasets lie,
-params say. So the stage `inputs` looks at every `dvc repro`, and what depends on it runs again where something differs.
+DVC compares dependencies by content, but only at paths that dvc.yaml names; the paths of weights and datasets are in
+the params. So the stage `inputs` fingerprints them at every `dvc repro`, and the stages that depend on them run again
+if something differs.
 """
 
 import hashlib
@@ -19,27 +20,36 @@ from adapt.pipeline import paths
 from adapt.runtime import formats
 
 ROOT = Path("data/inputs")
-SETTLED = 2.0  # seconds after which a file's times tell whether it has changed since
+SETTLED = 2.0  # seconds after a change from which a file's times show any later change
 
 
 def file(dataset: str) -> Path:
-    """Where the fingerprint of a dataset is: unfinished work on other images is not gone on with."""
+    """Return the path of a dataset's fingerprint.
+
+    Checkpoints depend on it: unfinished work on other images is not resumed.
+    """
     return ROOT / "datasets" / f"{dataset}.json"
 
 
 class HashCache:
-    """The hashes of files that have been read, which are not read again unless their size or times differ."""
+    """A cache of file hashes.
+
+    A file is read again only if its size, its times or its inode differ.
+    """
 
     def __init__(self) -> None:
-        self.path = Path(os.environ.get("DVC_ROOT", ".")) / ".dvc/tmp/inputs.json"  # beside DVC's own of this kind
+        self.path = Path(os.environ.get("DVC_ROOT", ".")) / ".dvc/tmp/inputs.json"  # beside DVC's own cache of hashes
         try:
             self.known: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # it only saves time
+        except (OSError, ValueError):  # the cache only saves time
             self.known = {}
         self.seen: dict[str, Any] = {}
 
     def sha256(self, path: Path) -> str:
-        """The hash of a file; "missing" where there is none, which whoever reads it will say better."""
+        """Return the hash of a file, or "missing" if there is none.
+
+        The code that reads the file will report it better.
+        """
         try:
             found = path.stat()
             key, state = os.path.realpath(path), [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
@@ -56,31 +66,41 @@ class HashCache:
         return digest
 
     def save(self) -> None:
-        """Keep what was seen this time, where that is possible."""
+        """Save the hashes used this time, if possible."""
         if self.seen != self.known:
             with suppress(OSError):
                 formats.write_json(self.path, self.seen)
 
 
 def of_backbone(name: str, pretrained: str, memory: HashCache) -> dict[str, str]:
-    """An architecture and its weights: a file by its hash, an open_clip tag by its name."""
+    """Fingerprint an architecture and its weights.
+
+    A file is identified by its hash, an open_clip tag by its name.
+    """
     file = Path(paths.weights(pretrained))
     weights = memory.sha256(file) if file.is_file() else f"tag {pretrained}"
     return {"architecture": memory.sha256(model_configs.config_paths()[name]), "weights": weights}
 
 
 def of_dataset(name: str, root: Path, memory: HashCache) -> dict[str, Any]:
-    """A dataset: the files that decide which images it has and, of one's own and the pocket's, the images too."""
+    """Fingerprint a dataset.
+
+    This covers the files that decide which images it has and, for your own and the pocket datasets, the files with the
+    images.
+    """
     return of_files(catalog.files(name, root), memory)
 
 
 def of_listing(name: str, root: Path) -> dict[str, Any]:
-    """All that lies in the folder of one's own dataset, by name: `sample` says what is not in the dataset."""
+    """Fingerprint the names of all files in your own dataset's folder.
+
+    `sample` depends on it, since it reports files that are not in the dataset.
+    """
     names = catalog.listing(name, root)
     return {"files": len(names), "sha256": formats.fingerprint(names)}
 
 
 def of_files(files: Iterable[tuple[str, Path]], memory: HashCache) -> dict[str, Any]:
-    """How many files there are, and one hash over their names and hashes."""
+    """Return the number of files, and one hash over their names and hashes."""
     hashes = [(label, memory.sha256(path)) for label, path in sorted(files)]
     return {"files": len(hashes), "sha256": formats.fingerprint(hashes)}

@@ -1,7 +1,7 @@
-"""The test images of a dataset as evaluation sees them, decoded once: data/pack/<dataset>/.
+"""The test images of a dataset, decoded for evaluation: data/pack/<dataset>/.
 
-`pixels.npy` is one array of bytes [n, 3, size, size], which is mapped into memory rather than read, so that any number
-of methods and seeds share one copy; `paths.csv` says whose rows they are.
+`pixels.npy` is one array of bytes [n, 3, size, size]. It is mapped into memory rather than read, so that any number of
+methods and seeds share one copy. `paths.csv` lists the path of each row.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -21,14 +21,17 @@ ROOT = Path("data/pack")
 PIXELS, PATHS = "pixels.npy", "paths.csv"
 COLUMNS = ("path",)
 CHUNK = 32  # images that a worker takes at a time
-NAMED = 20  # unreadable images that are named
+NAMED = 20  # most unreadable images that the message names
 
 Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Images:
-    """Some images of a cache, in order; a slice of them is an array [b, 3, size, size]."""
+    """Some images of a cache, in order.
+
+    A slice of them is an array [b, 3, size, size].
+    """
 
     pixels: Pixels
     rows: list[int]
@@ -47,16 +50,16 @@ class ImageCache(NamedTuple):
     rows: dict[str, int]
 
     def select(self, paths: Iterable[str]) -> Images:
-        """The images of some paths, in order; none is read yet."""
+        """Return the images of some paths, in order, without reading them yet."""
         return Images(self.pixels, [self.rows[path] for path in paths])
 
 
 def write(
     source: Dataset, paths: Iterable[str], size: int, *, processes: int, progress: Callable[..., Iterable[Any]]
 ) -> int:
-    """Decode images of a dataset and write them; returns their number.
+    """Decode images of a dataset, write them and return their number.
 
-    Raises: UserError that names the images that cannot be read; nothing is written then.
+    Raises: UserError that names the images that cannot be read; then nothing is written.
     """
     paths = unique(paths)
     with files.atomic_dir(ROOT / source.name) as folder:
@@ -67,14 +70,17 @@ def write(
 
 
 def allocate(path: Path, shape: tuple[int, ...]) -> Pixels:
-    """An array in a file, to be filled, with room for all of it on the disk."""
+    """Create an array in a file, to be filled.
+
+    Disk space for all of it is reserved.
+    """
     pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
     platforms.reserve_space(path)
     return pixels
 
 
 def decode(source: Dataset, paths: Iterable[str], size: int) -> ImageCache:
-    """Some images as a cache in memory.
+    """Decode some images into a cache in memory.
 
     Raises: UserError that names the images that cannot be read.
     """
@@ -85,9 +91,9 @@ def decode(source: Dataset, paths: Iterable[str], size: int) -> ImageCache:
 
 
 def read(dataset: str, size: int) -> ImageCache:
-    """The cache of a dataset.
+    """Return the cache of a dataset.
 
-    Raises: UserError when it is missing, broken or of another resolution.
+    Raises: UserError if it is missing, broken or of another resolution.
     """
     path, made_by = ROOT / dataset / PIXELS, f"dvc repro -f pack@{dataset}"
     rows = formats.read_csv(path.with_name(PATHS), made_by)
@@ -104,21 +110,23 @@ def read(dataset: str, size: int) -> ImageCache:
 
 
 def unique(paths: Iterable[str]) -> list[str]:
-    """Each path once, in order."""
+    """Return each path once, in order."""
     return list(dict.fromkeys(paths))
 
 
 def index(pixels: Pixels, paths: Sequence[str]) -> ImageCache:
-    """A cache of images and their paths."""
+    """Make a cache from images and their paths."""
     return ImageCache(pixels, {path: row for row, path in enumerate(paths)})
 
 
 def decode_into(
     pixels: Pixels, source: Dataset, paths: Sequence[str], *, processes: int, progress: Callable[..., Iterable[Any]]
 ) -> None:
-    """Decode images into the rows of an array; several processes need one that they share, such as a mapped file.
+    """Decode images into the rows of an array.
 
-    Raises: UserError that names the images that cannot be read, after all others.
+    Several processes need an array that they share, such as a mapped file.
+
+    Raises: UserError, after all images were tried, that names those that cannot be read.
     """
     size = pixels.shape[-1]
 

@@ -1,7 +1,8 @@
-"""What `train` tells while it runs: live/<dataset>-<method>/seed_<s>/, written by DVCLive for `dvc plots` and editors.
+"""Live plots of training: live/<dataset>-<method>/seed_<s>/, written by DVCLive.
 
-dvc.yaml names the folder live/ under `plots` alone, so it is no dependency and no output, and git sees nothing of it.
-It holds the items under way and the one that was trained last.
+`dvc plots` and editors read them while `train` runs. dvc.yaml names the folder live/ only under `plots`, so it is
+neither a dependency nor an output, and git ignores its content. It holds the items that are being trained and the one
+trained last.
 """
 
 import os
@@ -23,16 +24,16 @@ if TYPE_CHECKING:
     from dvclive.live import Live
 
 ROOT = Path("live")
-SHOWN = ("loss", "tokens", "accuracy")  # a plot each
+SHOWN = ("loss", "tokens", "accuracy")  # one plot each
 
 
 def folder(dataset: str, method: str, seed: int) -> Path:
-    """Where a seed's files are."""
+    """Return the folder of a seed's files."""
     return ROOT / f"{dataset}-{method}" / f"seed_{seed}"
 
 
 def clear(dataset: str, method: str) -> None:
-    """Remove what this item has left, and all others that nobody is training now."""
+    """Remove this item's old files, and those of items that are not being trained."""
     for path in [path for path in ROOT.glob("*") if path.is_dir()]:
         if path.name == f"{dataset}-{method}":
             shutil.rmtree(path, ignore_errors=True)
@@ -42,14 +43,20 @@ def clear(dataset: str, method: str) -> None:
 
 
 def measure(runtime: RuntimeConfig, val: FewShotLoader) -> Measure | None:
-    """What is measured after each epoch: the accuracy on the few-shot val images, where that is asked for."""
+    """Return the measurement after each epoch, if the runtime asks for it.
+
+    It is the accuracy on the few-shot val images.
+    """
     if not runtime.live_accuracy or not val.images:
         return None
     return lambda method: {"accuracy": accuracy_under_way(method, val)}
 
 
 def reporter(runtime: RuntimeConfig, bar: Bar, place: Path) -> Callable[[Row], None]:
-    """What `fit` tells of each epoch: the bar's line, and the folder where that is asked for."""
+    """Return the function that reports each epoch of `fit`.
+
+    It writes to the progress bar's line and, if the runtime asks for it, to the folder.
+    """
     write = writer(place) if runtime.live else None
 
     def report(row: Row) -> None:
@@ -61,9 +68,10 @@ def reporter(runtime: RuntimeConfig, bar: Bar, place: Path) -> Callable[[Row], N
 
 
 def writer(place: Path) -> Callable[[Row], None]:
-    """What writes each epoch's row. A run that is resumed or starts anew tells of all epochs: then so do the files.
+    """Return the function that writes each epoch's row.
 
-    What cannot be written is left out, and said once: no training ends for it.
+    A run that starts or resumes reports all its epochs, so the files then have all of them. A write error is logged
+    once and does not stop the training.
     """
     if find_spec("dvclive") is None:
         stage.log(f"nothing is written to {ROOT}/, since DVCLive is not installed; `make setup` installs it")
@@ -88,17 +96,17 @@ def writer(place: Path) -> Callable[[Row], None]:
 
 
 def start(place: Path) -> "Live":
-    """DVCLive in an empty folder, which it alone writes to.
+    """Open DVCLive on an empty folder that no other process writes to.
 
-    Its `next_step` is not called: besides the metrics, it would start a thread for DVC Studio, read all files anew and
-    write a metrics.json, which DVC takes for a plot.
+    Its `next_step` is not called: besides logging the metrics, it would start a thread for DVC Studio, read all files
+    again and write a metrics.json, which DVC takes for a plot.
     """
     from dvclive.live import Live  # takes most of a second, unless the stage has started warm
 
     class Files(Live):
         def _init_dvc(self) -> None:
-            """Look for no repository: there is nothing to commit, to name or to send."""
+            """Skip the repository: there is nothing to commit, name or send."""
 
-    os.environ["DVC_STUDIO_OFFLINE"] = "true"  # else it tells DVC Studio of the start, where a token is configured
+    os.environ["DVC_STUDIO_OFFLINE"] = "true"  # otherwise it reports the start to DVC Studio if a token is configured
     shutil.rmtree(place, ignore_errors=True)
     return Files(str(place), save_dvc_exp=False, dvcyaml=None)

@@ -1,6 +1,7 @@
-"""The config of every method on every dataset, checked before any work: data/configs/<dataset>/<method>.json.
+"""Configs, data/configs/<dataset>/<method>.json: every method on every dataset.
 
-Each run depends on its own file alone: a changed value of one method leaves the runs of the others as they are.
+All configs are checked before any work. Each run depends on its own file alone, so a changed value of one method does
+not affect the runs of the others.
 """
 
 from pathlib import Path
@@ -16,29 +17,35 @@ ROOT = Path("data/configs")
 
 
 def of_params(params: Params, method: str, dataset: str) -> Config:
-    """The config of a method on a dataset, as the whole of the params has it; raises UserError as `resolve`."""
+    """Return the config of a method on a dataset, from the whole params.
+
+    Raises: UserError, as `resolve`.
+    """
     sections = {name: getattr(params, name) for name in resolution.SECTIONS}
     here = params.preset, dataset, params.shots, params.backbone.name
     return resolution.resolve(method, *here, params.method, sections, where(method))
 
 
 def where(method: str) -> str:
-    """Where the values of a method are set, as messages begin."""
+    """Return how messages begin: the place where a method's values are set."""
     return f"params.yaml: method.{method}."
 
 
 def path_of(dataset: str, method: str) -> Path:
-    """Where the config of a method on a dataset is."""
+    """Return the path of a method's config on a dataset."""
     return ROOT / dataset / f"{method}.json"
 
 
 def read(dataset: str, method: str) -> Config:
-    """The config as `configure` wrote it."""
+    """Return the config as `configure` wrote it."""
     return restore(method, formats.read_json(path_of(dataset, method), "dvc repro configure"))
 
 
 def restore(method: str, content: Any) -> Config:
-    """A config from what `model_dump` made of it; raises UserError when this version does not know it."""
+    """Return a config from the output of its `model_dump`.
+
+    Raises: UserError if this version does not know it.
+    """
     try:
         return resolution.restore(method, content)
     except UserError as error:

@@ -37,34 +37,34 @@ MethodName = Annotated[str, one_of("method", methods.names)]
 def distinct(values: list[Any]) -> list[Any]:
     """Refuse repeated entries."""
     if len(set(values)) < len(values):
-        raise ValueError(f"each entry may stand once, got {values}")
+        raise ValueError(f"each entry may occur once, got {values}")
     return values
 
 
 class DataConfig(Config):
-    """Where datasets lie: a folder, or null for $ADAPT_DATA or ./datasets."""
+    """The folder of datasets; null is $ADAPT_DATA or ./datasets."""
 
     root: str | None
 
     @property
     def folder(self) -> Path:
-        """The folder that this means."""
+        """The folder as a path."""
         return paths.datasets(self.root)
 
     def unknown(self, name: str) -> str | None:
-        """Why a name is no dataset's; None where it is one's."""
+        """Explain why a name is not a dataset's; return None if it is."""
         if name in catalog.names(self.folder):
             return None
         why = catalog.unknown(name, self.folder)
         if self.root is not None and not self.folder.is_dir():
             known, _, hint = why.partition("; ")
-            return f"{known}, and {self.folder} is no folder; {hint}"
+            return f"{known}, and there is no folder {self.folder}; {hint}"
         return why
 
 
 def known_dataset(name: str, info: ValidationInfo) -> str:
-    """Refuse a dataset that neither the catalogue nor the folder of datasets has."""
-    data: DataConfig | None = info.data.get("data")  # checked before: the order of the fields
+    """Refuse a dataset that is neither in the catalogue nor in the folder of datasets."""
+    data: DataConfig | None = info.data.get("data")  # checked before, by the order of the fields
     if data and (why := data.unknown(name)):
         raise ValueError(why)
     return name
@@ -89,7 +89,7 @@ class Params(FitConfig):
 
     @model_validator(mode="after")
     def budget_fits(self) -> "Params":
-        """Refuse a budget above the tokens at the start."""
+        """Refuse a budget above the initial number of tokens."""
         self.prune.check_budget(self.prompts, model_configs.layers(self.backbone.name))
         return self
 
@@ -97,7 +97,7 @@ class Params(FitConfig):
 def load(path: Path) -> Params:
     """Read and check a params file.
 
-    Raises: UserError with one line for each wrong value: file, key, what was expected and what was got.
+    Raises: UserError with one line for each wrong value: file, key, the expected and the given value.
     """
     try:
         return parse(path.read_text(encoding="utf-8"), path)
@@ -108,7 +108,10 @@ def load(path: Path) -> Params:
 
 
 def parse(text: str, path: Path) -> Params:
-    """Check the text of a params file, which messages call `path`; raises UserError as `load`."""
+    """Check the text of a params file, which messages call `path`.
+
+    Raises: UserError, as `load`.
+    """
     try:
         values = yaml.parse(text)
     except yaml.YAMLError as error:
@@ -127,7 +130,10 @@ def parse(text: str, path: Path) -> Params:
 
 
 def without_entry(values: dict[Any, Any]) -> list[str]:
-    """The methods to run that `method` has no entry for, as after `-S method=coop`; what else is wrong is not told."""
+    """Return the chosen methods that `method` has no entry for.
+
+    This happens after `-S method=coop`. Return nothing if the sections have other errors.
+    """
     chosen, entries = values.get("methods"), values.get("method")
     if not isinstance(chosen, list) or not isinstance(entries, dict):
         return []

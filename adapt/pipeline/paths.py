@@ -1,4 +1,4 @@
-"""Where a path leads that the user gave in params or in the environment."""
+"""Resolve paths that the user gave in params or in the environment."""
 
 import os
 from pathlib import Path
@@ -8,12 +8,12 @@ from adapt.errors import UserError
 
 
 def resolve(text: str) -> Path:
-    """A path with `~` as the home folder. What is relative is sought here and then in the main checkout.
+    """Return a path, with `~` expanded to the home folder.
 
-    An experiment of DVC's runs in a copy of the checkout that holds what git tracks and nothing else; $DVC_ROOT names
-    the checkout itself.
+    A relative path is looked up here and then in the main checkout. DVC runs an experiment in a copy of the checkout
+    that holds only what git tracks; $DVC_ROOT names the checkout itself.
 
-    Raises: UserError where `~` or `~name` is nobody's.
+    Raises: UserError if `~` or `~name` has no home folder.
     """
     try:
         path = Path(text).expanduser()
@@ -24,11 +24,11 @@ def resolve(text: str) -> Path:
 
 
 def datasets(given: str | None) -> Path:
-    """The folder of datasets: the one that is given, else $ADAPT_DATA, else ./datasets."""
+    """Return the folder of datasets: as given, else $ADAPT_DATA, else ./datasets."""
     return resolve(given or catalog.default_root())
 
 
 def weights(pretrained: str) -> str:
-    """What `backbone.pretrained` means: the path of a file, or else an open_clip tag."""
+    """Return the path of `backbone.pretrained`, or that value as an open_clip tag."""
     path = resolve(pretrained)
     return str(path) if path.is_file() else pretrained

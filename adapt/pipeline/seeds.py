@@ -1,4 +1,4 @@
-"""A stage's work for every seed: side by side, on CPU cores or on one GPU."""
+"""Run a stage's work for every seed in parallel, on CPU cores or one GPU."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -15,8 +15,8 @@ from adapt.runtime import platforms, workers
 
 T = TypeVar("T")
 
-# Bytes of GPU memory that a seed takes for each class and for each weight of the backbone, activations and CUDA's own
-# among them: no step of any method in reports/launches.csv takes more.
+# Bytes of GPU memory per class and per weight of the backbone that a seed takes, including activations and CUDA's own
+# memory. No step of any method in reports/launches.csv takes more.
 PER_CLASS, PER_WEIGHT = 8e6, 28
 FORKED = "forked subprocess"  # in torch's message where CUDA has started before the fork
 
@@ -24,10 +24,11 @@ FORKED = "forked subprocess"  # in torch's message where CUDA has started before
 def for_each_seed(
     work: Callable[[Backbone, int], T], seeds: Iterable[int], runtime: RuntimeConfig, backbone: Backbone, classes: int
 ) -> list[T]:
-    """`work(backbone, seed)` for every seed, in order, with the backbone on the device that `runtime` names.
+    """Return `work(backbone, seed)` for every seed, in order.
 
-    On a CPU `runtime.parallel_seeds` at a time, on a GPU `runtime.per_gpu` or as many as its memory holds. A process on
-    a GPU has to start before CUDA does, so here the backbone is still on the CPU, and nothing asks CUDA.
+    The backbone is moved to the device that `runtime` names. `runtime.parallel_seeds` processes run at a time on a CPU.
+    On a GPU `runtime.per_gpu` run, or as many as fit into its memory. A process has to be forked before CUDA starts, so
+    here the backbone is still on the CPU, and nothing calls CUDA.
     """
     seeds, device = list(seeds), torch.device(choose_device(runtime.device))
     setting = "runtime.parallel_seeds" if device.type == "cpu" else "runtime.per_gpu"
@@ -36,10 +37,11 @@ def for_each_seed(
         stage.log(
             f"seeds run one after another, since macOS may crash a fork; {platforms.FORK}=yes runs them side by side"
         )
-    if device.type == "cuda" and not torch.cuda.is_initialized():  # else no process can be forked for a GPU any more
+    # once CUDA is initialised, no process that uses the GPU can be forked
+    if device.type == "cuda" and not torch.cuda.is_initialized():
         gpu = workers.apart(lambda: look(backbone, device))
         if gpu is None:
-            stage.log("seeds run one after another: NVML cannot count the GPUs, so that torch has started CUDA for it")
+            stage.log("seeds run one after another: NVML cannot count the GPUs, so torch had to start CUDA for that")
             processes, gpu = 1, look(backbone, device)
         assert gpu is not None, "this process is no fork"
         processes, backbone = fit(processes, gpu, backbone, classes)
@@ -53,28 +55,32 @@ def for_each_seed(
 
 
 def move(backbone: Backbone, device: torch.device, processes: int) -> Backbone:
-    """The backbone on a device that so many processes share.
+    """Return the backbone on a device that `processes` processes share.
 
-    Raises: UserError where others have its memory, or have it to themselves.
+    Raises: UserError if other processes occupy the GPU's memory, or hold the GPU exclusively.
     """
     try:
         return backbone.to(device)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         hint = "lower runtime.per_gpu, or set it to 1" if processes > 1 else "choose another, or wait until it is free"
-        raise UserError(f"params.yaml: runtime.device: the GPU does not take the backbone ({reason}); {hint}") from None
+        raise UserError(
+            f"params.yaml: runtime.device: the backbone cannot be moved to the GPU ({reason}); {hint}"
+        ) from None
 
 
 class Gpu(NamedTuple):
-    """What a process of its own finds out about a GPU."""
+    """Facts about a GPU, found out in a separate process."""
 
     free: int  # bytes
-    remark: str | None  # on the precision
-    obstacle: str | None  # to compiling, where that is asked for
+    remark: str | None  # about the precision
+    obstacle: str | None  # to compiling, if that is asked for
 
 
 def look(backbone: Backbone, device: torch.device) -> Gpu | None:
-    """Start CUDA and look; None where this process is a fork of one in which CUDA has started.
+    """Start CUDA and return facts about the GPU.
+
+    Return None if this process was forked after CUDA had started.
 
     Raises: UserError for a GPU that torch cannot use.
     """
@@ -91,23 +97,27 @@ def look(backbone: Backbone, device: torch.device) -> Gpu | None:
 
 
 def fit(processes: int, gpu: Gpu, backbone: Backbone, classes: int) -> tuple[int, Backbone]:
-    """How many of so many processes a GPU's free memory holds, at least one, and the backbone as it can run there."""
+    """Return how many of the processes fit into the GPU's memory, at least one.
+
+    Also return the backbone as it can run there.
+    """
     if gpu.remark:
         stage.log(f"params.yaml: runtime.precision: {gpu.remark}")
     if gpu.obstacle:
-        stage.log(
-            f"params.yaml: runtime.compile: nothing can be compiled here ({gpu.obstacle}); blocks run as they are"
-        )
+        stage.log(f"params.yaml: runtime.compile: nothing can be compiled here ({gpu.obstacle}); blocks run uncompiled")
     taken = need(sum(weight.numel() for weight in backbone.model.parameters()), classes)
     fitting = max(1, int(gpu.free / taken))
     if fitting < processes:
         stage.log(
-            f"{fitting} of {processes} seeds side by side: the GPU has {gpu.free / 1e9:.1f} GB free, and one takes "
+            f"{fitting} of {processes} seeds side by side: the GPU has {gpu.free / 1e9:.1f} GB free, and a seed takes "
             f"about {taken / 1e9:.1f} GB"
         )
     return min(processes, fitting), replace(backbone, compile=backbone.compile and not gpu.obstacle)
 
 
 def need(weights: int, classes: int) -> float:
-    """Bytes of GPU memory that a seed takes at most, on a backbone of so many weights; a rule of thumb."""
+    """Estimate the most GPU memory that a seed takes, in bytes: a rule of thumb.
+
+    weights: the backbone's number of weights
+    """
     return PER_CLASS * classes + PER_WEIGHT * weights

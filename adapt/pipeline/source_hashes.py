@@ -1,9 +1,9 @@
-"""Which files of the code a stage is made of, by the imports of its script: data/code/.
+"""The source files that each stage depends on, found by imports: data/code/.
 
-DVC does not look into scripts. The stage `code` does, and leaves for every other stage one file that names the sources
-it reaches, with a hash of each, and for `train` and `evaluate` one a method. A change then re-runs what it touches and
-nothing else, dvc.yaml needs no lists of modules, and dvc.lock, which DVC reads and writes anew around every stage,
-stays short.
+DVC does not look into scripts. The stage `code` does: for every other stage it writes one file that lists the sources
+that its script reaches, with a hash of each; for `train` and `evaluate`, one file per method. A change then re-runs
+only the stages that it touches, and dvc.yaml needs no lists of modules. dvc.lock, which DVC reads and rewrites around
+every stage, stays short.
 """
 
 import ast
@@ -15,28 +15,31 @@ from typing import Any
 
 ROOT = Path("data/code")
 METHODS = "adapt.methods"
-ROOT_PACKAGE = "adapt"  # its __init__ only lists the names that the library offers
-LEFT_OUT = (  # never decides which number comes out
-    "adapt.runtime.",  # but when and where work is done
-    "adapt.pipeline.live",  # but what is told on the way
+ROOT_PACKAGE = "adapt"  # its __init__ only lists the library's public names
+LEFT_OUT = (  # modules that never affect a number
+    "adapt.runtime.",  # only decides when and where work is done
+    "adapt.pipeline.live",  # only reports progress
 )
-KEPT = ("adapt.runtime.formats", "adapt.runtime.yaml")  # but for how numbers are written and read
+KEPT = ("adapt.runtime.formats", "adapt.runtime.yaml")  # except that these write and read numbers
 
 
 @cache
 def file_of(module: str) -> Path | None:
-    """The file of a local module or package."""
+    """Return the file of a local module or package, or None."""
     path = Path(module.replace(".", "/"))
     return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
 
 
 def module_of(path: Path) -> str:
-    """The inverse: the dotted name of a file's module."""
+    """Return the dotted name of a file's module: the inverse of `file_of`."""
     return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
 
 
 def statements(tree: ast.AST, inside_functions: bool) -> Iterator[ast.AST]:
-    """All nodes that run, at import or, if asked for, ever: `if TYPE_CHECKING` does not."""
+    """Yield all nodes that run at import or, if asked for, at any time.
+
+    The body of `if TYPE_CHECKING` is left out.
+    """
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
             continue
@@ -48,13 +51,16 @@ def statements(tree: ast.AST, inside_functions: bool) -> Iterator[ast.AST]:
 
 @cache
 def parse(path: Path) -> ast.Module:
-    """The syntax tree of a file."""
+    """Parse a file into a syntax tree."""
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
 @cache
 def imports(module: str, inside_functions: bool) -> frozenset[str]:
-    """The modules that a local module names; `from a import b` counts as a and, where that is a module, a.b."""
+    """Return the modules that a local module imports.
+
+    `from a import b` counts as a and, if that is a module, as a.b.
+    """
     path = file_of(module)
     if path is None:
         return frozenset()
@@ -70,7 +76,10 @@ def imports(module: str, inside_functions: bool) -> frozenset[str]:
 
 
 def transitive_imports(*start: str, inside_functions: bool = True) -> set[str]:
-    """All modules that come with `start`, local ones followed, third parties named."""
+    """Return all modules that are imported with `start`.
+
+    Local modules are followed; other packages are only named.
+    """
     found, todo = set(start), list(start)
     while todo:
         new = imports(todo.pop(), inside_functions) - found
@@ -80,13 +89,19 @@ def transitive_imports(*start: str, inside_functions: bool = True) -> set[str]:
 
 
 def arguments(stage: str) -> dict[str, str]:
-    """The signature of main in a stage's script: the type of each argument by its name."""
+    """Return the signature of main in a stage's script.
+
+    It is the type of each argument by its name.
+    """
     (main,) = (n for n in parse(Path(f"stages/{stage}.py")).body if isinstance(n, ast.FunctionDef) and n.name == "main")
     return {argument.arg: ast.unparse(argument.annotation or argument) for argument in main.args.args}
 
 
 def hashes_of(*modules: str) -> dict[str, str]:
-    """A hash by path of all files that modules reach: their sources, and what lies beside in their packages."""
+    """Return a hash by path of all files that modules reach.
+
+    These are their sources and the data files in their packages.
+    """
     counted = (name for name in transitive_imports(*modules) if not is_left_out(name))
     files = {file for module in counted if (file := file_of(module))}
     beside = {path for file in files if file.name == "__init__.py" for path in package_data(file.parent)}
@@ -94,20 +109,26 @@ def hashes_of(*modules: str) -> dict[str, str]:
 
 
 def is_left_out(module: str) -> bool:
-    """Whether a module changes no number."""
+    """Return whether a module cannot change a number."""
     return module == ROOT_PACKAGE or (module.startswith(LEFT_OUT) and module not in KEPT)
 
 
 @cache
 def package_data(package: Path) -> frozenset[Path]:
-    """The files of a package, but not of packages below it, that are no Python."""
+    """Return the files of a package that are not Python.
+
+    Files of packages below it are not included.
+    """
     found = (path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc"))
     return frozenset(path for path in found if next(p for p in path.parents if file_of(module_of(p))) == package)
 
 
 @cache
 def digest(path: Path) -> str:
-    """sha256 of a file; of Python's without comments, docstrings and layout, which change no result."""
+    """Return the SHA-256 of a file.
+
+    Python code is hashed without comments, docstrings and layout, which do not change results.
+    """
     if path.suffix != ".py":
         return hashlib.sha256(path.read_bytes()).hexdigest()
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -119,10 +140,11 @@ def digest(path: Path) -> str:
 
 
 def dump(node: Any) -> str:
-    """A syntax tree as text, the same under every Python: what is empty is left out, and text is ASCII.
+    """Return a syntax tree as text that is the same under every Python.
 
-    `ast.dump` is not: it has said `type_params=[]` since 3.12, nothing of empty lists since 3.13, and a string as its
-    Unicode tables have it. Some releases of 3.12 put empty strings into f-strings.
+    Empty fields are left out, and text is ASCII. `ast.dump` differs: it has printed `type_params=[]` since 3.12, no
+    empty lists since 3.13, and strings according to its Unicode tables. Some releases of 3.12 put empty strings into
+    f-strings.
     """
     if isinstance(node, list):
         return f"[{', '.join(map(dump, node))}]"
@@ -136,13 +158,16 @@ def dump(node: Any) -> str:
 
 
 def stage_manifests(stages: list[str], methods: list[str]) -> dict[str, dict[str, str]]:
-    """What each stage is made of, by the name of its file below data/code; methods are found by name, not by import."""
+    """Return what each stage consists of, by the name of its file in data/code.
+
+    Methods are found by name, not by import.
+    """
     found = {}
     for stage in stages:
         script, wanted = f"stages.{stage}", arguments(stage)
         if "method" in wanted:
             found |= {f"{stage}/{method}": hashes_of(script, f"{METHODS}.{method}") for method in methods}
-        elif "settings" in wanted:  # those of all methods
+        elif "settings" in wanted:  # the config of all methods
             found[stage] = hashes_of(script, *(f"{METHODS}.{method}" for method in methods))
         else:
             found[stage] = hashes_of(script)

@@ -1,4 +1,7 @@
-"""How a stage runs: arguments and params in, the user's mistakes out as one sentence."""
+"""Run a stage: bind its arguments and params, and report user errors.
+
+Each user error is one sentence.
+"""
 
 import errno
 import gc
@@ -21,26 +24,29 @@ if TYPE_CHECKING:
 PARAMS = Path("params.yaml")
 LOCKS = Path(".scratch/locks")
 ITEMS = ("dataset", "method")  # arguments of stages
-SLOW_IMPORTS = ("dvclive",)  # what a stage imports only on the way, and a warm one finds there
-WHOLE = "settings"  # an argument that is all params
+SLOW_IMPORTS = ("dvclive",)  # modules that a stage imports late; the fork server imports them early
+WHOLE = "settings"  # the argument that receives all params
 
 
 def run(main: Callable[..., None]) -> None:
-    """Call a stage's main with what its signature names: `key=value` arguments and entries of params.yaml.
+    """Call a stage's main with the arguments in its signature.
 
-    The whole of params.yaml is checked before any work.
+    They are `key=value` arguments and entries of params.yaml. The whole of params.yaml is checked before any work.
     """
-    gc.freeze()  # what the imports have left stays
+    gc.freeze()  # keep the imports' objects out of garbage collection
     gc.enable()
     if fork_server.wanted():
         fork_server.start(SLOW_IMPORTS)
-    if "DVC_STAGE" in os.environ:  # without DVC nobody takes in the results
+    if "DVC_STAGE" in os.environ:  # only under DVC does another process wait for the results
         signals.stop_with(fork_server.client_is_waiting if fork_server.is_worker() else signals.parent_is(os.getppid()))
     exit_on_error(lambda: run_exclusive(main, sys.argv[1:]))
 
 
 def run_exclusive(main: Callable[..., None], arguments: list[str]) -> None:
-    """Bind and run, alone: two processes at one item of a stage would write into each other's files."""
+    """Bind the arguments and run, while holding a lock.
+
+    Two processes at one item of a stage would write into each other's files.
+    """
     bound = bind_arguments(main, arguments)
     items = "-".join(bound[name] for name in ITEMS if isinstance(bound.get(name), str))
     name = "@".join(filter(None, (Path(inspect.getfile(main)).stem, items)))
@@ -49,12 +55,15 @@ def run_exclusive(main: Callable[..., None], arguments: list[str]) -> None:
 
 
 def lock(name: str) -> Path:
-    """The lock of a stage and its item, as `train@digits-adapt`."""
+    """Return the lock file of a stage and its item, such as `train@digits-adapt`."""
     return LOCKS / name
 
 
 def exit_on_error(work: Callable[[], None]) -> None:
-    """Do some work. Exit status 1 and one message for what the user can mend, 128 + n after signal n."""
+    """Do some work, exiting on errors.
+
+    The exit status is 1, with one message, for an error that the user can mend, and 128 + n after signal n.
+    """
     signals.install()
     try:
         work()
@@ -67,19 +76,20 @@ def exit_on_error(work: Callable[[], None]) -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG):
             raise
         sys.exit(
-            f"error: cannot write {error.filename or 'the results'}: {error.strerror}; free or unlock it, run again"
+            f"error: cannot write {error.filename or 'the results'}: {error.strerror}; "
+            "free space or make it writable, then run again"
         )
     except signals.Interrupted as stop:
         name = signal.Signals(stop.number).name
-        print(f"stopped by {name}: run the same command again, it goes on from what is saved", file=sys.stderr)  # noqa: T201
+        print(f"stopped by {name}: run the same command again to resume from the saved state", file=sys.stderr)  # noqa: T201
         raise
 
 
 def bind_arguments(main: Callable[..., None], arguments: list[str]) -> dict[str, Any]:
-    """The keyword arguments of main."""
+    """Return the keyword arguments of main."""
     given: dict[str, Any] = {key: value for key, _, value in (argument.partition("=") for argument in arguments)}
     wanted = inspect.signature(main).parameters
-    if list(wanted) == ["overrides"]:  # a command that takes params rather than reading them
+    if list(wanted) == ["overrides"]:  # a command whose arguments change params.yaml
         return {"overrides": arguments}
     settings = params.load(PARAMS)
     sections = [name for name in wanted if name in params.Params.model_fields and name not in ITEMS]
@@ -98,12 +108,15 @@ def bind_arguments(main: Callable[..., None], arguments: list[str]) -> dict[str,
 
 
 def warn_stale_checkpoints(title: str, stores: "Iterable[Checkpoint]") -> None:
-    """Say once what is strange about the checkpoints of a stage's seeds."""
+    """Log each remark about the checkpoints of a stage's seeds once."""
     for remark in dict.fromkeys(remark for store in stores for remark in store.remarks()):
         log(f"{title}: {remark}")
 
 
 def log(message: str) -> None:
-    """A progress line; what the terminal's encoding lacks stands there by its number."""
+    """Print a progress line.
+
+    Characters that the terminal's encoding lacks are escaped by their numbers.
+    """
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     print(message.encode(encoding, "backslashreplace").decode(encoding), flush=True)  # noqa: T201

@@ -1,7 +1,8 @@
-"""Studies: grids of params, run as DVC experiments one after another and gathered into one table each.
+"""Studies: grids of params, run one by one as DVC experiments.
 
-An experiment runs in a copy of the working tree, so a study leaves params.yaml, runs/ and reports/ as they are. It is
-named after what it changes: an interrupted study goes on with the experiments that are not there yet.
+The runs of a study are gathered into one table. An experiment runs in a copy of the working tree, so a study does not
+change params.yaml, runs/ or reports/. It is named after its changes, so an interrupted study resumes with the
+experiments that are missing.
 """
 
 import io
@@ -31,9 +32,9 @@ FOLDER = Path("reports/studies")
 TABLES = {
     "accuracy": ["accuracy", "tokens"],
     "cost": ["trainable", "seconds", "step_ms", "memory_mb", "budget"],
-}  # what is gathered of reports/tables/
+}  # columns gathered from reports/tables/
 KEYS = ["dataset", "method", "seed"]
-MADE = ["preset", "backbone", "weights", "split"]  # of reports/metrics.json: what a study's runs have in common
+MADE = ["preset", "backbone", "weights", "split"]  # entries of reports/metrics.json that a study's runs share
 Values = Annotated[list[Any], Field(min_length=1)]
 
 
@@ -46,15 +47,15 @@ class Study(BaseModel):
     grid: Annotated[dict[str, Values | dict[str, Values]], Field(min_length=1)]
 
     def points(self, preset: str) -> list[dict[str, Any]]:
-        """Every combination of the grid's values, by key."""
+        """Return every combination of the grid's values, by key."""
         axes = [values[preset] if isinstance(values, dict) else values for values in self.grid.values()]
         return [dict(zip(self.grid, values, strict=True)) for values in itertools.product(*axes)]
 
 
 def load(path: Path = DECLARED) -> dict[str, Study]:
-    """All studies by name.
+    """Return all studies by name.
 
-    Raises: UserError for an entry that is no study.
+    Raises: UserError for an invalid entry.
     """
     try:
         return {name: Study(**entry) for name, entry in yaml.parse(path.read_text(encoding="utf-8")).items()}
@@ -63,7 +64,7 @@ def load(path: Path = DECLARED) -> dict[str, Study]:
 
 
 def find(name: str) -> Study:
-    """A study by its name.
+    """Return a study by its name.
 
     Raises: UserError for an unknown one.
     """
@@ -74,15 +75,18 @@ def find(name: str) -> Study:
 
 
 def overrides(study: Study, point: Mapping[str, Any], more: Sequence[str]) -> list[str]:
-    """The `-S` arguments of one experiment; `more` are those that all experiments of a call share."""
+    """Return the `-S` arguments of one experiment.
+
+    more: those that all experiments of a call share
+    """
     methods = [f"methods=[{','.join(study.methods)}]"] if study.methods else []
     return [*more, *methods, *(f"{key}={value}" for key, value in point.items())]
 
 
 def check(changed: Sequence[str]) -> params.Params:
-    """The params that an experiment will run with.
+    """Return the params that an experiment will run with.
 
-    Raises: UserError if they are not valid, so that a study stops before its first experiment rather than at its last.
+    Raises: UserError if they are invalid, so that a study stops before its first experiment rather than at its last.
     """
     values = yaml.parse(compose(list(changed)))
     try:
@@ -92,7 +96,10 @@ def check(changed: Sequence[str]) -> params.Params:
 
 
 def plan(name: str, more: Sequence[str]) -> list[dict[str, Any]]:
-    """The experiments of a study: `name`, `point` and `overrides` of each, all checked."""
+    """Return the experiments of a study, all of them checked.
+
+    Each has a `name`, `point` and `overrides`.
+    """
     study = find(name)
     found = []
     for point in study.points(check(more).preset):
@@ -105,9 +112,11 @@ def plan(name: str, more: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def run(name: str, more: Sequence[str]) -> Iterator[str]:
-    """Run what is not there yet, gather all into FOLDER, and yield a line of progress for each experiment.
+    """Run the missing experiments of a study and gather all into FOLDER.
 
-    Raises: UserError for a wrong study, where there is no commit, and in the end where experiments failed.
+    Yields: a line of progress for each experiment.
+
+    Raises: UserError for an invalid study, if there is no commit, and at the end if experiments failed.
     """
     planned = plan(name, more)
     now = commit()
@@ -130,19 +139,22 @@ def run(name: str, more: Sequence[str]) -> Iterator[str]:
             entry |= {"seconds": round(time.perf_counter() - start, 1), "state": "failed"}
         found = finished_experiments(experiments())
         entry |= {"state": "finished", **found[entry["name"]]} if entry["name"] in found else {}
-        if any(entry["state"] == "finished" for entry in entries):  # else what is there stays
+        if any(entry["state"] == "finished" for entry in entries):  # otherwise keep the earlier results
             write(name, record, gather(planned, found))
         yield f"study {name}: {at} of {len(planned)}, {entry['name']} {entry['state']}"
     if failed := [entry["command"] for entry in entries if entry["state"] != "finished"]:
         left = "nothing is gathered" if len(failed) == len(entries) else f"{FOLDER}/{name}.csv has the others"
         raise UserError(
-            f"study {name}: {len(failed)} of {len(entries)} experiments failed, {left}; why stands above; by "
-            f"hand: {failed[0]}"
+            f"study {name}: {len(failed)} of {len(entries)} experiments failed, {left}; see the errors above; run "
+            f"one by hand: {failed[0]}"
         )
 
 
 def commit() -> str:
-    """The commit of the working tree, `-dirty` where that differs; nothing where there is no git, or no commit."""
+    """Return the commit of the working tree, or "" without git or a commit.
+
+    It ends in `-dirty` if the working tree differs.
+    """
     if which("git") is None:
         return ""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
@@ -150,7 +162,7 @@ def commit() -> str:
 
 
 def default_values(name: str, more: Sequence[str]) -> dict[str, Any]:
-    """What the params themselves say for the keys of the grid."""
+    """Return the params' own values for the keys of the grid."""
     values: dict[str, Any] = {}
     for key in find(name).grid:
         value: Any = check(more)
@@ -161,14 +173,17 @@ def default_values(name: str, more: Sequence[str]) -> dict[str, Any]:
 
 
 def new_entry(experiment: Mapping[str, Any]) -> dict[str, Any]:
-    """The record of an experiment that has not run: the command that runs it, and no wall time."""
+    """Return the record of an experiment that has not run.
+
+    It has the command that runs the experiment, and no wall time.
+    """
     changes = [word for change in experiment["overrides"] for word in ("-S", change)]
     command = ["dvc", "exp", "run", "--temp", "-n", experiment["name"], *changes]
     return {"name": experiment["name"], "command": shlex.join(command), "seconds": None, "state": "waiting"}
 
 
 def gather(planned: Sequence[Mapping[str, Any]], found: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """The runs of those planned experiments that are among the finished ones."""
+    """Return the runs of the planned experiments that have finished."""
     parts = []
     for experiment in planned:
         if experiment["name"] in found:
@@ -179,9 +194,11 @@ def gather(planned: Sequence[Mapping[str, Any]], found: Mapping[str, Mapping[str
 
 
 def rows(experiment: Mapping[str, Any], texts: Mapping[str, str]) -> pd.DataFrame:
-    """One row per run of an experiment: its name, its point of the grid, and the columns of TABLES.
+    """Return one row per run of an experiment.
 
-    texts: by table, the CSV that the report of the experiment wrote
+    A row has the experiment's name, its point of the grid, and the columns of TABLES.
+
+    texts: by table, the CSV that the experiment's report wrote
     """
     tables = {name: pd.read_csv(io.StringIO(texts[name]))[KEYS + columns] for name, columns in TABLES.items()}
     joined = tables["accuracy"].merge(tables["cost"], on=KEYS, how="left")
@@ -190,7 +207,10 @@ def rows(experiment: Mapping[str, Any], texts: Mapping[str, str]) -> pd.DataFram
 
 
 def finished_experiments(shown: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The experiments in the output of `dvc exp show --json` whose report is there: by name, `rev` and MADE."""
+    """Return the experiments that have a report, by name, with `rev` and MADE.
+
+    shown: the output of `dvc exp show --json`
+    """
     found = {}
     for baseline in shown:
         for experiment in baseline.get("experiments") or []:
@@ -204,7 +224,10 @@ def finished_experiments(shown: Sequence[Mapping[str, Any]]) -> dict[str, dict[s
 
 
 def previous_record(path: Path, commit: str) -> dict[str, dict[str, Any]]:
-    """What the record of an earlier call at the same commit says, by experiment: how long those took that are kept."""
+    """Return the entries of an earlier call at the same commit, by experiment.
+
+    They keep the wall times of experiments that need not run again.
+    """
     if not path.exists():
         return {}
     record = formats.read_json(path, "python -m stages.study")
@@ -212,22 +235,25 @@ def previous_record(path: Path, commit: str) -> dict[str, dict[str, Any]]:
 
 
 def write(name: str, record: Mapping[str, Any], table: pd.DataFrame) -> None:
-    """The table and the record; both are kept in git."""
+    """Write the table and the record; both are kept in git."""
     with files.atomic_write(FOLDER / f"{name}.csv") as temporary:
         table.to_csv(temporary, index=False, float_format="%.6g")
     formats.write_json(FOLDER / f"{name}.json", record)
 
 
 def experiments() -> list[dict[str, Any]]:
-    """What DVC knows of the experiments on this commit."""
+    """Return what DVC knows of the experiments on this commit."""
     return json.loads(output("dvc", "exp", "show", "--json"))
 
 
 def output(*command: str) -> str:
-    """What a command prints."""
+    """Return the output of a command."""
     return subprocess.run(command, env=environment(), check=True, capture_output=True, encoding="utf-8").stdout
 
 
 def environment() -> dict[str, str]:
-    """The stages call `python`, which has to be this one."""
+    """Return the environment of DVC's commands.
+
+    The stages call `python`, which has to be this one.
+    """
     return {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}

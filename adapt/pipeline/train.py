@@ -1,4 +1,7 @@
-"""What `train` reads for a seed, and the folder that it leaves: data/tuned/<dataset>/<method>/seed_<s>/."""
+"""The inputs of `train` for a seed, and its output folder.
+
+The folder is data/tuned/<dataset>/<method>/seed_<s>/.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,24 +22,24 @@ ROOT = Path("data/tuned")
 
 
 def folder(dataset: str, method: str, seed: int) -> Path:
-    """Where `train` leaves a seed."""
+    """Return the folder that `train` writes for a seed."""
     return ROOT / dataset / method / f"seed_{seed}"
 
 
 def prompts(dataset: str, method: str, seed: int) -> Path:
-    """Where its prompts are."""
+    """Return the path of the prompts of a seed."""
     return folder(dataset, method, seed) / run_folder.PROMPTS
 
 
 def checkpoint(made_from: Mapping[str, Any], seed: int, seconds: float) -> Checkpoint:
-    """Where a run's state is kept: it depends on config and inputs."""
+    """Open the checkpoint of a run; it depends on config and inputs."""
     dataset, method = made_from["dataset"], made_from["method"]
     inputs = [fewshot.file(dataset, seed), teacher_cache.file(dataset, None), teacher_cache.file(dataset, seed)]
     return open_checkpoint(f"train/{dataset}-{method}-{seed}", seconds, made_from, *inputs)
 
 
 def read_task(backbone: Backbone, dataset: str, seed: int) -> FewShotTask:
-    """The sampled dataset, as methods see it."""
+    """Return the sampled dataset as a task for methods."""
     described = fewshot.describe(dataset)
     classes = {name: value.to(backbone.device) for name, value in teacher_cache.read(dataset, None, backbone).items()}
     return FewShotTask(backbone, described.template, described.classes, classes["features"], seed, classes["zero_shot"])
@@ -45,9 +48,11 @@ def read_task(backbone: Backbone, dataset: str, seed: int) -> FewShotTask:
 def read_loaders(
     backbone: Backbone, dataset: str, seed: int, optimizer: SGDConfig | AdamWConfig | None, augment: AugmentConfig
 ) -> dict[str, FewShotLoader]:
-    """The training and the validation images of a seed, with the teacher's features of their views.
+    """Return the training and validation images of a seed.
 
-    optimizer: says how many images are a batch; None for a method that takes them as a whole.
+    They come with the teacher's features of their views.
+
+    optimizer: gives the batch size; None for a method that takes all images at once
     """
     samples, pixels = (
         {split: fewshot.read(dataset, seed, split) for split in fewshot.SEEDED},

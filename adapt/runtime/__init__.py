@@ -1,6 +1,10 @@
-"""Files, locks, signals and processes. Nothing here knows of learning, or changes a number."""
+"""Files, locks, signals and processes.
+
+Nothing here knows of learning or changes a number.
+"""
 
 import sys
 
-if sys.platform == "win32":  # has no fork, no flock and no such sockets; all that needs them imports this first
+# Windows has no fork, flock or Unix sockets. Every module that needs them imports this package first.
+if sys.platform == "win32":
     raise SystemExit("error: adapt does not run on Windows itself; install WSL2 and run it in there")

@@ -1,4 +1,4 @@
-"""Work done ahead, in threads: what the caller will ask for next is made while a GPU is at what it has."""
+"""Prefetching in threads, while the GPU works on the current item."""
 
 import os
 from collections import deque
@@ -9,18 +9,24 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 T = TypeVar("T")
 
-THREADS = min(8, os.cpu_count() or 1)  # that cut the views a GPU is about to see
+THREADS = min(8, os.cpu_count() or 1)  # threads that cut the next views for a GPU
 
 
 class Reader(Generic[T]):
-    """`read(part)` of consecutive slices, the next of which is read in a thread while the caller is at one."""
+    """Calls `read(part)` for consecutive slices, prefetching the next one.
+
+    The next slice is read in a thread while the caller works on the current one.
+    """
 
     def __init__(self, read: Callable[[slice], T], length: int):
         self.read, self.length, self.pool = read, length, ThreadPoolExecutor(1)
         self.next: tuple[slice, Future[T]] | None = None
 
     def __call__(self, part: slice) -> T:
-        """What a slice holds; one that does not follow on the last is read now."""
+        """Return the result for a slice.
+
+        A slice that does not follow the last one is read now.
+        """
         found = self.next[1].result() if self.next and self.next[0] == part else self.read(part)
         following = slice(part.stop, min(2 * part.stop - part.start, self.length))
         self.next = None
@@ -30,9 +36,9 @@ class Reader(Generic[T]):
 
 
 def run(work: Callable[[Item], T], items: Iterable[Item], threads: int) -> Generator[T, None, None]:
-    """`work(item)` for every item, in order; that of the next `threads` items is under way meanwhile.
+    """Yield `work(item)` for every item, in order, working ahead in threads.
 
-    threads: 0 to do each when it is asked for
+    threads: how many items to work ahead; 0 to do each when it is asked for
     """
     if not threads:
         yield from map(work, items)

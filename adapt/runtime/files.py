@@ -1,4 +1,4 @@
-"""Files and folders that are written whole or not at all."""
+"""Atomic writes: files and folders that are written completely or not at all."""
 
 import os
 import shutil
@@ -9,7 +9,10 @@ from pathlib import Path
 
 @contextmanager
 def atomic_dir(path: Path) -> Iterator[Path]:
-    """A new folder to fill, which takes its name `path` only when the block ends well; an old one is replaced."""
+    """Yield a new folder to fill, which becomes `path` only if the block succeeds.
+
+    An old folder at `path` is replaced.
+    """
     building = path.with_name(f".{path.name}.partial")
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
@@ -29,7 +32,10 @@ def atomic_dir(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` that replaces it when the block ends well and its bytes are on the disk."""
+    """Yield a temporary file that replaces `path` only if the block succeeds.
+
+    Its bytes are on the disk before it replaces the old file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.partial")
     try:

@@ -1,11 +1,12 @@
-"""Stages that start warm: importing torch and open_clip takes seconds, so a run of DVC does it once.
+"""A fork server for stages: torch and open_clip are imported once per run of DVC.
 
-The first stage of a run that has imported them forks a server, which waits at .scratch/warm.sock. While nobody asks it
-imports what stages need on the way; it does nothing else. Every later stage finds it and sends its arguments and its
-standard streams; the server forks a worker that has all imported already; the stage's own process waits and exits as
-the worker does. A stage starts by itself, cold, where there is no server, or one with other code or another
-environment, where DVC has not started it, and where ADAPT_WARM is `no`. The server ends when nobody has asked for IDLE
-seconds.
+Importing them takes seconds. The first stage of a run that has imported them forks a server, which listens at
+.scratch/warm.sock. While it has no requests, the server imports further modules that stages will need; it does nothing
+else. Every later stage connects to it and sends its arguments and its standard streams. The server forks a worker, in
+which everything is imported already; the stage's own process waits for the worker and exits with the same status.
+
+A stage runs in its own process if there is no server, if the server has other code or another environment, if DVC has
+not started the stage, or if ADAPT_WARM is `no`. The server ends after IDLE seconds without a request.
 """
 
 import hashlib
@@ -24,17 +25,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-SOCKET = Path(".scratch/warm.sock")  # relative, since the kernel takes no long ones
-KIND = socket.AF_UNIX, socket.SOCK_SEQPACKET  # messages, whole
+SOCKET = Path(".scratch/warm.sock")  # relative, since the kernel limits the length of such paths
+KIND = socket.AF_UNIX, socket.SOCK_SEQPACKET  # keeps the boundaries of messages
 IDLE = 20.0  # seconds
 STREAMS = 3  # standard input, output and error
 CODE = ("adapt", "stages")
 
-_client: socket.socket | None = None  # of a worker: the stage's process, which waits for it
+_client: socket.socket | None = None  # in a worker: the connection to the stage's process, which waits
 
 
 def state() -> str:
-    """A name for all that a process has in it once it has started: the interpreter, the code, the environment."""
+    """Return a hash of what a process has loaded at its start.
+
+    It covers the interpreter, the code and the environment.
+    """
     environment = {key: value for key, value in os.environ.items() if not key.startswith("DVC_")}
     files = [path.stat() for folder in CODE for path in sorted(Path(folder).rglob("*.py"))]
     code = [(file.st_mtime_ns, file.st_ino) for file in files]
@@ -42,11 +46,11 @@ def state() -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-STARTED = state()  # now, before anything else is imported
+STARTED = state()  # computed before anything else is imported
 
 
 def wanted() -> bool:
-    """Whether DVC has started this process, and it may start others warm."""
+    """Return whether DVC has started this process and the server may be used."""
     return "DVC_STAGE" in os.environ and os.environ.get("ADAPT_WARM") != "no"
 
 
@@ -54,7 +58,10 @@ def wanted() -> bool:
 
 
 def run_in_worker(module: str, arguments: list[str]) -> None:
-    """Have a worker run the module and exit as it does; return where there is none."""
+    """Have a worker run the module, and exit with its status.
+
+    Return if there is no server to do so.
+    """
     request = {"state": STARTED, "module": module, "arguments": arguments, "environment": dict(os.environ)}
     with forward_signals() as signals:
         try:
@@ -62,14 +69,14 @@ def run_in_worker(module: str, arguments: list[str]) -> None:
             server.connect(str(SOCKET))
             socket.send_fds(server, [json.dumps(request).encode()], range(STREAMS))
             worker = int(server.recv(100))
-        except (OSError, ValueError):  # nobody is there, or not for us, or this system has no such sockets
+        except (OSError, ValueError):  # no server, or one in another state, or a system without such sockets
             return
         os._exit(wait(server, worker, signals))
 
 
 @contextmanager
 def forward_signals() -> Iterator[list[int]]:
-    """Signals that come meanwhile: they are the worker's business."""
+    """Collect the signals that arrive within the block, for the worker."""
     came: list[int] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number, handler in before.items():
@@ -83,7 +90,10 @@ def forward_signals() -> Iterator[list[int]]:
 
 
 def wait(server: socket.socket, worker: int, signals: list[int]) -> int:
-    """The worker's exit status. Where DVC is gone this returns at once, and the worker notices that we are."""
+    """Wait for the worker and return its exit status.
+
+    If DVC is gone, return at once: the worker notices that this process is gone.
+    """
     dvc = os.getppid()
     while os.getppid() == dvc:
         while signals:
@@ -99,9 +109,11 @@ def wait(server: socket.socket, worker: int, signals: list[int]) -> int:
 
 
 def start(later: Iterable[str] = ()) -> None:
-    """Leave a server behind that has imported what this process has; where none can be, do without.
+    """Start a server with everything that this process has imported.
 
-    later: modules that it imports as well, while nobody asks
+    Do without one if none can be started.
+
+    later: modules that the server imports as well, while it has no requests
     """
     if _client is not None or "torch" not in sys.modules:
         return
@@ -120,26 +132,26 @@ def start(later: Iterable[str] = ()) -> None:
         listener.close()
         os.waitpid(child, 0)
         return
-    if os.fork():  # the server is nobody's child: nobody waits for it
+    if os.fork():  # a second fork, so that no process has to wait for the server
         os._exit(0)
     detach(listener.fileno())
     serve(listener, list(later))
 
 
 def detach(keep: int) -> None:
-    """Leave the terminal and everything that is open, but for one descriptor."""
+    """Leave the terminal and close all descriptors but one."""
     os.setsid()
     nothing = os.open(os.devnull, os.O_RDWR)
     for number in range(STREAMS):
         os.dup2(nothing, number)
     for number in sorted(int(path.name) for path in Path("/dev/fd").iterdir())[STREAMS:]:
-        with suppress(OSError):  # the folder itself
+        with suppress(OSError):  # the descriptor of /dev/fd itself
             if number != keep:
                 os.close(number)
 
 
 def serve(listener: socket.socket, later: list[str]) -> NoReturn:
-    """Fork a worker for everyone who asks."""
+    """Fork a worker for every request."""
     listener.settimeout(1.0)
     workers: set[int] = set()
     last = time.monotonic()
@@ -151,7 +163,7 @@ def serve(listener: socket.socket, later: list[str]) -> NoReturn:
             client, _ = listener.accept()
         except TimeoutError:
             while later:
-                with suppress(Exception):  # a stage that needs it says what is wrong
+                with suppress(Exception):  # a stage that needs the module will report the error
                     importlib.import_module(later.pop())
             continue
         last = time.monotonic()
@@ -161,14 +173,14 @@ def serve(listener: socket.socket, later: list[str]) -> NoReturn:
             work(client)
         workers.add(worker)
         client.close()
-    os._exit(0)  # what lies at SOCKET answers nobody now, and the next server replaces it
+    os._exit(0)  # the socket file stays: nobody answers on it, and the next server replaces it
 
 
 # --- the worker ------------------------------------------------------------------------------------------------------
 
 
 def work(client: socket.socket) -> NoReturn:
-    """Run what a stage's process asks for, in its place."""
+    """Run what a stage's process requests, on its streams and in its environment."""
     global _client
     request, streams, _, _ = socket.recv_fds(client, 1 << 20, STREAMS)
     asked = json.loads(request or b"{}")
@@ -184,7 +196,7 @@ def work(client: socket.socket) -> NoReturn:
     sys.argv[1:] = asked["arguments"]
     status = status_of(lambda: runpy.run_module(asked["module"], run_name="__main__", alter_sys=True))
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # who reads may be gone
+        with suppress(OSError):  # the reader may be gone
             stream.flush()
     with suppress(OSError):
         client.send(str(status).encode())
@@ -192,7 +204,7 @@ def work(client: socket.socket) -> NoReturn:
 
 
 def status_of(run: Callable[[], Any]) -> int:
-    """The exit status that an interpreter would end with, having said why."""
+    """Run a function and return the interpreter's exit status, printing any error."""
     try:
         run()
     except SystemExit as stop:
@@ -207,10 +219,10 @@ def status_of(run: Callable[[], Any]) -> int:
 
 
 def client_is_waiting() -> bool:
-    """Of a worker: whether the stage's process still waits for it."""
+    """Return, in a worker, whether the stage's process still waits for it."""
     return _client is not None and not select.select([_client], [], [], 0)[0]
 
 
 def is_worker() -> bool:
-    """Whether this process does another's work."""
+    """Return whether this process works for a stage's process."""
     return _client is not None

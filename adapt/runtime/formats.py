@@ -1,4 +1,7 @@
-"""CSV, JSON and tensors in files: numbers are read back bit-equal, and what does not belong is refused."""
+"""CSV, JSON and tensor files.
+
+Numbers are read back bit-equal, and files that do not belong are refused.
+"""
 
 import csv
 import hashlib
@@ -12,7 +15,10 @@ from adapt.runtime.files import atomic_write
 
 
 def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Rows under a header; numbers as Python prints them, so that they are read back bit-equal."""
+    """Write rows under a header.
+
+    Numbers are written as Python prints them, so that they are read back bit-equal.
+    """
     with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(columns), lineterminator="\n")
         writer.writeheader()
@@ -20,7 +26,10 @@ def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, An
 
 
 def read_csv(path: Path, made_by: str) -> list[dict[str, str]]:
-    """All rows. `made_by` is the command that makes the file, for the message when it is missing or broken."""
+    """Return all rows of a CSV file.
+
+    made_by: the command that makes the file, for the message when it is missing or broken
+    """
     try:
         with path.open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file, strict=True))
@@ -31,13 +40,13 @@ def read_csv(path: Path, made_by: str) -> list[dict[str, str]]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """JSON for people and for `dvc metrics`."""
+    """Write JSON for people and for `dvc metrics`."""
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path, made_by: str) -> Any:
-    """The content of a JSON file; messages as `read_csv`."""
+    """Return the content of a JSON file; errors are those of `read_csv`."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -47,10 +56,12 @@ def read_json(path: Path, made_by: str) -> Any:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Any], made_from: Mapping[str, Any]) -> None:
-    """Tensors as safetensors; `made_from` (backbone, weights, params …) goes into the file's metadata.
+    """Write tensors as safetensors, with `made_from` in the file's metadata.
 
-    It is one JSON entry there, since safetensors writes several in no fixed order: the same content, the same bytes.
-    Python writes the file, since what safetensors raises on a full disk is no OSError.
+    made_from: backbone, weights, params …; stored as one JSON entry, since safetensors writes several entries in no
+        fixed order, and the same content should give the same bytes
+
+    Python writes the file, since safetensors does not raise OSError on a full disk.
     """
     from safetensors.torch import save
 
@@ -59,7 +70,9 @@ def write_tensors(path: Path, tensors: Mapping[str, Any], made_from: Mapping[str
 
 
 def read_tensors(path: Path, made_by: str, **expected: str) -> dict[str, Any]:
-    """The tensors of a file whose metadata has to agree with `expected` (such as weights=…).
+    """Return the tensors of a file.
+
+    expected: metadata that the file must have, such as weights=…
 
     Raises: UserError for a file that is missing, broken or made from something else.
     """
@@ -82,7 +95,10 @@ def read_tensors(path: Path, made_by: str, **expected: str) -> dict[str, Any]:
 
 
 def read_made_from(path: Path) -> dict[str, Any]:
-    """What a file of tensors, which `read_tensors` has read, was made from."""
+    """Return what a file of tensors was made from.
+
+    `read_tensors` has checked the file before.
+    """
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:
@@ -90,7 +106,10 @@ def read_made_from(path: Path) -> dict[str, Any]:
 
 
 def made_of(file: Any) -> dict[str, Any]:
-    """The entry in the metadata; nothing where another program wrote the file."""
+    """Return the entry `made_from` of the metadata.
+
+    It is empty if another program wrote the file.
+    """
     try:
         found = json.loads((file.metadata() or {}).get("made_from", "{}"))
     except ValueError:
@@ -99,14 +118,15 @@ def made_of(file: Any) -> dict[str, Any]:
 
 
 def shorten(value: str) -> str:
-    """A name as it is, a hash by its first digits."""
+    """Return a name unchanged, and a hash by its first digits."""
     return value[:12] if len(value) == 64 else value
 
 
 def fingerprint(*parts: Any) -> str:
-    """A name for exactly these inputs: settings as JSON, files (given as paths) by their bytes.
+    """Return a hash of exactly these inputs.
 
-    A missing file counts as an empty one: who reads it will say so.
+    Settings are hashed as JSON, and files (given as paths) by their bytes. A missing file counts as an empty one: the
+    code that reads it will report it.
     """
     digest = hashlib.sha256()
     for part in parts:

@@ -1,4 +1,7 @@
-"""One process at a time: locks on files, which the kernel frees when their holder dies, however it does."""
+"""File locks: one process at a time.
+
+The kernel releases a lock when its holder dies, however it dies.
+"""
 
 import fcntl
 import os
@@ -10,11 +13,14 @@ from typing import TextIO
 
 from adapt.errors import UserError
 
-TIMEOUT = 5.0  # a process whose DVC was killed saves what it has, and ends
+TIMEOUT = 5.0  # seconds: enough for a process whose DVC was killed to save its state and end
 
 
 def acquire(path: Path) -> TextIO | None:
-    """The lock at `path`, held until it is closed (by forks of this process too); None where another has it."""
+    """Return the lock at `path`, or None if another process holds it.
+
+    It is held until it is closed, in forks of this process too.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         file = path.open("a+", encoding="utf-8")
@@ -35,7 +41,7 @@ def acquire(path: Path) -> TextIO | None:
 
 
 def release(path: Path, lock: TextIO) -> None:
-    """Give a lock back and leave nothing."""
+    """Release a lock and remove its file."""
     path.unlink(missing_ok=True)
     lock.close()
 
@@ -44,7 +50,9 @@ def release(path: Path, lock: TextIO) -> None:
 def exclusive(path: Path, what: str) -> Iterator[None]:
     """Hold the lock while the block runs.
 
-    Raises: UserError that names the process which has it, and did not end in TIMEOUT seconds.
+    what: names the work, for the message
+
+    Raises: UserError that names the process that holds the lock, if it does not end in TIMEOUT seconds.
     """
     deadline = time.monotonic() + TIMEOUT
     while (lock := acquire(path)) is None and time.monotonic() < deadline:
@@ -52,7 +60,7 @@ def exclusive(path: Path, what: str) -> Iterator[None]:
     if lock is None:
         owner = path.read_text(encoding="utf-8").strip() or "unknown"
         raise UserError(
-            f"{what} is running here already, as process {owner}; wait for its end or stop it, then run again"
+            f"{what} is running here already, as process {owner}; wait until it ends or stop it, then run again"
         )
     try:
         yield

@@ -1,15 +1,19 @@
-"""glibc's allocator, which the tensors on a CPU come from; with another C library nothing happens."""
+"""Settings of glibc's allocator, which CPU tensors use.
+
+With another C library these functions do nothing.
+"""
 
 import ctypes
 from typing import Any
 
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of <malloc.h>
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # from <malloc.h>
 
 
 def keep_freed_pages() -> None:
-    """Keep freed pages in the process: glibc returns large blocks to the OS, which clears every page again.
+    """Keep freed memory pages in the process.
 
-    It holds for allocations after the call.
+    By default glibc returns large blocks to the OS, which then clears every page again. This affects allocations after
+    the call.
     """
     call("mallopt", M_MMAP_MAX, 0)
     call("mallopt", M_TRIM_THRESHOLD, -1)
@@ -24,7 +28,7 @@ def trim_heap() -> None:
 
 
 def call(name: str, *arguments: int) -> None:
-    """A function of the C library, if that has it."""
+    """Call a function of the C library, if it has that function."""
     function: Any = getattr(ctypes.CDLL(None), name, None)
     if function is not None:
         function(*arguments)

@@ -1,4 +1,7 @@
-"""What the wheel carries beside the code: conf/ and the pocket CLIP; in a checkout they lie at its top."""
+"""Files that the wheel carries beside the code: conf/ and the pocket CLIP.
+
+In a checkout they are at its top.
+"""
 
 from pathlib import Path
 
@@ -6,6 +9,9 @@ PACKAGE = Path(__file__).parents[1]
 
 
 def find(name: str) -> Path:
-    """The path of a file or folder such as `conf`: inside of the package where it was installed from a wheel."""
+    """Return the path of a packaged file or folder such as `conf`.
+
+    It is inside the package if that was installed from a wheel.
+    """
     inside = PACKAGE / name
     return inside if inside.exists() else PACKAGE.parent / name

@@ -10,9 +10,9 @@ T = TypeVar("T")
 
 
 class Bar:
-    """A progress bar to put around what is iterated, and on its line what is told on the way.
+    """A progress bar around an iterable, with a message at the end of its line.
 
-    Side by side, each process takes a line: its `position`.
+    With several processes side by side, each has a line of its own: its `position`.
     """
 
     def __init__(self, title: str, position: int, unit: str):
@@ -21,14 +21,17 @@ class Bar:
         self.told = ""
 
     def __call__(self, items: Iterable[T], **options: Any) -> Iterable[T]:
-        """Show how far the iteration is."""
-        interval = 0.5 if sys.stderr.isatty() else 10  # a log file takes a line now and then
+        """Iterate over the items, showing the progress."""
+        interval = 0.5 if sys.stderr.isatty() else 10  # seconds; seldom in a log file
         self.shown = tqdm(items, **{"mininterval": interval, **self.options, **options})
         self.tell(self.told)
         return self.shown
 
     def tell(self, words: str) -> None:
-        """Say something at the end of the line, from when it is next drawn."""
+        """Set the message at the end of the line.
+
+        It appears when the line is next drawn.
+        """
         self.told = words
         if self.shown is not None:
             self.shown.set_postfix_str(words, refresh=False)

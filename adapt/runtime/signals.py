@@ -13,20 +13,26 @@ from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_asked: list[int] = []  # the signals that came
+_asked: list[int] = []  # the signals received
 _holders: list[None] = []
 
 
 class Interrupted(SystemExit):
-    """Asked to stop by signal `number`; not caught, it is the exit status that shells give for that signal."""
+    """A request to stop, by signal `number`.
+
+    If not caught, it exits with the status that shells give for that signal.
+    """
 
     def __init__(self, number: int):
-        super().__init__(number)  # what pickle calls it with, on the way from a seed's process
+        super().__init__(number)  # pickle passes this argument when a seed's process sends the exception
         self.number, self.code = number, 128 + number
 
 
 def install() -> None:
-    """Listen, in the main thread; a signal that is ignored, as by nohup, stays so."""
+    """Handle the signals, in the main thread.
+
+    A signal that is ignored, as under nohup, stays ignored.
+    """
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, request_stop)
@@ -34,10 +40,11 @@ def install() -> None:
 
 @contextmanager
 def installed() -> Iterator[None]:
-    """Listen within the block, as `install` does for a whole process; for a library, whose caller has its own ways.
+    """Handle the signals within the block, for a library.
 
-    What was asked for meanwhile is asked anew of the caller's handlers at the end: Ctrl-C is a KeyboardInterrupt then.
-    Outside of the main thread nothing is done.
+    `install` handles them for a whole process, but the caller of a library has its own handlers. A signal that arrives
+    within the block is raised again for these at the end, so Ctrl-C then is a KeyboardInterrupt. Outside of the main
+    thread nothing is done.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -55,18 +62,21 @@ def installed() -> Iterator[None]:
         _asked.clear()
     if asked is not None:
         signal.raise_signal(asked)
-        raise KeyboardInterrupt  # the caller's handler only took note: the work is stopped all the same
+        raise KeyboardInterrupt  # the caller's handler did not raise, but the work has been stopped
 
 
 def request_stop(number: int, frame: FrameType | None = None) -> None:
-    """Record a request; raises Interrupted outside of `deferred`."""
+    """Record a request to stop.
+
+    Raises: Interrupted, unless inside `deferred`.
+    """
     _asked.append(number)
     if not _holders:
         check_stop()
 
 
 def stop_requested() -> bool:
-    """Whether to stop after this step."""
+    """Return whether to stop after this step."""
     return bool(_asked)
 
 
@@ -78,7 +88,10 @@ def check_stop() -> None:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Only record signals within: call `stop_requested`, save what there is, then `check_stop`."""
+    """Only record signals within the block.
+
+    Call `stop_requested` there, save the state, then call `check_stop`. The end of the block calls it too.
+    """
     _holders.append(None)
     try:
         yield
@@ -88,12 +101,15 @@ def deferred() -> Iterator[None]:
 
 
 def stop_with(awaited: Callable[[], bool]) -> None:
-    """From now on, stop when nobody waits for this process's results any more, as `awaited` tells."""
+    """Stop this process once nobody waits for its results any more.
+
+    awaited: returns whether somebody still waits
+    """
 
     def watch() -> None:
         while awaited():
             time.sleep(0.5)
-        while True:  # again, since a process of a pool that has stopped its work waits for more
+        while True:  # repeat, since a pool's process that has stopped its work waits for more
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(2)
 
@@ -101,5 +117,5 @@ def stop_with(awaited: Callable[[], bool]) -> None:
 
 
 def parent_is(pid: int) -> Callable[[], bool]:
-    """Whether `pid` is still this process's parent."""
+    """Return a function that tells whether `pid` is still this process's parent."""
     return lambda: os.getppid() == pid

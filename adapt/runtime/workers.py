@@ -1,7 +1,7 @@
-"""Work side by side, in forked processes: seeds, one thread each, and images to decode.
+"""Parallel work in forked processes: seeds (one thread each) and image decoding.
 
-On two cores two processes with two threads each ran more than ten times slower than with one each, and the small
-matrix products of few-shot tuning gain little from a second thread.
+On two cores, two processes with two threads each ran more than ten times slower than with one thread each, and the
+small matrix products of few-shot tuning gain little from a second thread.
 """
 
 import multiprocessing
@@ -22,28 +22,32 @@ T = TypeVar("T")
 def run(
     work: Callable[[Item], T], items: Iterable[Item], *, processes: int, setting: str, chunk: int = 1
 ) -> Generator[T, None, None]:
-    """`work(item)` for every item, in order, as they are done; a process takes `chunk` items at a time.
+    """Yield `work(item)` for every item, in order, from parallel processes.
 
-    setting: what says how many processes, for the message when one is killed
+    chunk: how many items a process takes at a time
+    setting: the setting that gives the number of processes, for the message when one is killed
 
-    The processes are forked, so that what was loaded before (backbone, images) is there and shared. Set one thread
-    before anything else is computed: a thread pool does not survive a fork. Where a fork is not safe, all is done here.
-    Raises: Interrupted when this process or one of a seed is asked to stop; by then all have saved and ended.
+    The processes are forked, so that they share what is already loaded (backbone, images). Set one thread before
+    anything is computed: a thread pool does not survive a fork. Where a fork is not safe, everything runs in this
+    process.
+
+    Raises: Interrupted when this process or one of the others is asked to stop; by then all have saved and ended.
     """
     items = list(items)
     processes = min(processes, -(-len(items) // chunk)) if platforms.can_fork() else 1
     if processes <= 1:
         yield from map(work, items)
         return
-    with _forked(processes, work, f"set {setting} lower if so, and run again: what was saved is kept") as pool:
+    with _forked(processes, work, f"if so, lower {setting} and run again: what was saved is kept") as pool:
         yield from pool.map(_call, items, chunksize=chunk)
 
 
 def apart(work: Callable[[], T]) -> T:
-    """What some work returns in a forked process of its own, so that nothing it starts is left here.
+    """Return the result of some work in a forked process of its own.
 
-    Where a fork is not safe, it is done here.
-    Raises: Interrupted when this process is asked to stop; the other is killed then, since it has nothing to save.
+    Nothing that the work starts is left in this process. Where a fork is not safe, the work runs in this process.
+
+    Raises: Interrupted when this process is asked to stop; the other is then killed, since it has nothing to save.
     """
     if not platforms.can_fork():
         return work()
@@ -58,13 +62,17 @@ def _forked(
     advice: str,
     stop: Callable[[BaseProcess], None] = BaseProcess.terminate,
 ) -> Iterator[ProcessPoolExecutor]:
-    """Processes for some work, which `stop` ends with this one; `advice` follows where one was killed."""
+    """Provide a pool of forked processes for some work.
+
+    advice: ends the message when a process was killed
+    stop: ends a process when this one is asked to stop
+    """
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(processes, mp_context=context, initializer=_inherit, initargs=(work,)) as pool:
         try:
             yield pool
-        except (signals.Interrupted, GeneratorExit):  # the latter: nobody wants more
-            for child in multiprocessing.active_children():  # a signal to this process alone does not reach them
+        except (signals.Interrupted, GeneratorExit):  # GeneratorExit: the caller needs no more results
+            for child in multiprocessing.active_children():  # a signal sent to this process alone does not reach them
                 stop(child)
             raise
         except BrokenProcessPool:
@@ -75,16 +83,19 @@ _work: Any
 
 
 def _inherit(work: Callable[[Any], Any]) -> None:
-    """Take what a fork inherits: closures cannot be sent to a process that runs already."""
+    """Set the work that a forked process inherits.
+
+    A closure cannot be sent to a process that runs already.
+    """
     global _work
     _work = work
     parent = multiprocessing.parent_process()
     assert parent is not None and parent.pid is not None
     parent_lives = signals.parent_is(parent.pid)
-    # since Python 3.12 a broken pool wakes no worker that waits for more work: once asked to stop, it ends by itself
+    # since Python 3.12 a broken pool does not wake its idle workers: once asked to stop, a worker ends by itself
     signals.stop_with(lambda: parent_lives() and not signals.stop_requested())
 
 
 def _call(item: Any) -> Any:
-    signals.check_stop()  # asked while it worked on another
+    signals.check_stop()  # the request may have come during the previous item
     return _work(item)

@@ -1,4 +1,7 @@
-"""YAML 1.2, as DVC reads it, by PyYAML: `1e-3` is a number, `no` is a word, and a key that stands twice is refused."""
+"""YAML 1.2, read by PyYAML in the same way as by DVC.
+
+`1e-3` is a number and `no` a string; a duplicate key is refused.
+"""
 
 import re
 from typing import Any, ClassVar
@@ -11,7 +14,7 @@ __all__ = ["YAMLError", "parse"]
 TAG = "tag:yaml.org,2002:"
 KEPT = (f"{TAG}null", f"{TAG}merge")  # PyYAML's other scalars are those of YAML 1.1
 FLOAT = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
-SCALARS = (  # type, pattern, and the characters that it may begin with
+SCALARS = (  # type, pattern, and possible first characters
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
     ("int", r"[-+]?[0-9][0-9_]*|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
     ("float", FLOAT, "-+.0123456789"),
@@ -19,7 +22,7 @@ SCALARS = (  # type, pattern, and the characters that it may begin with
 
 
 def resolvers() -> dict[str | None, list[tuple[str, re.Pattern[str]]]]:
-    """PyYAML's table of scalars by their first character, with those of YAML 1.2."""
+    """Return PyYAML's table of scalars, by their first character, for YAML 1.2."""
     known = yaml.CSafeLoader.yaml_implicit_resolvers
     table = {first: [pair for pair in pairs if pair[0] in KEPT] for first, pairs in known.items()}
     for name, pattern, starts in SCALARS:
@@ -29,7 +32,7 @@ def resolvers() -> dict[str | None, list[tuple[str, re.Pattern[str]]]]:
 
 
 def integer(loader: Any, node: Any) -> int:
-    """A whole number; `010` is ten."""
+    """Parse an integer; `010` is ten."""
     text = loader.construct_scalar(node)
     return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
 
@@ -41,7 +44,10 @@ class Loader(yaml.CSafeLoader):
     yaml_constructors: ClassVar = {**yaml.CSafeLoader.yaml_constructors, f"{TAG}int": integer}
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        """A mapping; raises ConstructorError for a key that stands twice, of which PyYAML would keep the last."""
+        """Construct a mapping.
+
+        Raises: ConstructorError for a duplicate key, of which PyYAML would keep the last value.
+        """
         seen = set()
         for key, _ in node.value:
             if (name := (key.tag, str(key.value))) in seen:
@@ -52,8 +58,8 @@ class Loader(yaml.CSafeLoader):
 
 
 def parse(text: str | bytes) -> Any:
-    """The content of a YAML document.
+    """Parse a YAML document.
 
-    Raises: YAMLError for what is no YAML, has a key twice or would be no plain data.
+    Raises: YAMLError for invalid YAML, a duplicate key, or anything but plain data.
     """
     return yaml.load(text, Loader)

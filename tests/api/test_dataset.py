@@ -54,7 +54,7 @@ def test_unknown_class_of_the_caller_is_refused(folder):
 
 
 def test_template_without_a_place_is_refused(folder):
-    with pytest.raises(adapt.UserError, match=r"adapt.load_dataset: template: a text with one \{\}"):
+    with pytest.raises(adapt.UserError, match=r"adapt.load_dataset: template: expected a text with one \{\}"):
         adapt.load_dataset(folder, template="a photo")
 
 
@@ -68,7 +68,7 @@ def test_table_is_a_dataset(folder):
 
 def test_files_that_are_no_images_are_told_of(folder):
     (folder / "ant" / "notes.doc").write_text("none", encoding="utf-8")
-    with pytest.warns(UserWarning, match="insects: passed over, as no images of a class: 1 files: ant/notes.doc"):
+    with pytest.warns(UserWarning, match="insects: ignored 1 files that are not images of a class: ant/notes.doc"):
         adapt.load_dataset(folder)
 
 

@@ -218,12 +218,12 @@ def test_evaluation_of_paths_is_refused(model):
 
 @pytest.mark.parametrize("classes", [{"ant": 1, "bee": 1}, {"ant": 2, "bee": 2}])
 def test_classes_of_too_few_images_are_refused(classes, tmp_path):
-    with pytest.raises(adapt.UserError, match=r"class 'ant' has \d images, fewer than 3, one for each split"):
+    with pytest.raises(adapt.UserError, match=r"class 'ant' has \d images; it needs at least 3, one for each split"):
         adapt.load_dataset(images(tmp_path / "mine", **classes))
 
 
 def test_folder_of_one_class_is_refused(tmp_path):
-    with pytest.raises(adapt.UserError, match="mine has 1 classes of images; a dataset has two or more"):
+    with pytest.raises(adapt.UserError, match="mine has 1 classes of images; a dataset needs two or more"):
         adapt.load_dataset(images(tmp_path / "mine", ant=4))
 
 

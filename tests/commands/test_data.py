@@ -81,7 +81,7 @@ def test_verify_of_broken_images_names_them_and_fails(birds):
 def test_all_names_are_tried_and_all_problems_said(birds):
     done = adapt("fetch", "imagenet", "dtdd", data=birds)
     assert done.returncode == 1
-    assert "error: imagenet asks for an account and its terms: download ILSVRC2012_img_train.tar" in done.stderr
+    assert "error: imagenet needs an account and consent to its terms: download ILSVRC2012_img_train.tar" in done.stderr
     assert "there is nothing to fetch for 'dtdd'; did you mean 'dtd'?" in done.stderr
 
 

@@ -164,7 +164,7 @@ WRONG = {
     ("--seed", "-1"): "--seed: expected a whole number from 0 to 4294967295, got -1",
     ("--backbone", "pockt"): "--backbone: unknown backbone 'pockt'; did you mean 'pocket'?",
     ("--device", "mps"): "--device: mps asked for, but a Mac's GPU is not supported; set it to auto or cpu",
-    ("--template", "x"): "--template: a text with one {} for the class name; got 'x'",
+    ("--template", "x"): "--template: expected a text with one {} for the class name; got 'x'",
     ("--method", "cop"): "--method: unknown method 'cop'; did you mean 'coop'?",
     ("--pretrained", "openai"): "--pretrained: pocket has no weights called 'openai'; it has no tags, give a file",
     ("-S", "optimizer.lr=x"): "optimizer.lr: expected number, got 'x'",

@@ -117,7 +117,7 @@ def test_missing_images_say_what_gets_them(tmp_path):
         catalog.load("dtd", tmp_path)
     assert str(error.value) == (
         f"dataset dtd: its images are not in {tmp_path}/dtd/images (no banded there); get it with "
-        "`python -m adapt data fetch dtd`, or say with data.root (or ADAPT_DATA) where your datasets are"
+        "`python -m adapt data fetch dtd`, or set data.root (or ADAPT_DATA) to the folder of your datasets"
     )
 
 
@@ -159,7 +159,7 @@ def test_empty_class_folder_is_named(tmp_path):
     entry = miniature.make("imagenet_v2", tmp_path)
     folder = tmp_path / entry.images[0] / "500"
     (folder / "500_1.JPEG").unlink()
-    with pytest.raises(UserError, match=f"{folder} holds no images: unpack its archive again, whole"):
+    with pytest.raises(UserError, match=f"{folder} holds no images: unpack the whole archive again"):
         readers.read("imagenet_v2", entry, tmp_path)
 
 
@@ -191,7 +191,7 @@ def altered(entry: DatasetSpec, root: Path, change) -> DatasetSpec:
         (lambda s: s | {"val": [["a.jpg", 99, "other"]]}, "the labels of 48 classes are 0 … 47, got 99"),
         (lambda s: s | {"val": [["a.jpg", "0", "x"]]}, r"not a split in CoOp's format: \['val'\]\[0\]\[1\]: Input"),
         (lambda s: {"train": s["train"], "test": s["test"]}, "not a split in CoOp's format: it has no 'val'"),
-        (lambda s: [], "not a split in CoOp's format: it: Input should be an object"),
+        (lambda s: [], "not a split in CoOp's format: the file: Input should be an object"),
         (lambda s: {k: v[: len(v) // 2] for k, v in s.items()}, "the labels of 24 classes are 0 … 23, got 24"),
     ],
 )

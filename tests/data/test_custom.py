@@ -129,7 +129,7 @@ def test_wrong_table_is_refused_and_no_split_is_written(birds):
 
 def test_class_with_too_few_images_is_named(birds):
     put(birds / "owl" / "1.jpg")
-    with pytest.raises(UserError, match=r"my_birds: class 'owl' has 1 images, fewer than 3, one for each split"):
+    with pytest.raises(UserError, match=r"my_birds: class 'owl' has 1 images; it needs at least 3, one for each split"):
         load(birds)
 
 
@@ -150,7 +150,7 @@ def test_folder_that_takes_a_known_name_is_refused(birds):
 def test_folder_without_a_description_is_no_dataset(birds):
     (birds / "dataset.yaml").unlink()
     with pytest.raises(
-        UserError, match="unknown dataset 'my_birds': .*/my_birds is none: it has no dataset.yaml, with a"
+        UserError, match="unknown dataset 'my_birds': .*/my_birds is not a dataset: it has no dataset.yaml, with a"
     ):
         load(birds)
 
@@ -208,7 +208,7 @@ def test_splits_without_class_folders_are_refused(tmp_path):
     home = in_splits(tmp_path / "my_birds", ("train", "test"))
     put(home / "test" / "loose.jpg")
     with pytest.raises(
-        UserError, match="test is taken for a split, in which every class has a folder, but loose.jpg lies"
+        UserError, match="test is taken for a split, in which every class has a folder, but loose.jpg is in no"
     ):
         load(home)
 
@@ -236,7 +236,7 @@ def test_what_is_passed_over_is_counted_by_name(birds):
     put(birds / "robin/.ipynb_checkpoints/0-checkpoint.jpg")
     dataset = load(birds)
     assert catalog.remarks(dataset, birds.parent) == [
-        "passed over, as no images of a class: 5 files: beside.jpg, robin/IMG_1.heic, robin/archive.zip, "
+        "ignored 5 files that are not images of a class: beside.jpg, robin/IMG_1.heic, robin/archive.zip, "
         "robin/gone.jpg, robin/notes.txt"
     ]
 
@@ -275,8 +275,8 @@ def test_new_class_is_told_of_after_the_split_was_drawn(birds):
     load(birds)
     put(birds / "owl/1.jpg")
     (told,) = catalog.remarks(load(birds), birds.parent)
-    assert told.startswith("1 images, the first owl/1.jpg (and the whole of owl), are not in ")
-    assert told.endswith("split.json, which is older: delete that to draw the split anew")
+    assert told.startswith("1 images, the first owl/1.jpg (including all of owl), are not in ")
+    assert told.endswith("split.json, which is older: delete it to draw a new split")
 
 
 # --- splits that make no sense ---------------------------------------------------------------------------------------
@@ -291,16 +291,16 @@ ROWS = {
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"train": []}, "there are no train images; a split has some"),
-        ({"test": []}, "there are no test images; a split has some"),
-        ({"train": ROWS["train"][:1]}, "no training images of 'house_wren'; every class has some"),
-        ({"test": [*ROWS["test"], ROWS["train"][0]]}, "robin/0.jpg: an image stands once, in one split"),
-        ({"val": [ROWS["train"][0]]}, "robin/0.jpg: an image stands once, in one split"),
-        ({"train": [*ROWS["train"], ROWS["train"][0]]}, "robin/0.jpg: an image stands once, in one split"),
-        ({"val": [["./robin/0.jpg", 1, "robin"]]}, "robin/0.jpg: an image stands once, in one split"),
+        ({"train": []}, "there are no train images; train needs some of every class"),
+        ({"test": []}, "there are no test images; train needs some of every class"),
+        ({"train": ROWS["train"][:1]}, "no training images of 'house_wren'; every class needs some"),
+        ({"test": [*ROWS["test"], ROWS["train"][0]]}, "robin/0.jpg: an image may be listed once, in one split"),
+        ({"val": [ROWS["train"][0]]}, "robin/0.jpg: an image may be listed once, in one split"),
+        ({"train": [*ROWS["train"], ROWS["train"][0]]}, "robin/0.jpg: an image may be listed once, in one split"),
+        ({"val": [["./robin/0.jpg", 1, "robin"]]}, "robin/0.jpg: an image may be listed once, in one split"),
         (
             {"train": ROWS["train"][1:], "test": ROWS["test"][1:]},
-            "there are images of 1 classes; a dataset has two or mo",
+            "there are images of 1 classes; a dataset needs two or mo",
         ),
     ],
 )
@@ -313,7 +313,7 @@ def test_split_that_makes_no_sense_is_refused(changes, told, birds):
 def test_folders_of_splits_that_make_no_sense_leave_no_split_behind(tmp_path):
     home = in_splits(tmp_path / "my_birds", ("train", "test"))
     put(home / "test/owl/0.jpg")
-    with pytest.raises(UserError, match="my_birds: no training images of 'owl'; every class has some"):
+    with pytest.raises(UserError, match="my_birds: no training images of 'owl'; every class needs some"):
         load(home)
     put(home / "train/owl/0.jpg")
     assert load(home).classes == ("owl", "robin", "wren")
@@ -327,7 +327,7 @@ def test_own_split_may_be_of_any_folders(birds):
     put(birds / "annotations/boxes.xml", b"<x/>")
     dataset = load(birds)
     lines = catalog.remarks(dataset, birds.parent)
-    assert lines[0] == "passed over, as no images of a class: 1 files: annotations/boxes.xml"
+    assert lines[0] == "ignored 1 files that are not images of a class: annotations/boxes.xml"
     assert lines[1].startswith("10 images, the first house_wren/2.jpg, are not in ")
 
 
@@ -375,7 +375,7 @@ def test_all_that_a_folder_lacks_is_said_at_once(birds):
     home = birds.rename(birds.with_name("my birds"))
     with pytest.raises(UserError) as error:
         load(home)
-    assert "its name has to be of letters, digits, _ and -" in str(error.value)
+    assert "its name may only have letters, digits, _ and -" in str(error.value)
     assert "it has no dataset.yaml, with a line such as `template: a photo of a {}.`" in str(error.value)
 
 
@@ -390,7 +390,7 @@ def test_what_the_table_does_not_name_is_told_of(birds):
     rows = [f"{path.relative_to(birds)},{path.parent.name}" for path in sorted(birds.rglob("*.jpg"))]
     table(birds, "path,label\n" + "\n".join(rows[1:]))
     assert catalog.remarks(load(birds), birds.parent) == [
-        f"passed over, as not in images.csv: 1 files: {rows[0].split(',')[0]}"
+        f"ignored 1 files that are not in images.csv: {rows[0].split(',')[0]}"
     ]
 
 
@@ -402,7 +402,7 @@ def test_description_of_another_ending_is_pointed_at(birds):
 
 def test_one_file_under_two_spellings_is_refused(birds):
     table(birds, "path,label\nrobin/0.jpg,robin\n./robin/0.jpg,wren\n")
-    with pytest.raises(UserError, match="images.csv, line 3: robin/0.jpg stands twice"):
+    with pytest.raises(UserError, match="images.csv, line 3: robin/0.jpg is listed twice"):
         load(birds)
 
 
@@ -483,7 +483,7 @@ def test_lines_of_a_table_are_counted_as_an_editor_does(birds):
 @pytest.mark.parametrize("header", ["path,label,label", "path,Label,label", "path,name"])
 def test_table_with_other_columns_than_one_of_each_is_refused(header, birds):
     table(birds, f"{header}\nrobin/0.jpg,a,b\n")
-    with pytest.raises(UserError, match="images.csv: the columns are path and label, got"):
+    with pytest.raises(UserError, match="images.csv: expected the columns path and label, got"):
         load(birds)
 
 
@@ -496,12 +496,14 @@ def test_class_without_a_name_is_refused(given, birds):
 
 def test_pipe_in_a_folder_is_passed_over(birds):
     os.mkfifo(birds / "robin/pipe")
-    assert catalog.remarks(load(birds), birds.parent)[0].endswith(": 1 files: robin/pipe")
+    assert catalog.remarks(load(birds), birds.parent)[0] == (
+        "ignored 1 files that are not images of a class: robin/pipe"
+    )
 
 
 def test_name_of_another_encoding_is_refused(birds):
     (Path(os.fsdecode(bytes(birds / "robin") + b"/caf\xe9.jpg"))).write_bytes(jpeg(9))
-    with pytest.raises(UserError, match="is not of UTF-8 characters; rename it"):
+    with pytest.raises(UserError, match="is not valid UTF-8; rename it"):
         load(birds)
     assert not (birds / "split.json").exists()
 

@@ -33,7 +33,7 @@ def test_classes_that_differ_pass(backbone):
 
 def test_known_twins_are_told_of(backbone):
     assert twins.check(backbone.tokenize, dataset("missile", "cat", "missile", twins=("missile",))) == [
-        "classes 0 and 2 are both called 'missile': to CLIP they are one, so that one of them is never predicted"
+        "classes 0 and 2 are both called 'missile': CLIP cannot tell them apart, so that one of them is never predicted"
     ]
 
 

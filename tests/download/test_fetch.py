@@ -103,7 +103,7 @@ def test_an_interrupted_fetch_goes_on_where_it_stopped(dtd):
     source = dtd.source(dtd.images())
     path = source.files[0].urls[0].removeprefix(dtd.server.address)
     dtd.server.cuts[path] = [5000, 0]
-    assert "the connection broke off at 5000 bytes" in dtd.refusal(source)
+    assert "the connection broke off after 5000 bytes" in dtd.refusal(source)
     dtd.fetch(source)
     assert dtd.server.asked[-1] == (path, "bytes=5000-")
     assert readers.read("dtd", dtd.entry, dtd.root).classes
@@ -137,7 +137,7 @@ def test_unsafe_archive_leaves_nothing_in_the_datasets_place(dtd):
 
 def test_archive_of_something_else_is_refused(dtd):
     message = dtd.refusal(dtd.source(packed(dtd.theirs / "dtd/images/banded", "images")))
-    assert "the archive of dtd does not hold banded anywhere, so it is another's" in message
+    assert "the archive of dtd does not hold banded anywhere, so it is of another dataset" in message
 
 
 def test_what_stands_in_the_way_is_named(server, tmp_path):
@@ -196,7 +196,7 @@ def test_imagenet_says_what_to_put_where(tmp_path):
     with pytest.raises(UserError) as error:
         fetch.fetch("imagenet", tmp_path, say=print, bar=BAR)
     assert str(error.value) == (
-        "imagenet asks for an account and its terms: download ILSVRC2012_img_train.tar (137.7 GiB), "
+        "imagenet needs an account and consent to its terms: download ILSVRC2012_img_train.tar (137.7 GiB), "
         "ILSVRC2012_img_val.tar (6.3 GiB), ILSVRC2012_devkit_t12.tar.gz at "
         f"https://image-net.org/challenges/LSVRC/2012/2012-downloads.php, put them into {tmp_path}/imagenet and run "
         "`python -m adapt data fetch imagenet` again, which unpacks them; or put the class folders into "

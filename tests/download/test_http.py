@@ -62,8 +62,8 @@ def test_the_second_mirror_is_tried_where_the_first_is_down(server: Server, tmp_
 
 def test_each_mirrors_failure_is_said(server: Server, tmp_path):
     assert refusal(file(DOWN, f"{server.address}/none"), tmp_path) == (
-        f"no mirror gave x.tar ({DOWN}: no connection; {server.address}/none: HTTP 404): run again to go on where it "
-        f"stopped, or put the file at {tmp_path}/x.tar yourself"
+        f"no mirror gave x.tar ({DOWN}: no connection; {server.address}/none: HTTP 404): run again to resume, "
+        f"or put the file at {tmp_path}/x.tar yourself"
     )
 
 
@@ -84,7 +84,7 @@ def test_the_second_mirror_goes_on_where_the_first_stopped(server: Server, tmp_p
 def test_a_second_run_goes_on_where_the_first_stopped(server: Server, tmp_path):
     url = server.add("x", CONTENT)
     server.cuts["/x"] = [1000, 0]
-    assert f"{url}: the connection broke off at 1000 bytes" in refusal(file(url), tmp_path)
+    assert f"{url}: the connection broke off after 1000 bytes" in refusal(file(url), tmp_path)
     assert (tmp_path / "x.tar.partial").stat().st_size == 1000
     assert download(file(url), tmp_path, BAR).read_bytes() == CONTENT
     assert server.asked[-1] == ("/x", "bytes=1000-")
@@ -115,7 +115,7 @@ def test_a_wrong_checksum_is_refused_and_nothing_is_left(server: Server, tmp_pat
 
 
 def test_a_truncated_file_is_refused(server: Server, tmp_path):
-    assert "x: it ended at 999 of 1024000 bytes" in refusal(file(server.add("x", CONTENT[:999])), tmp_path)
+    assert "x: it ended after 999 of 1024000 bytes" in refusal(file(server.add("x", CONTENT[:999])), tmp_path)
 
 
 def test_more_bytes_than_the_file_has_are_not_taken(server: Server, tmp_path):

@@ -77,8 +77,8 @@ def birds(tmp_path) -> Path:
 def test_images_that_came_after_the_split_are_said(birds):
     put(birds / "birds/robin/9.jpg")
     assert verify("birds", birds, BAR).problems == [
-        f"1 images, the first robin/9.jpg, are not in {birds}/birds/split.json, which is older: delete that to draw "
-        "the split anew"
+        f"1 images, the first robin/9.jpg, are not in {birds}/birds/split.json, which is older: delete it to draw a "
+        "new split"
     ]
 
 
@@ -108,7 +108,7 @@ def test_equal_pictures_in_different_splits_are_named(signs):
     put(signs / dataset.test[0].path, (signs / dataset.train[0].path).read_bytes())
     (told,) = verify("signs", signs.parent, BAR).remarks
     assert told.startswith(
-        "1 pictures stand in more than one split or class, so that accuracy is not to be trusted, the first in train ("
+        "1 pictures are in more than one split or class, so that accuracy cannot be trusted, the first in train ("
     )
     assert dataset.test[0].path in told and dataset.train[0].path in told
 
@@ -122,7 +122,7 @@ def test_16_bit_images_of_a_cameras_12_bits_are_named(signs):
 
 def test_what_is_passed_over_is_remarked(signs):
     put(signs / "go/clip.mov", b"moov")
-    assert verify("signs", signs.parent, BAR).remarks == ["passed over, as no images of a class: 1 files: go/clip.mov"]
+    assert verify("signs", signs.parent, BAR).remarks == ["ignored 1 files that are not images of a class: go/clip.mov"]
 
 
 def test_equal_pictures_of_two_classes_are_named(signs):

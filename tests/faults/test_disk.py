@@ -75,14 +75,17 @@ def mended(folder: Path, stage: str, expected: Path) -> None:
 def test_full_disk(stage, project, finished):
     done = call(project, stage, FILL.get(stage, f"mount -t tmpfs -o size=4k,nr_inodes=20 none {STAGES[stage][1]}"))
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "error: cannot write " in done.stderr and ": No space left on device; free or unlock it" in done.stderr
+    assert (
+        "error: cannot write " in done.stderr
+        and ": No space left on device; free space or make it writable" in done.stderr
+    )
     mended(project, stage, finished)
 
 
 def test_full_disk_below_the_checkpoints(project, finished):
     done = call(project, "train", "mount -t tmpfs -o size=16k none .scratch")
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert ": No space left on device; free or unlock it, run again" in done.stderr
+    assert ": No space left on device; free space or make it writable, then run again" in done.stderr
     mended(project, "train", finished)
 
 
@@ -90,7 +93,10 @@ def test_full_disk_below_the_checkpoints(project, finished):
 def test_read_only_folder(stage, project, finished):
     done = call(project, stage, "mount --bind . . && mount -o bind,remount,ro . && cd $PWD")
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "error: cannot write " in done.stderr and ": Read-only file system; free or unlock it" in done.stderr
+    assert (
+        "error: cannot write " in done.stderr
+        and ": Read-only file system; free space or make it writable" in done.stderr
+    )
     mended(project, stage, finished)
 
 

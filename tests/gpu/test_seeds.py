@@ -37,7 +37,7 @@ def test_seeds_run_one_after_another_where_torch_starts_cuda_to_count_the_gpus(p
 def test_gpu_that_does_not_take_the_backbone_is_told(program):
     (line,) = program("seeds_run", FAKE_GB="0.0005")
     assert line["refused"].startswith(
-        "params.yaml: runtime.device: the GPU does not take the backbone (CUDA out of mem"
+        "params.yaml: runtime.device: the backbone cannot be moved to the GPU (CUDA out of mem"
     )
 
 

@@ -170,7 +170,7 @@ def test_new_class_is_told_of_by_sample_and_runs_nothing_else(project):
     picture(project.parent / "datasets/birds/owl/0.png", 200)
     said = call(project, "dvc", "repro")
     assert stages_run(said) == {"sample@birds"}
-    assert "sample birds: 1 images, the first owl/0.png (and the whole of owl), are not in " in said
+    assert "sample birds: 1 images, the first owl/0.png (including all of owl), are not in " in said
     (project.parent / "datasets/birds/owl/0.png").unlink()
     (project.parent / "datasets/birds/owl").rmdir()
 

@@ -34,8 +34,8 @@ def test_as_many_seeds_as_the_memory_of_a_gpu_holds(backbone, room, fitting):
 def test_fewer_seeds_than_asked_for_are_told(backbone, capsys):
     seeds.fit(3, gpu(2.1 * need(backbone, 1000)), backbone, classes=1000)
     assert capsys.readouterr().out == (
-        f"2 of 3 seeds side by side: the GPU has {2.1 * need(backbone, 1000) / 1e9:.1f} GB free, and one takes about "
-        f"{need(backbone, 1000) / 1e9:.1f} GB\n"
+        f"2 of 3 seeds side by side: the GPU has {2.1 * need(backbone, 1000) / 1e9:.1f} GB free, and a seed takes "
+        f"about {need(backbone, 1000) / 1e9:.1f} GB\n"
     )
 
 
@@ -53,7 +53,7 @@ def test_where_nothing_can_be_compiled_blocks_run_as_they_are(backbone, capsys):
     _, found = seeds.fit(1, gpu(1e12, obstacle="no compiler"), replace(backbone, compile=True), classes=10)
     assert not found.compile
     assert capsys.readouterr().out == (
-        "params.yaml: runtime.compile: nothing can be compiled here (no compiler); blocks run as they are\n"
+        "params.yaml: runtime.compile: nothing can be compiled here (no compiler); blocks run uncompiled\n"
     )
 
 

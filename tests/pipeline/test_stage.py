@@ -60,7 +60,7 @@ def test_mistake_ends_with_one_message(monkeypatch):
 def test_full_disk_ends_with_one_message(monkeypatch):
     error = OSError(errno.ENOSPC, "No space left on device", "runs/x.csv")
     assert exit_message(error, monkeypatch) == (
-        "error: cannot write runs/x.csv: No space left on device; free or unlock it, run again"
+        "error: cannot write runs/x.csv: No space left on device; free space or make it writable, then run again"
     )
 
 
@@ -129,7 +129,7 @@ def test_val_split_that_lacks_a_class_is_told_of(copy):
     put(copy / "datasets/birds/split.json", json.dumps(rows).encode())
     assert run_in(copy, "stages.compose", "datasets=[birds]", "shots=1").returncode == 0
     said = run_in(copy, "stages.sample", "dataset=birds").stdout
-    assert "sample birds: no val images of 'wren': what is chosen on val is chosen without them" in said
+    assert "sample birds: no val images of 'wren': settings chosen on val ignore these classes" in said
 
 
 def test_invalid_composition_leaves_params_as_they_were(copy):
@@ -145,7 +145,7 @@ def test_second_process_at_one_item_is_refused(copy):
         done = run_in(copy, "stages.sample", "dataset=digits")
         assert done.returncode == 1 and "Traceback" not in done.stderr
         assert done.stderr == (
-            f"error: sample@digits is running here already, as process {os.getpid()}; wait for its end or stop it, "
+            f"error: sample@digits is running here already, as process {os.getpid()}; wait until it ends or stop it, "
             "then run again\n"
         )
         assert not (copy / "data").exists()
@@ -159,7 +159,7 @@ def test_checkpoints_that_are_not_used_are_told_of_once(checkpoint, capsys):
     other = checkpoint(fingerprint="b" * 64)
     stage.warn_stale_checkpoints("train digits adapt", [other, other])
     said = capsys.readouterr().out
-    assert said.startswith("train digits adapt: not used, since it is of other params or code: ")
+    assert said.startswith("train digits adapt: a checkpoint made with other params or code is not used: ")
     assert said.endswith(f"train/run-{'a' * 16}.pt\n") and len(said.splitlines()) == 1
 
 

@@ -69,7 +69,7 @@ def test_params_that_configure_has_seen_are_taken(configured):
 
 
 def test_params_that_have_changed_since_are_refused(configured):
-    with pytest.raises(UserError, match=r"params.yaml has changed since `configure` looked at it"):
+    with pytest.raises(UserError, match=r"params.yaml has changed since `configure` read it"):
         bind("shots=8")
 
 

@@ -284,7 +284,7 @@ def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_study_all_of_which_failed_says_so_and_leaves_what_is_there(failing):
     told, before, after = failing(0)
     assert told.startswith(
-        "study bilevel: 2 of 2 experiments failed, nothing is gathered; why stands above; by hand: dvc"
+        "study bilevel: 2 of 2 experiments failed, nothing is gathered; see the errors above; run one by hand: dvc"
     )
     assert after == before
 

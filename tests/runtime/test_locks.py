@@ -29,7 +29,7 @@ def test_second_holder_is_refused_with_the_pid_of_the_first(holder, tmp_path):
     with pytest.raises(UserError) as error, locks.exclusive(tmp_path / "x", "train@digits-adapt"):
         pass
     assert str(error.value) == (
-        f"train@digits-adapt is running here already, as process {holder.pid}; wait for its end or stop it, then run "
+        f"train@digits-adapt is running here already, as process {holder.pid}; wait until it ends or stop it, then run "
         "again"
     )
 

@@ -85,7 +85,7 @@ def test_stopped_alone_it_stops_its_seeds_which_save(processes, start, tmp_path)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=40)
     assert process.returncode == 143
-    assert said == "stopped by SIGTERM: run the same command again, it goes on from what is saved\n"
+    assert said == "stopped by SIGTERM: run the same command again to resume from the saved state\n"
     assert not any(map(running, pids))
     assert kept(tmp_path) == [str(seed) for seed in range(1, processes + 1)]
 
@@ -96,7 +96,7 @@ def test_stopped_from_the_keyboard_all_save(start, tmp_path):
     _, said = process.communicate(timeout=40)
     assert (process.returncode, said) == (
         130,
-        "stopped by SIGINT: run the same command again, it goes on from what is saved\n",
+        "stopped by SIGINT: run the same command again to resume from the saved state\n",
     )
     assert not any(map(running, pids)) and kept(tmp_path) == ["1", "2", "3"]
 
@@ -114,7 +114,7 @@ def test_seed_that_is_killed_ends_the_stage_with_a_sentence(start):
     _, said = process.communicate(timeout=40)
     assert process.returncode == 1 and not any(map(running, pids))
     assert said == (
-        "error: a process was killed, perhaps for lack of memory; set runtime.parallel_seeds lower if so, and "
+        "error: a process was killed, perhaps for lack of memory; if so, lower runtime.parallel_seeds and "
         "run again: what was saved is kept\n"
     )
 
