@@ -209,7 +209,7 @@ def test_budget_that_cannot_be_reached_is_told_of_by_configure_train_and_report(
     assert (
         "train digits adapt: not the budget, prune.target: 10, since prune.warmup leaves no step to prune after" in said
     )
-    warning = "ended with other than the tokens asked for: adapt, dataset digits: 36 tokens for 10"
+    warning = "ended with another number of tokens than asked for: adapt, dataset digits: 36 tokens for 10"
     assert warning in (project / "reports/tables/accuracy.md").read_text(encoding="utf-8").replace("Ended", "ended")
 
 

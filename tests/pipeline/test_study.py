@@ -237,7 +237,9 @@ def test_points_that_missed_their_budget_are_marked_in_table_and_curve(folder: P
     table.loc[table["shots"].eq(1) & table["method"].eq("adapt"), "tokens"] = 20
     table.to_csv(tmp_path / "studies/shots.csv", index=False)
     found = studies.read(read(tmp_path / "runs"), tmp_path / "studies")[0]["shots"]
-    assert found.warnings[-1] == "† ended with other than the tokens asked for: adapt, shots 1: 20 tokens for 18"
+    assert (
+        found.warnings[-1] == "† ended with another number of tokens than asked for: adapt, shots 1: 20 tokens for 18"
+    )
     marked = {(row.method, row.x) for row in studies.curve(found).itertuples() if row.missed}
     assert marked == {("adapt", 1)}
     rows = {cells[0].text: [cell.text for cell in cells[1:]] for cells in studies.show(found).rows}
