@@ -1,4 +1,7 @@
-"""Tune CLIP on a few images per class, classify pictures with it, export it, try it in a browser."""
+"""Tune CLIP on a few images per class, and use the tuned model.
+
+The commands classify pictures with it, export it, and open a page in the browser to try it.
+"""
 
 import argparse
 import sys
@@ -14,10 +17,10 @@ COMMANDS = (tune, predict, export, demo, data)
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
-    """The arguments of all commands."""
+    """Return the parser of all commands."""
     whole = argparse.ArgumentParser(prog=prog, description=__doc__)
     whole.add_argument("--version", action="version", version=f"adapt {adapt.__version__}")
-    shtab.add_argument_to(whole, "--print-completion", help="print what completes `adapt` in this shell")
+    shtab.add_argument_to(whole, "--print-completion", help="print a completion script of `adapt` for this shell")
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add(commands)
@@ -25,12 +28,12 @@ def parser(prog: str) -> argparse.ArgumentParser:
 
 
 def warn(message: Warning | str, *rest: object) -> None:
-    """Say a warning as what it is to a user of the commands: a sentence, without a line of code."""
+    """Print a warning to users of the commands: one sentence, no line of code."""
     print(f"warning: {message}", file=sys.stderr)  # noqa: T201
 
 
 def cli(prog: str = "adapt") -> None:
-    """Parse the arguments and run; what the script `adapt` calls."""
+    """Parse the arguments and run the command; the entry point of the script `adapt`."""
     arguments = parser(prog).parse_args()
     warnings.showwarning = warn
     stage.exit_on_error(lambda: arguments.run(arguments))

@@ -57,7 +57,9 @@ def test_folder_without_a_run_is_refused(refused):
 
 def test_other_interfaces_are_warned_of(refused):
     _, done = refused
-    assert done.stderr.startswith("warning: --host 0.0.0.0: whoever reaches this machine over the network can open")
+    assert done.stderr.startswith(
+        "warning: --host 0.0.0.0: anyone who can reach this machine over the network can open"
+    )
 
 
 def test_address_of_another_machine_is_refused(tmp_path):
