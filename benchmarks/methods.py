@@ -1,8 +1,9 @@
-"""What every method learns with the paper preset's settings: trainable numbers and tokens on ViT-B/16, 100 classes.
+"""The trainable parameters and tokens of every method, in the paper preset.
 
     python -m benchmarks.methods
 
-Weights are random, since only shapes count. Writes reports/methods.csv, which docs/methods.md quotes.
+They are counted on ViT-B/16 with 100 classes. Weights are random, since only shapes count. Writes reports/methods.csv,
+which docs/methods.md quotes.
 """
 
 from pathlib import Path
@@ -25,7 +26,7 @@ TABLE = Path("reports/methods.csv")
 
 
 def few_shot(backbone: clip.Backbone) -> FewShotLoader:
-    """Images of a few classes, as black squares with random features."""
+    """Return few-shot images of all classes, as black squares with random features."""
     count = CLASSES * SHOTS
     return FewShotLoader(
         images=[torch.zeros(3, 8, 8, dtype=torch.uint8)] * count,

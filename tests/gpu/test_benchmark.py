@@ -122,7 +122,7 @@ def test_what_cannot_be_asked_for_is_refused(word, said):
 @pytest.mark.slow
 def test_run_without_time_names_what_it_skipped(folder, libraries):
     found = run(folder, "sh benchmarks/gpu.sh seconds=0 step tests", **pretended(libraries))
-    assert found.stdout == "skipped, for 0 seconds hold no more: step, tests\nwrote .scratch/gpu.json\n", found.stderr
+    assert found.stdout == "skipped, since 0 seconds are too short: step, tests\nwrote .scratch/gpu.json\n", found.stderr
 
 
 def test_time_runs_from_the_start_of_the_script(tmp_path):
