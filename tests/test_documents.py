@@ -68,7 +68,10 @@ def test_best_setting_of_each_baseline_is_the_best_of_its_search():
 
 
 def searched(method: str) -> list[tuple[int, float]]:
-    """Each setting tried of a method: its epochs (clip_lora: iterations a shot) and its accuracy in percent."""
+    """Return each setting tried of a method: its epochs and its accuracy in percent.
+
+    For clip_lora, iterations per shot take the place of epochs.
+    """
     length = re.compile(r"optimizer\.(?:epochs|n_iters_per_shot)=(\d+)")
     rows = [(length.search(row["settings"]), row[method]) for row in read(f"search/{method}.csv")]
     return [(int(found[1]), 100 * float(share)) for found, share in rows if found]
@@ -194,7 +197,10 @@ def test_counts_in_the_table_of_the_methods_are_the_csvs():
 
 
 def test_pocket_table_of_the_methods_is_the_studys():
-    """Accuracy: over the data sets, then mean ± standard deviation over seeds; costs: means over all runs."""
+    """Accuracy and costs in the table are averages over runs.
+
+    Accuracy is averaged over datasets, then mean ± standard deviation over seeds; costs are means over all runs.
+    """
     runs = pd.read_csv(ROOT / "reports/studies/methods.csv")
     document = (ROOT / "docs/methods.md").read_text(encoding="utf-8")
     assert set(runs["method"]) == set(study.load(ROOT / "conf/studies.yaml")["methods"].methods or [])

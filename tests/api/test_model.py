@@ -1,4 +1,4 @@
-"""What a fitted model predicts, and that it is saved and loaded whole."""
+"""Predictions of a fitted model, and that saving and loading keep it."""
 
 import json
 import logging

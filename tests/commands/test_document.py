@@ -1,4 +1,4 @@
-"""docs/own_images.md: its commands print on its pictures what stands there."""
+"""docs/own_images.md: its commands print on its pictures what the page shows."""
 
 import re
 import subprocess
@@ -16,7 +16,7 @@ VARIES = re.compile(r"time: \d+ s|by [\d.]+e-\d+ at most")  # with the machine
 
 @pytest.fixture(scope="module")
 def printed(tmp_path_factory) -> dict[str, str]:
-    """What the commands of the page print, one after the other, on its pictures."""
+    """The output of the page's commands, run one after the other on its pictures."""
     folder = tmp_path_factory.mktemp("page")
 
     def run(*arguments: str) -> str:

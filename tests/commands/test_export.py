@@ -1,4 +1,4 @@
-"""`adapt export`: from a run's folder to a file, with what is known of the run."""
+"""`adapt export`: from a run's folder to a file with the facts of the run."""
 
 import csv
 import json

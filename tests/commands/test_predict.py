@@ -1,4 +1,4 @@
-"""`adapt predict`: what a model says of pictures, for readers and for programs."""
+"""`adapt predict`: a model's predictions, printed for readers and for programs."""
 
 import csv
 import io
@@ -103,7 +103,7 @@ def test_paths_come_from_standard_input(run_folder, pictures, adapt_command, cap
 
 
 def test_first_answers_come_before_the_last_paths_are_there(run_folder, pictures):
-    """A program that watches a camera waits for each answer; no batch is filled up first."""
+    """A program that watches a camera waits for each answer: no batch is filled first."""
     command = [sys.executable, "-m", "adapt", "predict", str(run_folder), "--batch-size", "1"]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1

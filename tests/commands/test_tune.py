@@ -1,4 +1,4 @@
-"""`adapt tune`: the library's fit on a folder of pictures, kept as a run of the pipeline is."""
+"""`adapt tune`: the library's fit on a folder of pictures, saved as a stage's run."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What is folded says what the method says, with nothing left of the prompts' computation."""
+"""A folded method gives the method's results, with the prompts' computation gone."""
 
 import pytest
 import torch

@@ -1,4 +1,7 @@
-"""The pipeline as a user runs it: `dvc repro` in a fresh copy, again, and after changes of params."""
+"""The pipeline as a user runs it: `dvc repro`.
+
+It runs in a fresh copy, again, and after changes of params.
+"""
 
 import csv
 import json
@@ -58,7 +61,7 @@ def stages_run(output: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
-    """A fresh checkout of what git tracks here, as it is now, after one `dvc repro` of a small setting."""
+    """A fresh checkout of the tracked files, after one `dvc repro` of a small setting."""
     folder = checkout(tmp_path_factory.mktemp("project") / "adapt")
     call(folder, "python", "-m", "stages.compose", *SMALL)
     call(folder, "dvc", "repro")

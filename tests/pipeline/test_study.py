@@ -1,4 +1,4 @@
-"""Studies: what a grid runs, what is gathered of experiments, what the report makes of them."""
+"""Studies: the runs of a grid, the gathered experiments, and their report."""
 
 import json
 import shutil
@@ -260,7 +260,10 @@ def test_study_of_old_without_budgets_has_nothing_to_mark(folder: Path, tmp_path
 
 @pytest.fixture
 def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A function that runs a study none (or some) of whose experiments DVC finishes; what it says and leaves."""
+    """A function that runs a study of which DVC finishes no or only some experiments.
+
+    It returns the error, and the files before and after.
+    """
     monkeypatch.chdir(tmp_path)
     for name in ("conf", "models"):
         (tmp_path / name).symlink_to(ROOT / name)

@@ -17,7 +17,7 @@ DATASETS = ["digits", "mnist", "phosphor", "remix", "fontawesome"]
 
 
 def evidence(root: Path, ours: float, spread: float = 0.0, **changed: Any) -> claims.Evidence:
-    """Runs in which `adapt` leads `promptsrc` by `ours`, ± spread from one dataset to the next."""
+    """Write runs in which `adapt` leads `promptsrc` by `ours`, ± spread over datasets."""
     asked = write_runs(root, **{"datasets": DATASETS, "methods": ["zero_shot", "promptsrc", "adapt"], **changed})
     for at, dataset in enumerate(asked["datasets"]):
         for seed in asked["seeds"]:
@@ -29,7 +29,10 @@ def evidence(root: Path, ours: float, spread: float = 0.0, **changed: Any) -> cl
 
 
 def with_study(root: Path, name: str, method: str = "adapt", **accuracy: float) -> claims.Evidence:
-    """A study in which the method's accuracy at a value of the axis is given, and 60 ms a step or the value's own."""
+    """Write a study with given accuracies of the method at values of the axis.
+
+    A step takes 60 ms, or the time given for the value.
+    """
     found = read(root / "runs", datasets=DATASETS)
     table = write_study(root / "studies", name, datasets=DATASETS)
     axis = table.columns[1]

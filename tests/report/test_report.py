@@ -1,4 +1,4 @@
-"""The report: what it reads and refuses, what its tables say, and what the stage writes."""
+"""The report: its input and refusals, its tables, and the files the stage writes."""
 
 import csv
 import json
@@ -131,7 +131,10 @@ def test_runs_of_two_backbones_are_not_mixed(tmp_path: Path):
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of tables that the stage writes, with one run missing and one study gathered."""
+    """The folder of tables that the stage writes.
+
+    One run is missing, and one study is gathered.
+    """
     folder = tmp_path_factory.mktemp("written")
     asked = write_runs(folder / "runs", methods=METHODS, datasets=["digits", "mnist", "phosphor"])
     (folder / "runs" / "mnist" / "coop" / "seed_2" / "metrics.json").unlink()
@@ -151,7 +154,10 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def show(values: list[str]) -> str:
-    """Mean ± sample standard deviation of fractions in percent, as texts from a CSV file; empty if one is missing."""
+    """Format mean ± sample standard deviation in percent; empty if a value is missing.
+
+    The values are texts from a CSV file.
+    """
     if not all(values):
         return ""
     numbers = [100 * float(value) for value in values]
