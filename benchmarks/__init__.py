@@ -1,6 +1,6 @@
-"""Scripts that print ratios measured in one run: `python -m benchmarks.NAME`."""
+"""Scripts that measure ratios within one run: `python -m benchmarks.NAME`."""
 
 import os
 
-# as the stages have it; torch reads it once, when it is imported, so here and not in a script
+# As in the stages. torch reads it when it is imported, so it is set here and not in a script.
 os.environ.setdefault("TORCH_DISABLE_NATIVE_JIT", "1")

@@ -1,10 +1,11 @@
-"""Evaluation against bare `encode_image` of open_clip: images a second, on ViT-B/16 with random weights.
+"""Evaluation against open_clip's bare `encode_image`, on a random ViT-B/16.
 
     python -m benchmarks.evaluate
 
-Evaluation is what the stage does: packed bytes in, classes out, batch by batch; the classes' embeddings are made once
-before. Bare is `model.encode_image` on batches that lie ready as floats. Both take the same images in turn. A tuned
-method's image tower also attends to its prompts; `zero_shot` is plain CLIP.
+Evaluation does the same as the stage: packed bytes in, classes out, batch by batch; the class embeddings are computed
+once before. Bare is `model.encode_image` on batches that are already floats. Both process the same images in turn,
+and the rates are images per second. A tuned method's image tower also attends to its prompts; `zero_shot` is plain
+CLIP.
 """
 
 import statistics
@@ -25,7 +26,7 @@ IMAGES, BATCH, CLASSES, REPEATS = 24, 12, 100, 2
 
 @torch.no_grad()
 def compare(name: str, device: torch.device = rig.CPU, precision: Precision = "float32") -> dict[str, Any]:
-    """Both rates, and evaluation's over the bare one."""
+    """Return evaluation's rate, and its ratio to the bare rate."""
     task = rig.make_task(CLASSES, device, precision)
     method = rig.make_method(name, task).eval()
     paths = [str(number) for number in range(IMAGES)]

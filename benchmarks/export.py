@@ -1,11 +1,11 @@
-"""An exported model: ONNX against torch, and a tuned image tower against the plain one, in images a second.
+"""Exported models: ONNX against torch, tuned image tower against the plain one.
 
     python -m benchmarks.export
 
 Tuned is `uniform`, which has as many tokens as `adapt` ends with; plain is `zero_shot`. All start from the same decoded
-pixels and end with probabilities; the classes' embeddings are made before. In each round the four take turns, each
-once without a clock and once with it; ratios are the medians of the rounds. The pocket CLIP has its own weights and
-preset, ViT-B/16 random weights and the paper's.
+pixels and end with probabilities; the class embeddings are computed before. In each round the four take turns, each
+once untimed and once timed; ratios are medians over the rounds, rates are images per second. The pocket CLIP has its
+own weights and preset, ViT-B/16 has random weights and the paper's preset.
 """
 
 import statistics
@@ -31,11 +31,11 @@ from benchmarks import rig
 
 TUNED, PLAIN = "uniform", "zero_shot"
 CLASSES = 10
-SIZES = {"pocket": (128, 31), rig.BACKBONE: (8, 5)}  # images a batch, rounds
+SIZES = {"pocket": (128, 31), rig.BACKBONE: (8, 5)}  # images per batch, rounds
 
 
 def make_task(backbone: str) -> FewShotTask:
-    """A task on the CPU."""
+    """Build a task on the CPU."""
     if backbone == rig.BACKBONE:
         return rig.make_task(CLASSES)
     clip, names = adapt.load_clip(backbone, device="cpu"), adapt.load_dataset("digits").classes
@@ -43,14 +43,14 @@ def make_task(backbone: str) -> FewShotTask:
 
 
 def make_method(name: str, task: FewShotTask) -> Method:
-    """A method with the settings of the backbone's preset."""
+    """Build a method with the settings of the backbone's preset."""
     preset = "pocket" if task.backbone.name == "pocket" else "paper"
     composed = params.Params(**yaml.parse(compose([f"preset={preset}"])))
     return methods.build(name, task, dict(method_configs.of_params(composed, name, composed.datasets[0]))).eval()
 
 
 def runners(method: Method, pixels: torch.Tensor, folder: Path) -> dict[str, Callable[[], Any]]:
-    """What computes the probabilities, by onnxruntime and by torch."""
+    """Return functions that compute the probabilities, by onnxruntime and by torch."""
     backbone, classify = method.task.backbone, method.classifier()
     made = {
         "method": "", "preset": "", "backbone": backbone.name, "weights": backbone.weights, "dataset": "",
@@ -64,7 +64,10 @@ def runners(method: Method, pixels: torch.Tensor, folder: Path) -> dict[str, Cal
 
 @torch.no_grad()
 def compare(backbone: str) -> dict[str, Any]:
-    """Rates and ratios on a backbone; a ratio above 1 is to the good of what is named first."""
+    """Return rates and ratios on a backbone.
+
+    A ratio above 1 means that the first of the two named is faster.
+    """
     task, (batch, rounds) = make_task(backbone), SIZES[backbone]
     size = task.backbone.image_size
     pixels = torch.randint(0, 256, (batch, 3, size, size), dtype=torch.uint8)

@@ -1,18 +1,19 @@
-"""What a GPU makes of it, in at most four minutes: `make gpu`, or some parts of it, `make gpu parts="step seeds"`.
+"""Speed on a GPU, measured in at most four minutes: `make gpu`.
 
     python -m benchmarks.gpu                # step seeds evaluate switches tests, on ViT-B/16 with random weights
-    python -m benchmarks.gpu step evaluate
+    python -m benchmarks.gpu step evaluate  # or: make gpu parts="step evaluate"
     python -m benchmarks.gpu seconds=120    # in two minutes
 
-step: `adapt`, `promptsrc` and `coop` with 10, 100 and 1000 classes in both precisions: a step as it comes, replayed as
-a CUDA graph and, up to 100 classes, by the plain encoders (tests/plain.py); beside it the time that its arithmetic
-takes at the rate of a bare matrix product and its memory traffic at that of a bare copy, both of the same run. seeds:
-three processes on the card against one. evaluate: images a second against bare `encode_image`. switches: a step of
-`adapt` with deterministic kernels, and with cuDNN's attention, over one without. tests: `pytest -m gpu tests/clip`,
-which are all tests with that mark.
+step: a training step of `adapt`, `promptsrc` and `coop` with 10, 100 and 1000 classes in both precisions, run eagerly,
+replayed as a CUDA graph and, up to 100 classes, by the plain encoders (tests/plain.py). Beside it are the time that its
+arithmetic takes at the rate of a bare matrix product, and its memory traffic at the rate of a bare copy, both measured
+in the same run. seeds: three processes on the GPU against one. evaluate: images per second against bare
+`encode_image`. switches: a step of `adapt` with deterministic kernels, and with cuDNN's attention, over one without.
+tests: `pytest -m gpu tests/clip`, which are all tests with that mark.
 
-No row begins that would, if it takes as long as those before it, end after the time; what was skipped is named at the
-end and in the record. reports/gpu.json is written after each part, so that a run cut short leaves what it had.
+A row is skipped if it would end too late, supposing that it takes as long as the longest before it. The skipped rows
+are listed at the end and in the record. reports/gpu.json is written after each part, so that an interrupted run keeps
+its results.
 """
 
 import itertools
@@ -38,14 +39,15 @@ from benchmarks.gpu_step import CUDA, PRETENDED, Row, Stepper, ms, step
 RECORD = Path(".scratch/gpu.json" if PRETENDED else "reports/gpu.json")
 METHODS, CLASSES = ("adapt", "promptsrc", "coop"), (10, 100, 1000)
 PRECISIONS: tuple[clip.Precision, ...] = ("float32", "bfloat16")
-SECONDS = 240.0  # for all parts, if nothing else is said
-TESTS = "tests/clip"  # where all that are marked `gpu` are
+SECONDS = 240.0  # for all parts, by default
+TESTS = "tests/clip"  # has all tests that are marked `gpu`
 
 
 def in_time(rows: Iterable[tuple[Row, Callable[[], Row]]], end: float, first: float = 10.0) -> list[Row]:
-    """What each row is of, with what is then measured; or `skipped`, where it would end too late.
+    """Measure rows until the time `end`, and mark the others as `skipped`.
 
-    A row is thought to take as long as the longest before it, and the first one so many seconds.
+    A row is expected to take as long as the longest before it, and the first one `first` seconds. Each row has its own
+    settings and then its measurements.
     """
     found, took = [], list[float]()
     for about, measure in rows:
@@ -59,7 +61,7 @@ def in_time(rows: Iterable[tuple[Row, Callable[[], Row]]], end: float, first: fl
 
 
 def steps_in(precision: clip.Precision, end: float) -> list[Row]:
-    """Of every method and number of classes."""
+    """Measure the steps of every method and number of classes in one precision."""
     return in_time(
         (
             ({"method": name, "classes": classes, "precision": precision}, partial(step, precision, classes, name))
@@ -70,17 +72,20 @@ def steps_in(precision: clip.Precision, end: float) -> list[Row]:
 
 
 def steps(end: float) -> list[Row]:
-    """In both precisions."""
+    """Measure the steps in both precisions."""
     return [row for precision in PRECISIONS for row in rig.apart(steps_in, precision, end)]
 
 
 def seeds(end: float) -> list[Row]:
-    """Steps as they come, and replayed; forked from here, where CUDA has not started."""
+    """Measure seeds side by side, with eager steps and with replayed ones.
+
+    They are forked from this process, in which CUDA has not started.
+    """
     return in_time((({"graph": graph}, partial(side_by_side, graph)) for graph in (False, True)), end, first=40.0)
 
 
 def evaluations(end: float) -> list[Row]:
-    """Images a second of plain CLIP and of a tuned one, and over bare `encode_image`."""
+    """Measure plain CLIP and a tuned one: images per second, over bare `encode_image`."""
     evaluate.IMAGES, evaluate.BATCH = 2048, 256
     return in_time(
         (
@@ -92,7 +97,7 @@ def evaluations(end: float) -> list[Row]:
 
 
 def deterministic(on: bool) -> None:
-    """Kernels that give the same bytes each time."""
+    """Switch deterministic kernels on or off."""
     if on:
         enable_determinism()
     else:
@@ -106,7 +111,10 @@ if PRETENDED:
 
 
 def switched_step(name: str, precision: clip.Precision) -> Row:
-    """A step of `adapt` with a switch over one without; `first_ms` is the first one with it."""
+    """Return the time of a step of `adapt` with a switch over that without.
+
+    `first_ms` is the first step with the switch.
+    """
     one = Stepper("adapt", 10, precision)
     usual = ms(one.step)
     SWITCHES[name](True)
@@ -117,7 +125,7 @@ def switched_step(name: str, precision: clip.Precision) -> Row:
 
 
 def switched(end: float) -> list[Row]:
-    """Of every switch, in both precisions."""
+    """Measure every switch in both precisions."""
     return in_time(
         (
             ({"switch": name, "precision": precision}, partial(switched_step, name, precision))
@@ -128,7 +136,7 @@ def switched(end: float) -> list[Row]:
 
 
 def tested(end: float) -> Row:
-    """What pytest says, stopped at the end of the time."""
+    """Run pytest, stopped at the end of the time, and return its status and last line."""
     command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", TESTS]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=max(1.0, end - time.time()))
@@ -138,7 +146,7 @@ def tested(end: float) -> Row:
 
 
 def tests(end: float) -> list[Row]:
-    """Those marked `gpu`."""
+    """Run the tests marked `gpu`."""
     return in_time([({"command": f"pytest -m gpu {TESTS}"}, partial(tested, end))], end)
 
 
@@ -152,7 +160,7 @@ PARTS: dict[str, Callable[[float], list[Row]]] = {
 
 
 def card() -> dict[str, Any]:
-    """The GPU, as a process of its own sees it, and its driver."""
+    """Return facts on the GPU and its driver, read in a process of its own."""
     properties = torch.cuda.get_device_properties(0)
     asked = subprocess.run(
         "nvidia-smi --query-gpu=driver_version --format=csv,noheader", shell=True, capture_output=True, text=True
@@ -165,7 +173,7 @@ def card() -> dict[str, Any]:
 
 
 def asked(words: Sequence[str]) -> tuple[list[str], float]:
-    """The parts, all if none is named, and for how many seconds."""
+    """Parse the arguments: the parts, all of them by default, and the seconds."""
     seconds = SECONDS
     for word in words:
         if word.startswith("seconds="):
@@ -180,13 +188,16 @@ def asked(words: Sequence[str]) -> tuple[list[str], float]:
 
 
 def measured(part: str, end: float) -> dict[str, Any]:
-    """The rows of a part, each printed, and how long they took; or that there was no time for it."""
+    """Return the rows of a part, each printed, and their duration.
+
+    A part that would start after the end is skipped.
+    """
     start = time.time()
     if start > end:
         return {"skipped": True, "rows": []}
     try:
         rows = PARTS[part](end)
-    except Exception as error:  # whatever a new card, driver or PyTorch may bring: the other parts still count
+    except Exception as error:  # with a new GPU, driver or PyTorch anything may fail; the other parts still run
         rows = [{"failed": " ".join(f"{type(error).__name__}: {error}".split())[:300]}]
     for row in rows:
         print(f"{part}: {json.dumps(row)}", flush=True)
@@ -194,7 +205,7 @@ def measured(part: str, end: float) -> dict[str, Any]:
 
 
 def skipped(part: str, found: dict[str, Any]) -> list[str]:
-    """What there was no time for: `seeds`, or `step adapt 1000 float32`."""
+    """Return the skipped parts and rows: `seeds`, or `step adapt 1000 float32`."""
     if "skipped" in found:
         return [part]
     late = [row for row in found["rows"] if "skipped" in row]
@@ -203,8 +214,10 @@ def skipped(part: str, found: dict[str, Any]) -> list[str]:
 
 def main() -> None:
     wanted, seconds = asked(sys.argv[1:])
-    end = float(os.environ.get("GPU_BEGAN", time.time())) + seconds  # since gpu.sh, with the imports
-    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # cuBLAS reads it once, and `deterministic` asks for it
+    end = (
+        float(os.environ.get("GPU_BEGAN", time.time())) + seconds
+    )  # counted from the start of gpu.sh, imports included
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # cuBLAS reads it once, and `deterministic` needs it
     if not torch.cuda.device_count():
         raise SystemExit("error: torch sees no GPU; `make bench` measures on a CPU")
     found = {"commit": rig.commit(), **rig.apart(card), **rig.machine(), "seconds": seconds, "skipped": []}
@@ -214,7 +227,7 @@ def main() -> None:
         found["skipped"] += skipped(part, found[part])
         formats.write_json(RECORD, found)
     if found["skipped"]:
-        print(f"skipped, for {seconds:g} seconds hold no more: {', '.join(found['skipped'])}")
+        print(f"skipped, since {seconds:g} seconds are too short: {', '.join(found['skipped'])}")
     print(f"wrote {RECORD}")
 
 

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Run benchmarks/gpu.py with .venv or, on a machine without it and without a package registry, with that machine's
-# Python and its PyTorch; what else is missing there comes from the folder gpu_packages, which `make gpu-packages` fills.
+# Run benchmarks/gpu.py with .venv. A machine without it and without a package registry uses its own Python and PyTorch,
+# and takes the other packages from the folder gpu_packages, which `make gpu-packages` fills.
 set -e
-GPU_BEGAN=$(date +%s)  # for the time that all may take
+GPU_BEGAN=$(date +%s)  # the time limit of the whole run counts from here
 export GPU_BEGAN
 cd "$(dirname "$0")/.."
 python=.venv/bin/python

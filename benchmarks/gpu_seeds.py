@@ -1,4 +1,7 @@
-"""Seeds side by side on a GPU, for benchmarks/gpu.py: they begin together, and the time that all share counts."""
+"""Seeds side by side on a GPU, for benchmarks/gpu.py.
+
+They start together, and only the time in which all of them run is counted.
+"""
 
 import multiprocessing
 import time
@@ -11,14 +14,16 @@ from adapt.runtime import workers
 from benchmarks import rig
 from benchmarks.gpu_step import Row, Stepper, ms
 
-SEEDS, PATIENCE = 3, 60.0  # side by side; and the seconds in which all have to be warm
-COUNTED = 4.0  # the seconds in which their steps are counted
+SEEDS, PATIENCE = 3, 60.0  # the number side by side; the seconds in which all of them have to be ready
+COUNTED = 4.0  # seconds in which their steps are counted
 
 
 def begin(prepare: Callable[[], Callable[[], Any]], together: Barrier | None) -> list[float]:
-    """When some prepared work began, and when each of its repetitions ended, for some seconds.
+    """Repeat work for some seconds; return its start time and the end times.
 
-    together: where it waits until the others are prepared as well
+    Args:
+        prepare: returns the work, ready to run.
+        together: a barrier to wait at until the other processes are ready too.
     """
     try:
         work = prepare()
@@ -26,7 +31,7 @@ def begin(prepare: Callable[[], Callable[[], Any]], together: Barrier | None) ->
             together.wait(PATIENCE)
     except BaseException:
         if together:
-            together.abort()  # the others wait for it
+            together.abort()  # else the others would wait for this process
         raise
     times = [time.monotonic()]  # one clock for all processes
     while times[-1] < times[0] + COUNTED:
@@ -36,7 +41,10 @@ def begin(prepare: Callable[[], Callable[[], Any]], together: Barrier | None) ->
 
 
 def shared_rate(ends: Sequence[Sequence[float]]) -> float:
-    """Repetitions a second of several processes, in the time in which all were at work."""
+    """Return the repetitions per second of several processes together.
+
+    Only the time in which all of them were at work counts.
+    """
     start, end = max(times[0] for times in ends), min(times[-1] for times in ends)
     if start >= end:
         raise ValueError("the processes were never at work at the same time")
@@ -44,7 +52,7 @@ def shared_rate(ends: Sequence[Sequence[float]]) -> float:
 
 
 def prepare_seed(graph: bool) -> Callable[[], Any]:
-    """A step of `adapt`, warm."""
+    """Return a warm step of `adapt`."""
     one = Stepper("adapt", 100, "bfloat16")
     work = one.replay if graph else one.step
     ms(work, 1)
@@ -52,7 +60,7 @@ def prepare_seed(graph: bool) -> Callable[[], Any]:
 
 
 def side_by_side(graph: bool) -> Row:
-    """The steps of three seeds in three processes over those of one."""
+    """Return the rate of three seeds in three processes over that of one."""
     prepare = partial(prepare_seed, graph)
     alone = shared_rate([workers.apart(lambda: begin(prepare, None))])
     together = multiprocessing.get_context("fork").Barrier(SEEDS)

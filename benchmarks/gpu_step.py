@@ -1,4 +1,7 @@
-"""A step on a GPU, for benchmarks/gpu.py: as it comes, replayed, by the plain encoders, and the least it can take."""
+"""A training step on a GPU, for benchmarks/gpu.py.
+
+It is measured eagerly, replayed as a CUDA graph and by the plain encoders, beside a lower bound of its time.
+"""
 
 import gc
 import os
@@ -17,9 +20,9 @@ from adapt.training import flops, graphs, optimizers
 from benchmarks import rig
 from tests import plain
 
-PRETENDED = "fakecuda" in os.environ.get("LD_PRELOAD", "")  # a GPU that runs nothing (tests/gpu/): its times are none
+PRETENDED = "fakecuda" in os.environ.get("LD_PRELOAD", "")  # a fake GPU that runs nothing (tests/gpu/): no true times
 PLAIN = 100  # the most classes that the plain step has memory for
-STEPS = 20  # that are timed
+STEPS = 20  # timed steps
 OPTIMIZER = SGDConfig(
     name="sgd", lr=1.0, momentum=0.9, weight_decay=5e-4, epochs=1, batch_size=rig.BATCH, warmup_epochs=0, warmup_lr=1.0
 )
@@ -28,11 +31,11 @@ Row = dict[str, Any]
 
 CUDA = torch.device("cuda")
 if PRETENDED:
-    torch.backends.cudnn.enabled = False  # its library asks a true GPU
+    torch.backends.cudnn.enabled = False  # cuDNN needs a true GPU
 
 
 class Traffic(TorchDispatchMode):
-    """The bytes that every operation reads and writes, but for views."""
+    """Counts the bytes that all operations read and write, except for views."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,20 +50,20 @@ class Traffic(TorchDispatchMode):
 
 
 class Stepper:
-    """A method with a batch: its step as it comes, and as a CUDA graph."""
+    """A method with a batch, and its step: eager, or as a CUDA graph."""
 
     def __init__(self, name: str, classes: int, precision: clip.Precision):
         task = rig.make_task(classes, CUDA, precision)
         self.method, self.batch = rig.make_method(name, task), rig.make_batch(task)
-        self.method.on_train_start(1000, 40_000)  # so that `adapt` keeps scores, and prunes nothing meanwhile
+        self.method.on_train_start(1000, 40_000)  # so that `adapt` accumulates scores but does not prune yet
         self.optimizer = optimizers.build(OPTIMIZER, self.method.parameters())
-        optimizers.set_learning_rate(self.optimizer, 0.0)  # the same work, and parameters stay where they are
+        optimizers.set_learning_rate(self.optimizer, 0.0)  # the same work, but parameters do not change
         self.graph = graphs.GraphedStep(
             self.method, lambda: self.optimizer, lambda batch: self.step(batch), graphs.CudaRecorder(CUDA)
         )
 
     def step(self, batch: Batch | None = None) -> graphs.Terms:
-        """A step as `trainer` makes it."""
+        """Run a step as `trainer` does."""
         self.optimizer.zero_grad(set_to_none=True)
         loss, _ = self.method.losses(batch or self.batch)
         loss.backward()
@@ -69,11 +72,11 @@ class Stepper:
         return {"loss": loss.detach()}
 
     def replay(self) -> None:
-        """A step as a GPU replays it; the first ones come as they are."""
+        """Run a step as a GPU replays it; the first ones are run eagerly."""
         self.graph(self.batch)
 
     def plain(self) -> None:
-        """A step by the plain encoders."""
+        """Run a step with the plain encoders."""
         self.optimizer.zero_grad(set_to_none=True)
         with self.method.task.backbone.autocast():
             loss = plain.losses(self.method, self.batch)
@@ -82,14 +85,14 @@ class Stepper:
 
 
 def ms(work: Callable[[], Any], repeats: int = STEPS) -> float:
-    """Milliseconds of some work, back to back, after some that are not timed."""
+    """Return the milliseconds per repetition of some work, after an untimed warm-up."""
     for _ in range(graphs.WARM + 2):
         work()
     return rig.seconds(lambda: [work() for _ in range(repeats)]) / repeats * 1e3
 
 
 def rates(precision: clip.Precision) -> tuple[float, float]:
-    """FLOPs a second of a large matrix product, and bytes a second of a large copy."""
+    """Return FLOPs per second of a large matrix product, bytes per second of a copy."""
     kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
     a, b = (torch.randn(4096, 4096, device=CUDA, dtype=kind) for _ in range(2))
     source, target = (torch.empty(2**28, device=CUDA, dtype=torch.uint8) for _ in range(2))
@@ -97,7 +100,7 @@ def rates(precision: clip.Precision) -> tuple[float, float]:
 
 
 def step(precision: clip.Precision, classes: int, name: str) -> Row:
-    """The times of one method's step."""
+    """Return the times of one method's step."""
     gc.collect()
     torch.cuda.empty_cache()
     one = Stepper(name, classes, precision)

@@ -1,10 +1,10 @@
-"""What a training step asks of a GPU, counted without one: reports/launches.csv, which docs/speed.md quotes.
+"""A training step's work for a GPU, counted without one: reports/launches.csv.
 
-    python -m benchmarks.launches                    # by the code at hand; rows of other commits stay
+    python -m benchmarks.launches                    # for the current commit; rows of other commits stay
 
-tests/gpu/launches.py counts kernels and other work that a GPU is told of, waits of the host, copies, casts, memory, for
-every method that is tuned by steps, at ViT-B/16 with the paper's settings and batches of 4. It needs Linux, gcc and a
-PyTorch for CUDA; nothing is computed, and times are not measured.
+For every method that is tuned by steps, tests/gpu/launches.py counts kernels and other work launched on the GPU, waits
+of the host, copies, casts and memory, on ViT-B/16 with the paper's settings and batches of 4. It needs Linux, gcc and
+a PyTorch for CUDA. Nothing is computed, and no times are measured. docs/speed.md quotes the table.
 """
 
 import csv
@@ -27,20 +27,20 @@ COLUMNS = ("commit", "compiled", "precision", "classes", "method", *COUNTS)
 
 
 def count(commit: str, precision: str, names: str, *how: str) -> list[dict[str, Any]]:
-    """A row for each method and number of classes."""
+    """Return a row for each method and number of classes."""
     command = [sys.executable, "-m", "tests.gpu.launches", precision, CLASSES, names, *how]
     said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return [row(commit, json.loads(line), bool(how)) for line in said.splitlines() if line.startswith("{")]
 
 
 def row(commit: str, found: dict[str, Any], compiled: bool) -> dict[str, Any]:
-    """A line of tests/gpu/launches.py as a row; what it leaves out is 0."""
+    """Return a line of tests/gpu/launches.py as a row; missing counts are 0."""
     known = {"commit": commit, "compiled": int(compiled)}
     return {key: known[key] if key in known else found.get(key, 0) for key in COLUMNS}
 
 
 def read() -> list[dict[str, str]]:
-    """The rows that there are."""
+    """Read the existing rows."""
     if not TABLE.exists():
         return []
     with TABLE.open(newline="", encoding="utf-8") as file:
@@ -48,7 +48,10 @@ def read() -> list[dict[str, str]]:
 
 
 def table(rows: Sequence[Mapping[str, str]]) -> list[str]:
-    """Of every method with 10 classes in bfloat16, the oldest commit's counts and the newest's, in Markdown."""
+    """Return a table in Markdown: the oldest commit's counts and the newest's.
+
+    It has every method, with 10 classes in bfloat16.
+    """
     first, last = rows[0]["commit"], rows[-1]["commit"]
     lines = [
         "| method | launches | | `casts` | | `waits` | | peak memory, GB | |",

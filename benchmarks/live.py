@@ -1,10 +1,10 @@
-"""What it costs to watch a run: DVCLive's writing, as a share of a fit, and its import.
+"""The cost of watching a run: DVCLive's writing, as a share of a fit, and import.
 
     python -m benchmarks.live
 
-A fit of `adapt` with the pocket preset on `digits`, with every call of the writer timed, the first one (which makes the
-folder) with the others. The import is that of a stage that has torch already and started cold; one that starts warm
-finds it done. One thread, as in the pipeline.
+The fit is one of `adapt` with the pocket preset on `digits`. Every call of the writer is timed, including the first
+one, which makes the folder. The import is timed in a process that has torch already, as in a stage that starts cold; a
+stage that starts warm has DVCLive imported already. One thread, as in the pipeline.
 """
 
 import statistics
@@ -32,10 +32,10 @@ print(time.perf_counter() - start)
 
 
 def writing() -> dict[str, Any]:
-    """Milliseconds an epoch takes, and writing it."""
+    """Return the milliseconds that an epoch takes, and those of writing it."""
     clip, data = adapt.load_clip("pocket"), adapt.load_dataset("digits").few_shot(shots=16, seed=1)
     features = adapt.teacher_features(clip, data, progress=False)
-    import dvclive  # noqa: F401  # counted apart
+    import dvclive  # noqa: F401  # the import is measured separately
 
     shares, epochs, written = [], [], []
     for _ in range(FITS):
@@ -58,7 +58,7 @@ def writing() -> dict[str, Any]:
 
 
 def importing() -> dict[str, Any]:
-    """Seconds to import DVCLive beside torch."""
+    """Return the seconds that importing DVCLive takes, with torch imported already."""
     command = [sys.executable, "-c", IMPORT]
     taken = [float(subprocess.run(command, check=True, capture_output=True, text=True).stdout) for _ in range(IMPORTS)]
     return {"what": "import", "seconds": round(statistics.median(taken), 2)}

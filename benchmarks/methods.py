@@ -1,9 +1,9 @@
-"""Trainable numbers and tokens of every method, with the paper preset on ViT-B/16 and 100 classes.
+"""The trainable parameters and tokens of every method, in the paper preset.
 
     python -m benchmarks.methods          # count, and write reports/methods.csv
     python -m benchmarks.methods table    # print the README's table of the methods from it and the reports
 
-The weights are random, since only shapes count.
+They are counted on ViT-B/16 with 100 classes. Weights are random, since only shapes count.
 """
 
 import json
@@ -35,7 +35,7 @@ HEADINGS = ["method", "paper", "settings", "trainable", "pocket", "published"]
 
 
 def few_shot(backbone: clip.Backbone) -> FewShotLoader:
-    """Images of a few classes, as black squares with random features."""
+    """Return few-shot images of all classes, as black squares with random features."""
     count = CLASSES * SHOTS
     return FewShotLoader(
         images=[torch.zeros(3, 8, 8, dtype=torch.uint8)] * count,

@@ -1,4 +1,4 @@
-"""How the pocket preset and the paper's compare: what attention sees, how long is tuned, how much there is to learn.
+"""The pocket preset beside the paper's: sizes, length of tuning, room to learn.
 
     python -m benchmarks.miniature
 
@@ -27,7 +27,7 @@ PUBLISHED = {"zero_shot": "lamm_figure", "linear_probe": "clip_svd"}  # the rows
 
 
 class Side(NamedTuple):
-    """One of the two presets with what its table needs."""
+    """One of the two presets, with the inputs of its table."""
 
     params: params.Params
     architecture: dict[str, Any]
@@ -38,7 +38,7 @@ class Side(NamedTuple):
 
 
 def pocket() -> Side:
-    """The pocket preset: its own datasets and scores."""
+    """Return the pocket preset, with its own datasets and scores."""
     values = params.Params(**yaml.parse(compose(["preset=pocket"])))
     datasets = [builtin.load(name) for name in values.datasets]
     texts = [dataset.template.format(name) for dataset in datasets for name in dataset.classes]
@@ -49,7 +49,7 @@ def pocket() -> Side:
 
 
 def paper() -> Side:
-    """The paper's preset: sizes of the catalogue, ImageNet's names, published averages."""
+    """Return the paper preset: catalogue sizes, ImageNet's names, published averages."""
     values = params.Params(**yaml.parse(compose(["preset=paper"])))
     texts = [dataset_specs()["imagenet"].template.format(name) for name in imagenet_names().values()]
     rows = yaml.parse(Path("reports/published.yaml").read_text(encoding="utf-8"))["results"]
@@ -61,13 +61,13 @@ def paper() -> Side:
 
 
 def span(values: Iterable[float], show: str = "{:,.0f}") -> str:
-    """The least and the greatest of some values; one where they are the same."""
+    """Format the least and the greatest of some values; only one if they are equal."""
     ordered = sorted(values)
     return "–".join(dict.fromkeys(show.format(value) for value in (ordered[0], ordered[-1])))
 
 
 def rows(side: Side) -> dict[str, str]:
-    """What is compared, by its name in the table."""
+    """Return the cells of a preset by the name of their row."""
     values, vision, text = side.params, side.architecture["vision_cfg"], side.architecture["text_cfg"]
     layers = {"text": text["layers"], "image": vision["layers"]}
     encode = SimpleTokenizer().encode
@@ -105,7 +105,7 @@ def rows(side: Side) -> dict[str, str]:
 
 
 def table() -> list[dict[str, str]]:
-    """The rows of reports/miniature.csv."""
+    """Return the rows of reports/miniature.csv."""
     left, right = rows(pocket()), rows(paper())
     return [{"what": what, "pocket": left[what], "paper": right[what]} for what in left]
 

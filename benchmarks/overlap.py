@@ -1,10 +1,12 @@
-"""How much of what the pocket is tuned on the pocket CLIP has seen: icons that look alike in two families.
+"""The overlap between the pocket datasets and the pocket CLIP's training images.
+
+It comes from icons that look alike in two families.
 
     python -m benchmarks.overlap
 
-For each drawing of an icon dataset (in all its styles, all splits): the greatest overlap, intersection over union of
-the two masks, with any drawing of the families of pre-training. Writes reports/overlap.csv, which the card quotes: the
-share of a dataset's drawings above an overlap, for all families together and for each.
+For each drawing of an icon dataset (in all its styles, all splits): the greatest overlap, as intersection over union of
+the two masks, with any drawing of the families of pre-training. Writes reports/overlap.csv, which the model card
+quotes: the share of a dataset's drawings above an overlap, for all families together and for each.
 """
 
 from pathlib import Path
@@ -20,16 +22,16 @@ from adapt.runtime import formats, yaml
 
 TABLE = Path("reports/overlap.csv")
 DATASETS = ("phosphor", "remix", "fontawesome")
-ABOVE = 0.9  # of two masks that are hardly told apart
+ABOVE = 0.9  # from this overlap on, two masks look almost the same
 
 
 def flat(masks: list[Mask]) -> Tensor:
-    """Masks as rows of 0..1."""
+    """Return masks as rows of numbers in 0..1."""
     return torch.from_numpy(np.stack(masks)).flatten(1).float() / 255
 
 
 def overlap(ours: Tensor, theirs: Tensor) -> Tensor:
-    """For each of our masks the greatest intersection over union with one of theirs."""
+    """Return each of our masks' greatest intersection over union with one of theirs."""
     both = ours @ theirs.T
     return (both / (ours.sum(1)[:, None] + theirs.sum(1) - both)).amax(1)
 

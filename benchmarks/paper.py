@@ -1,11 +1,12 @@
-"""What the paper preset costs: disk, optimizer steps, and on this device a step's time, evaluation's rate and memory.
+"""The cost of the paper preset: disk, optimizer steps, time and memory.
 
     python -m benchmarks.paper                      # 10, 100 and 1000 classes; on a CPU the last takes minutes
     python -m benchmarks.paper 10,100 bfloat16      # other numbers of classes, another precision
 
-The backbone is the preset's with random weights: its speed does not depend on them, and nothing is downloaded. Hours
-and FLOPs are computed for `adapt` alone: steps times what a step costs, linear between the numbers of classes that were
-measured, plus test images. Other methods take the steps that are listed, each at a cost of its own.
+A step's time, the rate of evaluation and the memory are measured on this device. The backbone is the preset's with
+random weights: its speed does not depend on them, and nothing is downloaded. Hours and FLOPs are computed for `adapt`
+alone: steps times the cost of a step, interpolated linearly between the measured numbers of classes, plus test images.
+Other methods take the numbers of steps listed, each at a cost of its own.
 """
 
 import math
@@ -29,28 +30,31 @@ from benchmarks import rig
 from benchmarks.step import own_step
 
 CLASSES = (10, 100, 1000)
-STEPS = 5  # timed, after one that is not
-IMAGES = {"cpu": 32, "cuda": 256}  # evaluated at a time
+STEPS = 5  # timed, after an untimed one
+IMAGES = {"cpu": 32, "cuda": 256}  # per batch of evaluation
 
 
 class Cost(NamedTuple):
-    """What was measured for a number of classes."""
+    """The measured cost for a number of classes."""
 
     classes: int
     step: float  # seconds
     rate: float  # test images a second
-    memory: int  # bytes, the most that was held: on the GPU, else by a process that did nothing else
+    memory: int  # peak memory in bytes: of the GPU, else of a process that did nothing else
     step_flops: float = 0.0
-    image_flops: float = 0.0  # of a test image
+    image_flops: float = 0.0  # per test image
 
 
 def preset() -> params.Params:
-    """The paper's params."""
+    """Return the paper's params."""
     return params.Params(**yaml.parse(compose(["preset=paper"])))
 
 
 def steps(paper: params.Params, method: str, dataset: str) -> int:
-    """Optimizer steps of one seed, in the last phase; none of a method that is not tuned by steps."""
+    """Return the optimizer steps of one seed, in the last phase.
+
+    None of a method that is not tuned by steps.
+    """
     section = getattr(method_configs.of_params(paper, method, dataset), "optimizer", None)
     if section is None:
         return 0
@@ -60,7 +64,7 @@ def steps(paper: params.Params, method: str, dataset: str) -> int:
 
 
 def measure(count: int, precision: backbone.Precision) -> Cost:
-    """Time `adapt`'s steps at its full length, and its evaluation, with so many classes."""
+    """Time `adapt`'s steps at its full length, and its evaluation."""
     device = torch.device(backbone.choose_device("auto"))
     task = rig.make_task(count, device, precision)
     method = rig.make_method("adapt", task)
@@ -70,7 +74,9 @@ def measure(count: int, precision: backbone.Precision) -> Cost:
     second = rig.median(step, STEPS)
     many = torch.randn(IMAGES[device.type], 3, 224, 224, device=device)
     with torch.no_grad():
-        classify = method.eval().requires_grad_(False).classifier()  # the counter follows what asks for gradients
+        classify = (
+            method.eval().requires_grad_(False).classifier()
+        )  # the FLOP counter hooks into tensors that require gradients
         with flops.counter() as seeing:
             classify(many)
         rate = len(many) / rig.median(lambda: classify(many), STEPS)
@@ -81,7 +87,10 @@ def measure(count: int, precision: backbone.Precision) -> Cost:
 def total(
     paper: params.Params, costs: Sequence[Cost], step: Callable[[Cost], float], image: Callable[[Cost], float]
 ) -> float:
-    """Of `adapt` on all datasets and seeds: its steps at what one costs, and the test images at what one costs."""
+    """Sum a cost of `adapt` over all datasets and seeds.
+
+    `step` and `image` give the cost of a step and of a test image.
+    """
     found = 0.0
     for dataset in paper.datasets:
         entry = dataset_specs()[dataset]
@@ -94,22 +103,22 @@ def total(
 
 
 def hours(paper: params.Params, costs: Sequence[Cost]) -> float:
-    """Hours of `adapt` on all datasets and seeds, tuning and evaluation."""
+    """Return the hours of `adapt` on all datasets and seeds, tuning and evaluation."""
     return total(paper, costs, lambda cost: cost.step, lambda cost: 1 / cost.rate) / 3600
 
 
 def exaflop(paper: params.Params, costs: Sequence[Cost]) -> float:
-    """The same in 10¹⁸ FLOPs."""
+    """Return the FLOPs of `adapt` on all datasets and seeds, in 10¹⁸."""
     return total(paper, costs, lambda cost: cost.step_flops, lambda cost: cost.image_flops) / 1e18
 
 
 def packed(paper: params.Params, dataset: str) -> float:
-    """GiB of a dataset's packed test images."""
+    """Return the GiB of a dataset's packed test images."""
     return dataset_specs()[dataset].sizes.test * 3 * model_configs.image_size(paper.backbone.name) ** 2 / GIB
 
 
 def table(recorded: dict[str, Any]) -> list[str]:
-    """The recorded costs in Markdown, as docs/paper.md has them."""
+    """Return the recorded costs in Markdown, as in docs/paper.md."""
     *costs, whole = recorded["rows"]
     lines = ["| classes | step | GFLOP per step | images/s | peak memory |", "|---|---|---|---|---|"]
     for row in costs:
@@ -120,7 +129,7 @@ def table(recorded: dict[str, Any]) -> list[str]:
 
 
 def say_sizes(paper: params.Params) -> None:
-    """Downloads, packed test images and steps by dataset, then steps by method."""
+    """Print downloads, packed test images and steps by dataset, then steps by method."""
     print("dataset          classes  test images   download   packed GiB  steps of adapt per seed")
     whole = 0.0
     for dataset in paper.datasets:

@@ -1,11 +1,11 @@
-"""Where the time of a pocket `dvc repro` goes, in a fresh checkout with nothing cached.
+"""The time of a pocket `dvc repro` by part, in a fresh checkout without caches.
 
     python -m benchmarks.pipeline [override of the params ...]
 
-The time of a stage is from DVC's "Running stage" to the last line of the stage; what is left of the whole is DVC's own.
-`tuning` is the part of the stages `train` that its runs say they tuned: seconds of all seeds, over how many run side
-by side.
-`nothing to do, CPU` is the processor time, of all processes together, of a `dvc repro` right after it.
+The time of a stage is from DVC's "Running stage" to the last line of the stage; the rest of the whole is DVC's own.
+`tuning` is the part of the stages `train` that their runs report as tuning: the seconds of all seeds, divided by the
+number of seeds that run side by side.
+`nothing to do, CPU` is the processor time, of all processes together, of a `dvc repro` right after the first one.
 `start` is a stage that is called without its arguments, so that it imports, reads the params and refuses: cold, and
 warm as under DVC (adapt/runtime/fork_server.py).
 """
@@ -27,7 +27,7 @@ from tests.project import checkout, environment
 
 
 def starts(folder: Path) -> dict[str, float]:
-    """Seconds until a stage does its first work."""
+    """Return the seconds until a stage does its first work, cold and warm."""
 
     def call(module: str, *arguments: str, **variables: str) -> None:
         command = [sys.executable, "-m", f"stages.{module}", *arguments]
@@ -35,12 +35,12 @@ def starts(folder: Path) -> dict[str, float]:
 
     under_dvc = {"DVC_STAGE": "train"}
     cold = rig.median(lambda: call("train"), 3)
-    call("configure", **under_dvc)  # leaves the server
+    call("configure", **under_dvc)  # starts the fork server
     return {"start, cold": cold, "start, warm": rig.median(lambda: call("train", **under_dvc), 3)}
 
 
 def nothing_to_do(folder: Path) -> float:
-    """Seconds of processor time of a `dvc repro` after another."""
+    """Return the processor seconds of a `dvc repro` that has nothing to run."""
 
     def used() -> float:
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)

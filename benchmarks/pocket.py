@@ -1,14 +1,15 @@
-"""The tuning step of the pocket preset: its CPU time, how near that is to its matrix products, what would shorten it.
+"""The tuning step of the pocket preset: its CPU time, and what would shorten it.
 
     python -m benchmarks.pocket [REVISION]
 
-`products` is the share of a step that its counted FLOPs take at the rate of a bare matrix product of its size; no
-other order of operations makes a step shorter than that. `quick-GELU` is a step with OpenAI's activation over one with
-the exact GELU. `three seeds` is a third of a step over three times as many images and classes: what a seed would cost
-at least if three were tuned in one pass. One thread, as in the pipeline; all steps of a row are timed in turn.
+`products` is the share of a step that its counted FLOPs take at the rate of a bare matrix product of the same size;
+reordering operations cannot make a step shorter than that. `quick-GELU` is a step with OpenAI's activation over one
+with the exact GELU. `three seeds` is a third of a step with three times as many images and classes, over a step: the
+least that a seed would cost if three were tuned in one pass. One thread, as in the pipeline; all steps of a row are
+timed in turn.
 
-With a revision, whole fits by its code and by that at hand are timed in turn as well: CPU milliseconds a step, views
-and all, and their ratio. The revision has to have the library's `fit`.
+With a revision, whole fits by its code and by the current code are timed in turn as well: CPU milliseconds per step,
+views included, and their ratio. The revision needs the library's `fit`.
 """
 
 import statistics
@@ -40,7 +41,7 @@ from tests.project import ROOT, environment
 
 DATASETS = ("digits", "fontawesome")  # the fewest classes and the most
 ROUNDS, FITS = 40, 3
-SHORT, LONG = 2, 6  # epochs of two fits; what is beside the steps is left out by taking their difference
+SHORT, LONG = 2, 6  # epochs of two fits, whose difference in time is that of the steps alone
 
 FIT = f"""
 import time, adapt
@@ -58,7 +59,7 @@ print(1000 * (-seconds({SHORT}) + seconds({LONG})) / steps)
 
 
 def make_step(clip: Any, dataset: str, seeds: int) -> Callable[[], Any]:
-    """A step of `adapt` with the images and classes of so many seeds."""
+    """Return a step of `adapt` with the images and classes of several seeds."""
     pocket = params.Params(**yaml.parse(compose([])))
     data = adapt.load_dataset(dataset)
     classes, batch = list(data.classes) * seeds, pocket.optimizer.batch_size * seeds
@@ -70,7 +71,7 @@ def make_step(clip: Any, dataset: str, seeds: int) -> Callable[[], Any]:
 
 
 def with_activation(activation: type[nn.Module]) -> Any:
-    """The pocket CLIP with another activation in all blocks."""
+    """Return the pocket CLIP with another activation in all blocks."""
     clip = adapt.load_clip("pocket")
     for block in (*clip.model.visual.transformer.resblocks, *clip.model.transformer.resblocks):
         block.mlp.gelu = activation()
@@ -78,7 +79,7 @@ def with_activation(activation: type[nn.Module]) -> Any:
 
 
 def milliseconds(steps: dict[str, Callable[[], Any]]) -> dict[str, float]:
-    """The median CPU time of each step, in turn."""
+    """Return the median CPU time of each step, timed in turn."""
     taken: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(ROUNDS):
         for name, step in steps.items():
@@ -89,7 +90,7 @@ def milliseconds(steps: dict[str, Callable[[], Any]]) -> dict[str, float]:
 
 
 def parts(dataset: str) -> dict[str, Any]:
-    """What a step of a dataset consists of."""
+    """Return the time of a step on a dataset, and its parts."""
     clip = adapt.load_clip("pocket")
     one = make_step(clip, dataset, 1)
     with flops.counter() as counter:
@@ -112,7 +113,7 @@ def parts(dataset: str) -> dict[str, Any]:
 
 
 def against(revision: str) -> dict[str, Any]:
-    """Whole fits by another commit's code and by ours."""
+    """Time whole fits by another commit's code and by ours."""
     with tempfile.TemporaryDirectory(prefix="revision-") as home:
         theirs = Path(home, "tree")
         subprocess.run(["git", "worktree", "add", "--quiet", "--detach", theirs, revision], cwd=ROOT, check=True)
@@ -136,7 +137,7 @@ def against(revision: str) -> dict[str, Any]:
 
 
 def table(recorded: dict[str, Any]) -> list[str]:
-    """The recorded steps in Markdown, as docs/speed.md has them."""
+    """Return the recorded steps in Markdown, as in docs/speed.md."""
     lines = [
         "| dataset | a step | matrix products | quick-GELU | three seeds in one pass |",
         "|---|---:|---:|---:|---:|",

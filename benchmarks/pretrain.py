@@ -1,15 +1,15 @@
-"""How the pocket CLIP's architecture and recipe are chosen: short pre-training runs, scored on validation splits.
+"""Short pre-training runs for choosing the pocket CLIP's architecture and recipe.
 
     python -m benchmarks.pretrain steps=1000 warmup=100 decay=300 quick_gelu=true vision_cfg.head_width=64
     python -m benchmarks.pretrain steps=300 warmup=30 decay=270 lr=5e-4 start=models/pocket.safetensors
     python -m benchmarks.pretrain score=models/pocket.safetensors
 
-Arguments change conf/pretrain.yaml or adapt/clip/model_configs/pocket.json. With `start`, training goes on from weights
-of the same shapes: what a fresh model learns in its first thousand steps says little of what it ends as. With `score`,
-weights are scored as they are.
+Arguments change conf/pretrain.yaml or adapt/clip/model_configs/pocket.json. With `start`, training continues from
+weights of the same shapes, since the first thousand steps of a fresh model say little about its final quality. With
+`score`, weights are only scored.
 
-A run adds a row to reports/search/pretrain.csv: what was changed, seconds, and accuracies on the val splits, of which
-the linear probe's is the mean over the datasets. Test is not read. Killed and started again, it goes on.
+A run adds a row to reports/search/pretrain.csv: the changes, seconds, and accuracies on the val splits; the linear
+probe's is the mean over the datasets. Test is not read. A run that was killed resumes when started again.
 """
 
 import json
@@ -42,7 +42,7 @@ NAME = "pocket-variant"
 
 
 def changed(arguments: list[str]) -> tuple[PretrainConfig, dict[str, Any]]:
-    """The recipe and the architecture with `key=value` arguments put in."""
+    """Return the recipe and the architecture, changed by `key=value` arguments."""
     recipe = yaml.parse(Path("conf/pretrain.yaml").read_text(encoding="utf-8"))["pretrain"]
     config = model_configs.get_model_config("pocket")
     for argument in arguments:
@@ -58,7 +58,7 @@ def changed(arguments: list[str]) -> tuple[PretrainConfig, dict[str, Any]]:
 
 
 def backbone_of(state: dict[str, torch.Tensor], config: dict[str, Any]) -> clip.Backbone:
-    """A frozen CLIP of an architecture that has no name yet."""
+    """Return a frozen CLIP of an architecture that has no name yet."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"{NAME}.json")
         path.write_text(json.dumps(config), encoding="utf-8")
@@ -69,7 +69,10 @@ def backbone_of(state: dict[str, torch.Tensor], config: dict[str, Any]) -> clip.
 
 
 def pretrained(arguments: list[str], start: str | None) -> tuple[clip.Backbone, dict[str, Any], Checkpoint]:
-    """A model after a run, the run's part of a row, and its checkpoint, of no use once the row is written."""
+    """Train a model; return it, the run's part of a row, and its checkpoint.
+
+    The checkpoint is of no use once the row is written.
+    """
     pretrain, config = changed(arguments)
     settings = pretrain.model_dump()
     schedule = Schedule(*(settings.pop(key) for key in Schedule._fields))

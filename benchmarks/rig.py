@@ -1,6 +1,7 @@
-"""What the benchmarks share: ViT-B/16 with random weights, a clock, a process of one's own, and the record.
+"""Shared parts of the benchmarks: random ViT-B/16, timers, processes, the record.
 
-`reports/benchmarks.json` holds, by benchmark, its rows and what they were measured with; README's table is made of it.
+`reports/benchmarks.json` holds each benchmark's rows and the machine they were measured on. README's table is made
+from it.
 """
 
 import itertools
@@ -42,7 +43,7 @@ RECORD = Path("reports/benchmarks.json")
 
 
 def make_task(count: int, device: torch.device = CPU, precision: clip.Precision = "float32") -> FewShotTask:
-    """A task of so many classes with ImageNet's names, over again above 1000."""
+    """Return a task with `count` classes, named as ImageNet's, repeated above 1000."""
     torch.manual_seed(0)
     malloc.keep_freed_pages()  # as every stage does
     set_matmul_precision(precision)
@@ -54,13 +55,13 @@ def make_task(count: int, device: torch.device = CPU, precision: clip.Precision 
 
 
 def make_method(name: str, task: FewShotTask) -> Any:
-    """A method with the paper preset's settings."""
+    """Return a method with the paper preset's settings."""
     paper = params.Params(**yaml.parse(compose(["preset=paper"])))
     return methods.build(name, task, dict(method_configs.of_params(paper, name, "caltech101")))
 
 
 def make_batch(task: FewShotTask) -> Batch:
-    """Random images with what the frozen model says of them."""
+    """Return random images with the frozen model's features of them."""
     images = torch.randn(BATCH, 3, 224, 224, device=task.backbone.device)
     with torch.no_grad():
         teacher = F.normalize(task.backbone.encode_image(images), dim=-1)
@@ -69,7 +70,10 @@ def make_batch(task: FewShotTask) -> Batch:
 
 @contextmanager
 def allocator_as_it_comes() -> Iterator[None]:
-    """glibc's, as it settles by itself: blocks of 32 MB and more go back to the system. Then as stages have it."""
+    """Run with glibc's allocator at the settings that it reaches by itself.
+
+    Blocks of 32 MB and more are returned to the system. Afterwards the stages' settings apply again.
+    """
     for option, value in SETTLED.items():
         malloc.call("mallopt", option, value)
     yield
@@ -77,7 +81,7 @@ def allocator_as_it_comes() -> Iterator[None]:
 
 
 def timed(work: Callable[[], T]) -> tuple[float, T]:
-    """How long some work takes, on a GPU to its end, and what it returns."""
+    """Return the duration of some work, on a GPU to its end, and its result."""
     start = time.perf_counter()
     outcome = work()
     if torch.cuda.is_initialized():
@@ -86,30 +90,33 @@ def timed(work: Callable[[], T]) -> tuple[float, T]:
 
 
 def warm(work: Callable[[], T]) -> tuple[float, T]:
-    """As `timed`, after once without a clock."""
+    """Run some work once untimed, then as `timed`."""
     work()
     return timed(work)
 
 
 def seconds(work: Callable[[], Any]) -> float:
-    """How long some work takes."""
+    """Return the duration of some work."""
     return timed(work)[0]
 
 
 def median(work: Callable[[], Any], repeats: int) -> float:
-    """The median time of some work, after once without a clock."""
+    """Return the median duration of some work, after an untimed run."""
     work()
     return statistics.median(seconds(work) for _ in range(repeats))
 
 
 def gemm_rate() -> float:
-    """FLOPs a second of a matrix product of a step's size, the best of some."""
+    """Return the FLOPs per second of a matrix product of a step's size, at best."""
     a, b = torch.randn(1024, 768), torch.randn(768, 3072)
     return 2 * 1024 * 768 * 3072 / min(seconds(lambda: a @ b) for _ in range(30))
 
 
 def apart(work: Callable[..., Any], *arguments: Any) -> Any:
-    """What some work returns in a process of its own, whose memory is given back; all import torch once."""
+    """Run work in a process of its own, and return its result.
+
+    The process's memory is freed afterwards. All these processes share one import of torch.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     with context.Pool(1) as pool:
@@ -117,17 +124,17 @@ def apart(work: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def peak() -> float:
-    """The most memory that this process has held, in GB."""
+    """Return this process's peak memory in GB."""
     return platforms.peak_memory() / 1e9
 
 
 def device() -> str:
-    """What `device: auto` computes on."""
+    """Return the name of the device that `device: auto` uses."""
     return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
 
 
 def machine() -> dict[str, Any]:
-    """On what was measured."""
+    """Return the machine and the versions that a benchmark ran with."""
     about = Path("/proc/cpuinfo")  # of Linux
     lines = about.read_text(encoding="utf-8").splitlines() if about.exists() else []
     model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
@@ -138,7 +145,7 @@ def machine() -> dict[str, Any]:
 
 
 def installed(name: str) -> str | None:
-    """The version of a package, if it is here: `make gpu` does without DVC."""
+    """Return the version of a package; None without it: `make gpu` runs without DVC."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -146,7 +153,10 @@ def installed(name: str) -> str | None:
 
 
 def commit() -> str:
-    """The commit at hand, `-dirty` where anything but the reports differs from it; nothing where there is no git."""
+    """Return the current commit, with `-dirty` if files other than the reports differ.
+
+    Empty without git.
+    """
 
     def git(*words: str) -> str:
         return subprocess.run(["git", *words], capture_output=True, text=True).stdout.strip() if which("git") else ""
@@ -156,7 +166,7 @@ def commit() -> str:
 
 
 def run(name: str, rows: Iterable[dict[str, Any]]) -> None:
-    """Print the rows of a benchmark as they come, and replace its entry by them."""
+    """Print the rows of a benchmark as they are measured, and record them."""
     found = []
     for row in rows:
         found.append(row)
@@ -165,7 +175,7 @@ def run(name: str, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def record(name: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Replace a benchmark's entry."""
+    """Replace a benchmark's entry in the record."""
     kept = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
     kept[name] = {
         "command": f"python -m benchmarks.{name}",

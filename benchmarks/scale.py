@@ -1,11 +1,12 @@
-"""How a step of `adapt` grows: with classes, tokens, shots and layers, on ViT-B/16 with random weights.
+"""The growth of a step of `adapt` with classes, tokens, shots and layers.
 
     python -m benchmarks.scale
 
-Each row is a process of its own: the median of its steps after one that is not timed, and the most memory it held. One
-thing varies at a time from 100 classes, batches of 4 and 8 tokens a layer in both towers. Above AT_ONCE classes one
-step is timed; `all kept` is that without giving memory back between the parts (adapt/runtime/malloc.py). `pruned` is
-the same run before and after its budget is reached: 192 tokens, then 128.
+The model is ViT-B/16 with random weights. Each row is a process of its own: the median of its steps after an untimed
+one, and its peak memory. One setting varies at a time, from 100 classes, batches of 4 and 8 tokens per layer in both
+towers. Above AT_ONCE classes only one step is timed; `all kept` is the same without returning memory to the system
+between the parts (adapt/runtime/malloc.py). `pruned` is the same run before and after it reaches its budget: 192
+tokens, then 128.
 """
 
 import math
@@ -26,7 +27,7 @@ AT_ONCE = 1000  # classes encoded at a time from here on
 
 
 def measure(classes: int, lengths: list[int], give_back: bool = True) -> dict[str, Any]:
-    """A step with so many tokens at each layer."""
+    """Measure a step with `lengths` tokens in the layers."""
     if not give_back:
         malloc.trim_heap = lambda: None
     task = rig.make_task(classes)
@@ -40,7 +41,7 @@ def measure(classes: int, lengths: list[int], give_back: bool = True) -> dict[st
 
 
 def pruned() -> dict[str, Any]:
-    """A step at the start and at the budget, in turn."""
+    """Measure steps at the start and at the budget, in turn."""
     task = rig.make_task(10)
     batch, layers = rig.make_batch(task), task.backbone.layers
     steps = []
@@ -55,7 +56,10 @@ def pruned() -> dict[str, Any]:
 
 
 def views(shots: int) -> dict[str, Any]:
-    """What a batch of crops costs, and what the few-shot images hold in memory, for 10 classes."""
+    """Measure the time of a batch of crops and the memory of the few-shot images.
+
+    There are 10 classes.
+    """
     count = 10 * shots
     images = [torch.randint(0, 256, (3, 256, 256), dtype=torch.uint8) for _ in range(count)]
     backbone = rig.make_task(1).backbone

@@ -1,12 +1,12 @@
-"""How settings are chosen: accuracy on whole validation splits over a grid of params; test is not read.
+"""A grid search over settings, by accuracy on whole validation splits.
 
     dvc repro teacher && python -m benchmarks.search uniform,adapt optimizer.lr=0.005,0.01 prompts.initial_length=4,8
     python -m benchmarks.search coop method.coop.optimizer.lr=0.002,0.02
 
-Every combination is tuned on every dataset and seed of params.yaml with the methods named first, and adds a row to
-reports/search/<methods>.csv: the settings, the mean accuracy by method and, for two methods, the second minus the first
-with its standard error over datasets and seeds. Change nothing between `dvc repro teacher` and here that teacher
-features depend on.
+The methods named first are tuned with every combination on every dataset and seed of params.yaml. Each combination adds
+a row to reports/search/<methods>.csv: the settings, the mean accuracy by method and, for two methods, the second minus
+the first with its standard error over datasets and seeds. The test split is not read. Between `dvc repro teacher` and
+the search, change no setting that teacher features depend on.
 """
 
 import csv
@@ -39,7 +39,7 @@ splits: dict[str, tuple[Sample, ...]]
 
 
 def combinations(grid: list[str]) -> list[dict[str, Any]]:
-    """All combinations of `key=value,value` arguments."""
+    """Return all combinations of `key=value,value` arguments."""
     axes = []
     for argument in grid:
         key, _, values = argument.partition("=")
@@ -48,7 +48,7 @@ def combinations(grid: list[str]) -> list[dict[str, Any]]:
 
 
 def with_settings(changes: dict[str, Any]) -> params.Params:
-    """params.yaml with some values changed, checked as any."""
+    """Return params.yaml with some values changed, validated as usual."""
     values = base
     for key, value in changes.items():
         for name in reversed(key.split(".")):
@@ -58,7 +58,7 @@ def with_settings(changes: dict[str, Any]) -> params.Params:
 
 
 def accuracy(job: Job) -> float:
-    """Validation accuracy of one run."""
+    """Return the validation accuracy of one run."""
     torch.set_num_threads(1)
     changed, dataset, method, seed = job
     config = method_configs.of_params(changed, method, dataset)
@@ -105,7 +105,7 @@ def main() -> None:
 
 
 def write(table: Path, row: dict[str, Any], seconds: int | None) -> None:
-    """Add a row to a table."""
+    """Append a row to a table."""
     rounded = {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}
     table.parent.mkdir(parents=True, exist_ok=True)
     new = not table.exists()

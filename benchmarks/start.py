@@ -1,9 +1,10 @@
-"""Where random prompts harm before anything is tuned: the frozen pocket CLIP's accuracy with key/value prompts put in.
+"""The harm of random prompts before tuning, by the layers that have them.
 
     python -m benchmarks.start
 
-Accuracy on whole validation splits, mean over six draws, with as many tokens in each layer named as `adapt` starts with
-(prompts.initial_length). Writes reports/start.csv, which docs/pocket.md quotes.
+Measures the frozen pocket CLIP's accuracy with untuned key/value prompts on whole validation splits, as the mean over
+six draws. Each layer named has as many tokens as `adapt` starts with (prompts.initial_length). Writes
+reports/start.csv, which docs/pocket.md quotes.
 """
 
 from pathlib import Path
@@ -37,7 +38,7 @@ STARTS = RANDOM | {"in every layer, words in the first text layer": (PLACES["in 
 
 
 def start_task(backbone: Backbone, dataset: Dataset, seed: int) -> FewShotTask:
-    """What a method starts from; nothing is compared with the teacher here."""
+    """Return the task that a method starts from; the teacher is not used here."""
     return FewShotTask(backbone, dataset.template, list(dataset.classes), teacher=torch.empty(0), seed=seed)
 
 
@@ -45,7 +46,7 @@ def start_task(backbone: Backbone, dataset: Dataset, seed: int) -> FewShotTask:
 def accuracy(
     task: FewShotTask, layers: dict[str, slice], start: PromptsConfig, images: Tensor, labels: Tensor
 ) -> float:
-    """Accuracy with prompts in some layers as they start."""
+    """Return the accuracy with untuned prompts in some layers."""
     lengths = {branch: [0] * count for branch, count in task.backbone.layers.items()}
     for branch, part in layers.items():
         lengths[branch][part] = [start.initial_length] * len(lengths[branch][part])

@@ -1,17 +1,18 @@
-"""One tuning step against the plain one, on ViT-B/16 with random weights: ratio, rate and memory.
+"""A tuning step against the plain one, on ViT-B/16 with random weights.
 
     python -m benchmarks.step [classes ...]
 
-Plain (tests/plain.py): 77 positions a class, nothing shared, prompts as tokens of the residual stream, the teacher
-asked anew, open_clip's activation, the C library's allocator as it comes. Both sides take the same batch in the same
-process, in turn, so that a drift of the machine hits both. At each turn a first step is not timed: it takes memory that
-the other side did not need. The figures are medians. The losses of both sides are asserted to be the same. The rate is
-the counted FLOPs of the library's own step, forward and backward, with what a mask removes and rows are padded with,
-over its time; beside it the rate of a bare matrix product of the same run.
+The plain step (tests/plain.py) has 77 positions per class, shares nothing between classes, treats prompts as tokens of
+the residual stream, runs the teacher in each step, and uses open_clip's activation and the C library's default
+allocator. Both sides process the same batch in the same process, in turn, so that a drift of the machine affects both.
+At each turn the first step is not timed, since it allocates memory that the other side did not need. The figures are
+medians. The losses of both sides are asserted to be equal. The rate is the FLOPs counted for the library's own step,
+forward and backward, including masked and padded positions, over its time. It is given relative to the rate of a bare
+matrix product in the same run.
 
 Above 100 classes the plain step does not fit in memory. Its text side costs the same for every 100 classes, whatever
-they are called: it is the step with 100 classes, and as often as there are 100 more, their texts forward and backward,
-which is timed once; there the features are what is asserted to be the same.
+their names. So its time is that of a step with 100 classes, plus the time of their texts, forward and backward, for
+every further 100; the texts are timed once. In this case the features are asserted to be equal.
 """
 
 import statistics
@@ -32,13 +33,19 @@ METHODS = ("adapt", "promptsrc", "coop")
 CLASSES = (10, 100, 1000)
 PART = 100  # the most classes that the plain step has memory for
 ROUNDS = {10: 3}  # else one
-OWN = 3  # steps of the library that a round times; the plain one is slow and times one
+OWN = 3  # steps of the library timed per round; of the slow plain step only one is timed
 
 
 def plain_step(few: Any, batch: Batch, more: int) -> tuple[float, Tensor]:
-    """The time of the plain step with the classes of `few`, at most PART, and so many more; and what it came to.
+    """Return the time of the plain step, and its result.
 
-    That is the loss or, where there are more classes, the features of the few.
+    Args:
+        few: the method with at most PART classes.
+        batch: the batch.
+        more: the number of further classes, whose time is extrapolated.
+
+    Returns:
+        The time, and the loss or, if there are more classes, the features of the few.
     """
 
     def step() -> Tensor:
@@ -62,8 +69,10 @@ def plain_step(few: Any, batch: Batch, more: int) -> tuple[float, Tensor]:
 
 
 def own_step(method: Any, batch: Batch) -> Callable[[], Tensor]:
-    """A step as `fit` makes it, less its bookkeeping."""
-    optimizer = torch.optim.SGD(method.parameters(), lr=0.0, momentum=0.9)  # the same work, and both sides stay alike
+    """Return a step as in `fit`, without its bookkeeping."""
+    optimizer = torch.optim.SGD(
+        method.parameters(), lr=0.0, momentum=0.9
+    )  # the same work, but both sides keep the same parameters
 
     def step() -> Tensor:
         optimizer.zero_grad(set_to_none=True)
@@ -76,7 +85,10 @@ def own_step(method: Any, batch: Batch) -> Callable[[], Tensor]:
 
 
 def compare(name: str, count: int) -> dict[str, Any]:
-    """The ratio of both steps, and the library's rates and peak memory, which is taken before the plain side's."""
+    """Return the ratio of both steps, and the library's rate and peak memory.
+
+    The peak memory is measured before the plain side runs.
+    """
     task = rig.make_task(count)
     method, batch = rig.make_method(name, task), rig.make_batch(task)
     ours = own_step(method, batch)

@@ -1,10 +1,11 @@
-"""What switches that are off would change: a step of `adapt` and its image tower with each and without, on this device.
+"""The effect of switches that are off by default, on a step of `adapt`.
 
     python -m benchmarks.switches               # in float32; or: bfloat16
 
 deterministic: `runtime.deterministic`. channels_last: the image tower's weights and the images in that memory format.
-compile: the blocks, as `runtime.compile` has it on a GPU; beside it how long the first step takes, and the first one
-after a pruning. With and without take turns in one process, on ViT-B/16 with random weights.
+compile: the blocks, as with `runtime.compile` on a GPU; beside it the time of the first step, and of the first one
+after a pruning. A step and the image tower alone are timed on this device, with and without a switch in turn, in one
+process, on ViT-B/16 with random weights.
 """
 
 import os
@@ -29,7 +30,7 @@ CLASSES, ROUNDS = 10, 5
 
 @contextmanager
 def deterministic(task: FewShotTask, batch: Batch) -> Iterator[Batch]:
-    """As `runtime.deterministic` has it."""
+    """Switch on deterministic kernels, as `runtime.deterministic` does."""
     enable_determinism()
     yield batch
     torch.use_deterministic_algorithms(False)
@@ -38,7 +39,7 @@ def deterministic(task: FewShotTask, batch: Batch) -> Iterator[Batch]:
 
 @contextmanager
 def channels_last(task: FewShotTask, batch: Batch) -> Iterator[Batch]:
-    """The image tower and its images."""
+    """Convert the image tower and its images to channels_last."""
     visual = task.backbone.model.visual
     visual.to(memory_format=torch.channels_last)
     yield replace(batch, cut=lambda: batch.images.contiguous(memory_format=torch.channels_last))
@@ -47,7 +48,7 @@ def channels_last(task: FewShotTask, batch: Batch) -> Iterator[Batch]:
 
 @contextmanager
 def compiled(task: FewShotTask, batch: Batch) -> Iterator[Batch]:
-    """As `runtime.compile` has it on a GPU."""
+    """Compile the blocks, as `runtime.compile` does on a GPU."""
     object.__setattr__(task.backbone, "compile", True)
     yield batch
     object.__setattr__(task.backbone, "compile", False)
@@ -59,7 +60,7 @@ SWITCHES: dict[str, Callable[[FewShotTask, Batch], AbstractContextManager[Batch]
 
 
 def compare(name: str, precision: backbone.Precision) -> dict[str, Any]:
-    """Times with a switch over times without: above 1 it is slower."""
+    """Return times with a switch over times without; above 1 the switch is slower."""
     task = rig.make_task(CLASSES, torch.device(backbone.choose_device("auto")), precision)
     method, usual = rig.make_method("adapt", task), rig.make_batch(task)
 
@@ -76,7 +77,7 @@ def compare(name: str, precision: backbone.Precision) -> dict[str, Any]:
 
     def ratio(work: Callable[[Batch], float]) -> float:
         rounds = [switched(work) / work(usual) for _ in range(ROUNDS + 1)]
-        return round(statistics.median(rounds[1:]), 2)  # the first is to get warm
+        return round(statistics.median(rounds[1:]), 2)  # the first is a warm-up
 
     first = switched(step)
     row = {"switch": name, "device": rig.device(), "precision": precision, "step": ratio(step), "image": ratio(see)}
@@ -87,7 +88,7 @@ def compare(name: str, precision: backbone.Precision) -> dict[str, Any]:
 
 
 def table(recorded: dict[str, Any]) -> list[str]:
-    """The recorded ratios in Markdown, as docs/speed.md has them."""
+    """Return the recorded ratios in Markdown, as in docs/speed.md."""
     lines = [
         "| switch | on | step | image tower | first step, s | after a pruning, s |",
         "|---|---|---|---|---|---|",
@@ -102,8 +103,8 @@ def table(recorded: dict[str, Any]) -> list[str]:
 def main() -> None:
     precision: Any = sys.argv[1] if len(sys.argv) > 1 else "float32"
     print(f"{rig.BACKBONE}, {precision}, {rig.device()}, {CLASSES} classes, batch {rig.BATCH}")
-    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # cuBLAS reads it once, and `deterministic` asks for it
-    os.environ["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"  # or a second run would find the first one's work
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # cuBLAS reads it once, and `deterministic` needs it
+    os.environ["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"  # else a second run would reuse the first one's compilation
     rig.run("switches", (rig.apart(compare, name, precision) for name in SWITCHES))
 
 

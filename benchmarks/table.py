@@ -1,4 +1,4 @@
-"""The figures of reports/benchmarks.json in one table, as README has it.
+"""The figures of reports/benchmarks.json in one table, as in README.
 
 Run as `python -m benchmarks.table`; `make bench` ends with it.
 """
@@ -10,20 +10,23 @@ from benchmarks.rig import RECORD
 
 
 def find(rows: list[dict[str, Any]], **wanted: Any) -> dict[str, Any]:
-    """The one row that has these values."""
+    """Return the one row that has these values."""
     (row,) = (row for row in rows if wanted.items() <= row.items())
     return row
 
 
 def table(recorded: dict[str, Any]) -> list[str]:
-    """The lines of the table in Markdown, of those benchmarks that were run."""
+    """Return the table in Markdown, with the benchmarks that were run."""
     lines = {"step": of_steps, "evaluate": of_evaluation, "scale": of_scale, "pipeline": of_pipeline}
     found = [line for name, make in lines.items() if name in recorded for line in make(recorded[name]["rows"])]
     return ["| figure | measured |", "| --- | --- |", *(f"| {what} | {value} |" for what, value in found)]
 
 
 def of_steps(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    """Each method's step against the plain one, what it took, and how it grows with classes."""
+    """Return each method's step: ratio to the plain one, time, memory, rate.
+
+    The last row is the growth with classes.
+    """
     found = []
     for row in rows:
         found.append((f"step of `{row['method']}`, {row['classes']} classes, against plain", f"{row['ratio']:.1f} ×"))
@@ -35,13 +38,13 @@ def of_steps(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 def of_evaluation(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    """Its rate against bare encoding."""
+    """Return the rate of evaluation relative to bare encoding."""
     what = "evaluation of `{}`, against bare `encode_image`"
     return [(what.format(row["method"]), f"{row['over_bare']:.2f} ×") for row in rows]
 
 
 def of_scale(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    """What very many classes cost, and whether pruning pays."""
+    """Return the cost of very many classes, and the gain from pruning."""
     pruned = find(rows, what="pruned")
     most, kept = (
         f"{row['seconds']:.0f} s, {row['memory_gb']:.1f} GB"
@@ -55,7 +58,7 @@ def of_scale(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 def of_pipeline(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    """The whole of a pocket pipeline and its largest parts, and the start of a stage."""
+    """Return the time of a pocket pipeline, its largest parts, and a stage's start."""
     seconds = {row["part"]: row["seconds"] for row in rows}
     starts = ", ".join(f"{name} {seconds[f'start, {name}']:.1f} s" for name in ("cold", "warm"))
     parts = ", ".join(f"{seconds[part] / 60:.1f} min" for part in ("train", "evaluate", "DVC's own"))

@@ -38,7 +38,10 @@ torch.set_num_threads(1)  # tests run side by side; more threads than cores made
 
 
 def golden_weights(shapes: dict[str, torch.Size]) -> dict[str, torch.Tensor]:
-    """The k-th key in sorted order is RandomState(1000 + k); see goldens/README.md for the scales."""
+    """Draw the weights: RandomState(1000 + k) for the k-th key in sorted order.
+
+    goldens/README.md gives the scales.
+    """
     weights = {}
     for k, (key, shape) in enumerate(sorted(shapes.items())):
         if key == "logit_scale":
@@ -58,7 +61,10 @@ def golden_weights(shapes: dict[str, torch.Size]) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="session")
 def golden_clip() -> torch.nn.Module:
-    """open_clip's CLIP with 3 + 3 layers, ViT-B/16's widths and formula weights, frozen."""
+    """open_clip's CLIP, frozen, with weights by formula.
+
+    It has 3 + 3 layers and ViT-B/16's widths.
+    """
     model = open_clip.CLIP(
         embed_dim=512,
         quick_gelu=True,
@@ -128,7 +134,7 @@ def batches(backbone) -> FewShotLoader:
 
 
 class Killed(Exception):
-    """What a test kills a run with."""
+    """The exception that stands for a killed run."""
 
 
 class Deadly(FewShotLoader):
@@ -158,7 +164,7 @@ def deadly(batches):
 
 @pytest.fixture
 def checkpoint(tmp_path, monkeypatch):
-    """A function that opens a run's checkpoint, after the death of whoever had it open."""
+    """A function that opens a run's checkpoint after its former process has died."""
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     opened: list[Checkpoint] = []
 
@@ -174,7 +180,7 @@ def checkpoint(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def golden_task(golden_clip) -> FewShotTask:
-    """The golden classes and CLIP; the teacher is the ensemble of the goldens' three templates."""
+    """The golden classes and CLIP; the teacher averages the goldens' three templates."""
     backbone = freeze("golden", golden_clip, torch.device("cpu"))
     templates = ["a photo of a {}.", "a bad photo of the {}.", "itap of a {}."]
     return FewShotTask(backbone, "a photo of a {}.", CLASSES, embed_classes(backbone, CLASSES, templates), seed=1)
@@ -215,7 +221,10 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture
 def listening() -> Iterator[None]:
-    """Whoever runs the tests in the background has the keyboard's signal ignored, here and in what is started."""
+    """Make processes take Ctrl-C, here and in child processes.
+
+    Test runs in the background ignore the keyboard's signal.
+    """
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

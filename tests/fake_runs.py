@@ -1,4 +1,7 @@
-"""Runs as `evaluate` leaves them, of made-up numbers: what the tests of the report are made on."""
+"""Runs with made-up numbers, in the files that `evaluate` writes.
+
+The tests of the report use them.
+"""
 
 import json
 from itertools import product
@@ -83,7 +86,10 @@ def edit_csv(path: Path, row: int, column: str, value: Any) -> None:
 
 
 def write_study(folder: Path, name: str, methods: list[str] | None = None, **changed: Any) -> pd.DataFrame:
-    """A gathered study of made-up numbers for the declared grid, as `python -m stages.study` leaves it."""
+    """Write a gathered study with made-up numbers for the declared grid.
+
+    The files are those of `python -m stages.study`.
+    """
     declared = study.load()[name]
     asked, rng = {**ASKED, **changed}, np.random.default_rng(len(name))
     points = declared.points("pocket")

@@ -1,4 +1,7 @@
-"""Miniature copies of the catalogue's datasets: the true layout and number of classes, a few tiny images of each."""
+"""Miniature copies of the catalogue's datasets.
+
+They have the true layout and number of classes, and a few tiny images of each.
+"""
 
 import hashlib
 import io
@@ -58,9 +61,10 @@ def birds(root: Path) -> None:
 
 
 def make(name: str, root: Path, layout: int = 0, *, classes: int | None = None, each: int = 1) -> DatasetSpec:
-    """Build a dataset under `root` in one of its layouts; its entry with the miniature's sizes and checksums.
+    """Build a dataset under `root` in one of its layouts, and return its entry.
 
-    classes: of so many of its classes; each: training images of each of ImageNet's classes
+    The entry has the miniature's sizes and checksums. classes: the number of classes to build; each: training images of
+    each of ImageNet's classes
     """
     entry = dataset_specs()[name]
     entry = entry.model_copy(update={"classes": classes or entry.classes})
@@ -88,7 +92,10 @@ def make(name: str, root: Path, layout: int = 0, *, classes: int | None = None, 
 
 
 def rows(name: str, classes: int) -> Splits:
-    """A split of six images per class, classes in descending order, as some split files have them."""
+    """Return a split of six images per class.
+
+    Classes are in descending order, as in some split files.
+    """
     found = Splits([], [], [])
     for label in reversed(range(classes)):
         for i, part in enumerate(SIX):
@@ -115,7 +122,10 @@ def lists(home: Path, classes: int) -> ListSplit:
 
 
 def folders(split: FolderSplit, home: Path, classes: int, first: str, each: int) -> None:
-    """ImageNet and its shifts: one test image per class, `each` for training, and what else the archives hold."""
+    """Build ImageNet and its shifts.
+
+    One test image per class, `each` for training, and the other files of the archives.
+    """
     known = list(imagenet_names())
     chosen = known[known.index(first) :][:classes] if split.named == "wnid" else [str(c) for c in range(classes)]
     for part in filter(None, (split.train, split.test)):

@@ -1,6 +1,6 @@
-"""A tuning step with the plain encoders of adapt/clip/reference.py: 77 positions a class, the teacher asked anew.
+"""A tuning step with the plain encoders of adapt/clip/reference.py.
 
-The library has to agree in values and gradients.
+It has 77 positions per class and runs the teacher in each step. The library has to agree in values and gradients.
 """
 
 from dataclasses import replace
@@ -17,7 +17,7 @@ CONTEXT = 77
 
 
 def unpack(text: TextInput, tokens: int = 0) -> tuple[Tensor, Tensor]:
-    """Embedded texts [c, 77 - tokens, d], padded at the end, and where each class ends."""
+    """Return texts [c, 77 - tokens, d], embedded and padded, and each one's end."""
     own = torch.nn.utils.rnn.pad_sequence(list(text.suffixes.split(text.lengths)), batch_first=True)
     x = torch.cat([text.prefix.expand(len(own), -1, -1), own], dim=1)
     ends = len(text.prefix) + torch.tensor(text.lengths) - 1
@@ -25,13 +25,13 @@ def unpack(text: TextInput, tokens: int = 0) -> tuple[Tensor, Tensor]:
 
 
 def prompts(method, branch: str) -> list[Tensor | None]:
-    """A method's prompts, one a layer."""
+    """Return a method's prompts, one per layer."""
     injection: Injection = method.injection(branch)
     return list(injection.prompts or [None] * method.task.backbone.layers[branch])
 
 
 def text_features(method, classes: slice = slice(None)) -> Tensor:
-    """A method's text features (not normalised) of some of its classes."""
+    """Return a method's text features of some of its classes, not normalised."""
     context = prompts(method, "text")
     tokens = 0 if context[0] is None or method.insert_at == 0 else len(context[0])
     x, ends = unpack(method.text(), tokens)
@@ -39,7 +39,10 @@ def text_features(method, classes: slice = slice(None)) -> Tensor:
 
 
 def losses(method, batch) -> Tensor:
-    """A method's loss by the plain encoders, with the frozen model's image features computed on the spot."""
+    """Return a method's loss by the plain encoders.
+
+    The frozen model's image features are computed in each call.
+    """
     model, scale, context = method.task.backbone.model, method.task.backbone.logit_scale, prompts(method, "image")
     text, image = text_features(method), encode_image(model, batch.images, context)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""A fresh checkout of what git tracks here, as it is now: what a user has after `git clone`."""
+"""A fresh checkout of the tracked files, with local changes: as after `git clone`."""
 
 import os
 import shutil

@@ -1,6 +1,6 @@
-"""How to make each mistake that a user can make; `REFUSE[kind](folder, given)` makes it and raises what it raises.
+"""How to make each mistake that a user can make.
 
-`folder` is the working directory, empty at first.
+`REFUSE[kind](folder, given)` makes it and raises its error. `folder` is the working directory, empty at first.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""A web server on this machine for tests of downloads: it serves bytes, and fails in the ways that servers fail."""
+"""A local web server for tests of downloads, which can fail as servers do."""
 
 import contextlib
 import hashlib

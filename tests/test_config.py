@@ -1,4 +1,7 @@
-"""Params: that params.yaml is valid and what conf/ composes; what is refused stands in refusals.yaml."""
+"""Params: params.yaml is valid and equals the composition of conf/.
+
+Mistakes in params are in refusals.yaml.
+"""
 
 from pathlib import Path
 

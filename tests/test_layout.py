@@ -1,4 +1,4 @@
-"""The rules of the layout: who may import whom, what a stage declares, which files agree with each other.
+"""The rules of the layout: imports, inputs that stages declare, matching files.
 
 DVC does not look into scripts: an undeclared module or params section silently gives "didn't change, skipping".
 """
@@ -43,7 +43,7 @@ LAYERS: tuple[tuple[set[str], ...], ...] = (
 
 
 class Rule(NamedTuple):
-    """What the modules under `of`, but for `except_`, never reach by imports, however many steps away."""
+    """Modules that those under `of`, except `except_`, never import, even indirectly."""
 
     of: str
     never: tuple[str, ...]
@@ -112,7 +112,7 @@ def test_what_is_kept_apart_is_not_reached(rule: Rule):
 
 
 def named_imports(path: Path) -> set[str]:
-    """The local modules that a file imports anywhere, in functions and for types as well."""
+    """Return the local modules that a file imports, also in functions and for types."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -182,7 +182,10 @@ def definition(stage: str) -> dict[str, Any]:
 
 
 def is_section(name: str) -> bool:
-    """Whether an argument of a stage is a section of the params rather than an item, such as a method's name."""
+    """Return whether an argument of a stage is a section of the params.
+
+    Other arguments are items, such as a method's name.
+    """
     return name in Params.model_fields and name not in ITEMS
 
 
@@ -239,7 +242,10 @@ def test_nothing_happens_at_import(path: Path):
 
 
 def opens_text(node: ast.AST) -> bool:
-    """Whether a call opens text without saying in which encoding; a mode that is computed counts as binary."""
+    """Return whether a call opens text without an encoding.
+
+    A computed mode counts as binary.
+    """
     if not isinstance(node, ast.Call) or any(word.arg in ("encoding", None) for word in node.keywords):
         return False
     name = ast.unparse(node.func)

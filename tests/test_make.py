@@ -1,4 +1,4 @@
-"""What `make setup` installs and by what, what it refuses, and what it mends where a checkout is not as it was."""
+"""`make setup`: what it installs and how, what it refuses, and what it repairs."""
 
 import os
 import re
@@ -44,7 +44,7 @@ def put(script: Path, text: str) -> None:
 
 
 def put_python(tools: Path, name: str = "python3.11", version: str = "3.11.7") -> None:
-    """A Python that fits and writes down what it is called for; the environments that it makes have it for theirs."""
+    """Make a suitable Python that logs its calls; environments made with it use it."""
     put(
         tools / "bin" / name,
         f"""#!/bin/sh
@@ -351,7 +351,10 @@ ENVIRONMENTS = {
 
 @pytest.fixture(params=ENVIRONMENTS)
 def moved(request, clone, tools) -> Path:
-    """A checkout that was moved, with an environment as `make` leaves it and a script of a package in it."""
+    """A checkout that was moved, with an environment made by `make`.
+
+    The environment has a script of a package.
+    """
     make(clone, "setup", "uv=")
     stamp = (clone / ".venv/.installed").read_text(encoding="utf-8")
     shutil.rmtree(clone / ".venv")

@@ -1,4 +1,7 @@
-"""`make setup` for real, by pip and by uv, from a server of tiny wheels: PyTorch's build for the CPU, and PyPI's."""
+"""`make setup` for real, by pip and by uv, from a server of tiny wheels.
+
+It has PyTorch's build for the CPU, and PyPI's.
+"""
 
 import http.server
 import subprocess
@@ -66,7 +69,10 @@ def publish(index: Path, pin: str, needs: list[str] | None = None) -> None:
 
 
 class Registry:
-    """Serves PyPI under /pypi, where torch needs CUDA, and the index for the CPU under /cpu; `asked` are the paths."""
+    """Serves PyPI under /pypi, where torch needs CUDA, and the CPU index under /cpu.
+
+    `asked` holds the requested paths.
+    """
 
     def __init__(self, folder: Path):
         asked = self.asked = list[str]()
@@ -142,7 +148,7 @@ BY_UV = pytest.mark.parametrize("setup", ["uv"], indirect=True)  # what does not
 
 @pytest.fixture(params=["pip", "uv"])
 def setup(request, clone, registry, tmp_path):
-    """`make setup` without a driver of NVIDIA, as it calls pip or uv, which may ask this machine alone."""
+    """Run `make setup` without an NVIDIA driver; pip or uv may only use this machine."""
     put(tmp_path / "uv", f'#!/bin/sh\nexec {" ".join(UV)} "$@"\n')
     by = "" if request.param == "pip" else str(tmp_path / "uv")
 

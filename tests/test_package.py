@@ -31,7 +31,7 @@ EXTRAS = {  # what a package may import besides the base; all others keep to the
 
 
 def build(target: str, source: Path, folder: Path) -> Path:
-    """Build as a front end does, but by the hatchling that is installed: nothing is fetched."""
+    """Build as a front end does, but with the installed hatchling: nothing is fetched."""
     command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)]
     subprocess.run(command, cwd=source, check=True, capture_output=True)
     (built,) = folder.iterdir()
@@ -143,7 +143,7 @@ def providers() -> dict[str, set[str]]:
 
 
 def imported(path: Path) -> set[str]:
-    """What a file imports that is neither Python's nor ours, in functions and for types as well."""
+    """Return the third-party imports of a file, also in functions and for types."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -287,7 +287,7 @@ sys.meta_path[:] = map(Without, sys.meta_path)
 
 
 def run_installed(code: str, installed: Path, folder: Path) -> str:
-    """What a program prints that runs in an empty folder, on the base dependencies alone."""
+    """Return the output of a program in an empty folder, with the base dependencies."""
     extras = {
         "dvc",
         "pandas",

@@ -136,13 +136,19 @@ def test_budget_is_reached_by_the_last_step_whatever_their_number(
 
 
 def test_schedule_that_reaches_its_budget_stays_as_it_is():
-    """The paper's: 192 to 128 tokens, two every twenty steps, on EuroSAT's 40 steps an epoch."""
+    """The paper's schedule: 192 to 128 tokens, two every twenty steps.
+
+    EuroSAT has 40 steps an epoch.
+    """
     schedule = Schedule(warmup=5, every=20, count=2, target=128)
     assert schedule.reaching(192, per_epoch=40, steps=1600) == schedule
 
 
 def test_prunings_take_more_before_they_come_more_often():
-    """The pocket at one shot of ten classes: one step an epoch, so two prunings where three were needed."""
+    """The pocket preset at one shot of ten classes has one step an epoch.
+
+    So there is time for two prunings where three were needed.
+    """
     schedule = Schedule(warmup=5, every=5, count=2, target=18).reaching(24, per_epoch=1, steps=15)
     assert simulate(schedule, 24, 1, 15) == [(10, 3), (15, 3)]
 

@@ -1,4 +1,4 @@
-"""Saliency: each criterion is its formula, and the gate's score is the true effect of removal."""
+"""Saliency: each criterion equals its formula; the gate predicts the true effect."""
 
 from dataclasses import replace
 
@@ -135,9 +135,10 @@ def removal_effects(method: Adapt, batch) -> np.ndarray:
 
 
 def test_gate_predicts_the_true_effect_of_removal(batches, record_property):
-    """On a CLIP whose residual stream is large beside what one block adds, as in trained ones.
+    """On a CLIP whose residual stream is large beside one block's output.
 
-    Where a single token is a large share of the stream the first order no longer tells, whatever the criterion.
+    Trained CLIPs are like that. If a single token is a large share of the stream, no criterion of first order predicts
+    the effect.
     """
     backbone = small_clip(residual=30.0)
     task = FewShotTask(

@@ -1,1 +1,4 @@
-"""The public library: load a CLIP and a dataset, fit, evaluate, predict, save. `import adapt` offers its names."""
+"""The public library: load a CLIP and a dataset, fit, evaluate, predict, save.
+
+`import adapt` offers its names.
+"""

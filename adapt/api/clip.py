@@ -26,20 +26,20 @@ def load_clip(
     """Load a frozen CLIP.
 
     Args:
-        name: the architecture, by open_clip's name (`ViT-B-16-quickgelu`; OpenAI's `ViT-B/16` means `ViT-B-16`), or
+        name: open_clip's name of the architecture (`ViT-B-16-quickgelu`; OpenAI's `ViT-B/16` means `ViT-B-16`), or
             `pocket`, the small CLIP that comes with this package: 32 × 32 pixels, icons and characters only.
-        pretrained: the weights: a tag of open_clip's, which are downloaded where need be (`openai`), or the path of a
-            file (.safetensors, .pt, OpenAI's archive). `pocket` has weights of its own.
-        device: `cpu`, `cuda`, one of several GPUs (`cuda:1`), or `auto`: a GPU where there is one.
+        pretrained: the weights: a tag of open_clip (`openai`), whose weights are downloaded if they are not cached, or
+            the path of a file (.safetensors, .pt, OpenAI's archive). `pocket` has its own weights.
+        device: `cpu`, `cuda`, one of several GPUs (`cuda:1`), or `auto`: a GPU if there is one.
         precision: of the towers' matrix products; prompts, features and losses are float32.
-        text_batch_size: texts encoded at a time, None for all; fewer take less memory and more time.
+        text_batch_size: number of texts encoded at a time, None for all; fewer take less memory and more time.
 
     Returns:
         The CLIP: `encode_image` [b, 3, y, x] -> [b, f] and `encode_text` [c, s] -> [c, f], neither normalised.
 
     Raises:
         UserError: for an unknown name (with the nearest), unknown or missing weights, weights of another architecture,
-            an encoder that cannot be run with prompts, and a device that is not there.
+            an encoder that cannot be run with prompts, or a device that does not exist.
     """
     expect(name, str, f"{WHERE}: name", "the name of an architecture")
     expect(pretrained, str | Path | None, f"{WHERE}: pretrained", "a tag or a file")
@@ -68,7 +68,7 @@ def load_clip(
 
 
 def whole_path(pretrained: str | Path | None) -> str | None:
-    """The full path where a file is meant, so that it is found from every folder; a tag as it is."""
+    """Return the absolute path of a file, so that any folder can find it; a tag as is."""
     if pretrained is None:
         return None
     path = Path(pretrained).expanduser()

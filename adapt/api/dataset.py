@@ -1,4 +1,4 @@
-"""Load a dataset: one that is known by name, or your own images."""
+"""Load a dataset by its name, or your own images."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from adapt.data.dataset import Dataset
 from adapt.errors import UserError
 
 WHERE = "adapt.load_dataset"
-TEMPLATE = "a photo of a {}."  # CLIP's for whatever it knows nothing of
+TEMPLATE = "a photo of a {}."  # CLIP's default for images of any kind
 
 
 def load_dataset(
@@ -22,25 +22,25 @@ def load_dataset(
     classes: Mapping[str | int, str] | Sequence[str] | None = None,
     root: str | Path | None = None,
 ) -> Dataset:
-    """Load a dataset; nothing is written, wherever it lies.
+    """Load a dataset; nothing is written to its folder.
 
     Args:
-        source: the name of a dataset (`list_datasets()`); or the path of a folder with a folder of images for each
-            class, or with these in folders train, val and test; or of a CSV file with the columns path and label.
-            A string that is both a name and a path is a name; `./insects` is a path.
-        template: the text that a class name is put into, for your own images; by default that of dataset.yaml in the
-            folder, else `a photo of a {}.`
+        source: the name of a dataset (`list_datasets()`), or the path of your own images: a folder with a subfolder for
+            each class, a folder with such folders in train, val and test, or a CSV file with the columns path and
+            label. A string that is both a name and a path is a name; `./insects` is a path.
+        template: the template for class names, for your own images; by default that of dataset.yaml in the folder, else
+            `a photo of a {}.`
         classes: class names for your own images, by folder or label, or as a list in their order; by default those of
             dataset.yaml, else the folders' names or the labels.
-        root: where datasets of a name lie; by default $ADAPT_DATA, else ./datasets.
+        root: the folder that holds the datasets known by name; by default $ADAPT_DATA, else ./datasets.
 
     Returns:
         The dataset: `classes`, `template`, and the splits `train`, `val` and `test` of labelled images. Your own images
         are split 50 : 20 : 30 per class (CoOp's protocol), always the same way, or as split.json in the folder says.
 
     Raises:
-        UserError: for an unknown name (with the nearest), a path that is not there, packages or downloads that are
-            missing, and images or classes that make no dataset: fewer than two classes, a class of fewer than three
+        UserError: for an unknown name (with the nearest), a path that does not exist, packages or downloads that are
+            missing, and images or classes that make no dataset: fewer than two classes, or a class of fewer than three
             images.
     """
     expect(source, str | Path, f"{WHERE}: source", "the name of a dataset, or the path of a folder or a CSV file")
@@ -52,7 +52,7 @@ def load_dataset(
 
 
 def load(source: str | Path, template: str | None, classes: Any, root: str | Path | None) -> Dataset:
-    """A dataset by its name or its path."""
+    """Load a dataset by its name or its path."""
     place = Path(root or catalog.default_root()).expanduser()
     own = None if is_name(source, place) else Path(source).expanduser()
     if own is None and source in custom.names(place) and source not in catalog.known():
@@ -62,7 +62,7 @@ def load(source: str | Path, template: str | None, classes: Any, root: str | Pat
             raise UserError(f"adapt.load_dataset: template and classes are for your own images; {source} has its own")
         return catalog.load(str(source), place)
     found = load_own(own, template, classes)
-    if found.name in catalog.known():  # settings that are another dataset's must not hold for this one
+    if found.name in catalog.known():  # the settings of the known dataset must not apply to this one
         found = replace(found, name=f"own_{found.name}")
         warnings.warn(f"{own}: called {found.name} here, since that name is another dataset's", stacklevel=3)
     for remark in custom.remarks(found, own) if own.is_dir() else []:
@@ -71,20 +71,20 @@ def load(source: str | Path, template: str | None, classes: Any, root: str | Pat
 
 
 def list_datasets(root: str | Path | None = None) -> list[str]:
-    """List the datasets that `load_dataset` knows by name, those in the folder `root` included."""
+    """List the datasets that `load_dataset` knows by name, with those in `root`."""
     expect(root, str | Path | None, "adapt.list_datasets: root", "a folder")
     return catalog.names(Path(root or catalog.default_root()).expanduser())
 
 
 def is_name(source: str | Path, place: Path) -> bool:
-    """Whether a source is meant as a name rather than as a path."""
+    """Return whether a source is meant as a name rather than as a path."""
     if isinstance(source, Path):
         return False
     return source in catalog.names(place) or not ("/" in source or Path(source).expanduser().exists())
 
 
 def load_own(path: Path, template: str | None, classes: Any) -> Dataset:
-    """The dataset in a folder or a table of one's own images."""
+    """Load the dataset in a folder or a table of one's own images."""
     if not path.exists():
         raise UserError(f"adapt.load_dataset: there is no file or folder {path}")
     path = path.resolve()

@@ -45,24 +45,27 @@ def fit(
     cuda_graphs: bool = True,
     **changed: Any,
 ) -> Model:
-    """Fit a method to a few-shot dataset, with the numbers of the pipeline: the same settings, the same tensors.
+    """Fit a method to a few-shot dataset, to the same tensors as the pipeline.
 
-    It runs with as many threads as the pipeline's stages and gives the caller's back. Ctrl-C stops it after the step.
+    It takes the same settings and as many threads as the pipeline's stages; the caller's number of threads is restored
+    afterwards. Ctrl-C stops the fit after the current step.
 
     Args:
         method: its name (`list_methods()`).
         clip: the frozen CLIP, from `load_clip`.
         data: the images, from `load_dataset(…).few_shot(shots=…, seed=…)`.
-        preset: whose settings of conf/ hold: `pocket` or `paper`; by default pocket for the pocket CLIP, else paper.
-        features: the frozen model's features, from `teacher_features`, where several methods share them.
-        checkpoint: a path; beside it, under its name with 16 digits that stand for all settings and images, the state
-            is kept each minute and when the fit is stopped. The same call goes on from there; at the end the file is
-            removed. By default none is kept.
+        preset: the preset in conf/ that gives the settings: `pocket` or `paper`; by default pocket for the pocket CLIP,
+            else paper.
+        features: the frozen model's features, from `teacher_features`, if several methods share them.
+        checkpoint: a path. The state is saved beside it each minute and when the fit is stopped, in a file of the same
+            name plus 16 digits that identify all settings and images. The same call resumes from there; the file is
+            removed at the end. By default no checkpoint is kept.
         progress: whether to show a progress bar.
         on_epoch: called after every epoch with its row of `Model.log.history`: number, learning rate, losses, tokens
-            left. A fit that goes on from a checkpoint tells of the epochs before it first, so that each comes once.
-        cuda_graphs: whether to record a training step on a GPU and replay it, which is faster and gives the same; where
-            that fails, a warning says so.
+            left. When a fit resumes from a checkpoint, it is first called for the epochs before it, so that it sees
+            every epoch once.
+        cuda_graphs: whether to record a training step on a GPU and replay it, which is faster and gives the same
+            results; if recording fails, a warning says so.
         **changed: settings of the method, or sections of them as mappings, whose other keys stay as they are:
             `n_ctx=4`, `optimizer={"lr": 0.01}`, `prune={"target": 12}`, `augment={"horizontal_flip": True}`.
 
@@ -71,8 +74,8 @@ def fit(
 
     Raises:
         UserError: with one line for each wrong setting; for an unknown method (with the nearest), an image that cannot
-            be read, two classes of the same words, features of something else, a loss that is not finite.
-        KeyboardInterrupt: for Ctrl-C.
+            be read, two classes with the same text, features made with other inputs, or a loss that is not finite.
+        KeyboardInterrupt: on Ctrl-C.
     """
     check(clip, data, WHERE)
     expect(features, TeacherFeatures | None, f"{WHERE}: features", "teacher_features(clip, data)")
@@ -144,7 +147,7 @@ def run(
     features: TeacherFeatures, store: Checkpoint | None, progress: bool, on_epoch: Callable[[Row], None] | None,
     cuda_graphs: bool,
 ) -> training.FitResult:  # fmt: skip
-    """The same calls as those of the stage `train`, on what is in memory."""
+    """Make the same calls as the stage `train`, on data in memory."""
     task, loaders = task_and_loaders(clip, data, images, chosen, features)
     bar = bars.Bar(f"{data.name} {method} seed {data.seed}", 0, "epoch") if progress else None
 
@@ -190,7 +193,9 @@ def token_effects(
     features: TeacherFeatures | None = None,
     **changed: Any,
 ) -> TokenEffects:
-    """Compare the saliency criteria with the true effect of removing each token, just before `adapt` first prunes.
+    """Compare saliency criteria with the true effect of removing each token.
+
+    The effect is measured just before `adapt` first prunes.
 
     Args:
         clip: the frozen CLIP, from `load_clip`.
@@ -227,13 +232,17 @@ def match(features: TeacherFeatures, expected: Mapping[str, Any], where: str) ->
     if features.made_from != expected:
         wrong = next(key for key, value in expected.items() if features.made_from.get(key) != value)
         raise UserError(
-            f"{where}: features: these are of another {wrong}; make them with teacher_features(clip, data), and "
-            "preset, augment and teacher as here"
+            f"{where}: features: these were made with another {wrong}; make them with teacher_features(clip, data) "
+            "and preset, augment and teacher as here"
         )
 
 
 def remarks(method: str, clip: Backbone, data: FewShotDataset, chosen: settings.Settings) -> list[str]:
-    """What the caller should know before it runs, a sentence each; raises UserError for two classes of one text."""
+    """Return warnings for the caller before the fit starts, a sentence each.
+
+    Raises:
+        UserError: for two classes with the same text.
+    """
     found = [*data.remarks(), *twins.check(clip.tokenize, data)]
     if warning := resolution.config_warning(method, clip.name, chosen.config):
         found.append(warning)

@@ -1,4 +1,4 @@
-"""A fitted method: what it predicts, how long its prompts are, and how it is saved and loaded."""
+"""A fitted method: how it predicts, and how it is saved, exported and loaded."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -30,7 +30,7 @@ from adapt.training.metrics import accuracy
 from adapt.training.trainer import TrainLog
 
 MADE_BY = "Model.save"
-BATCH_SIZE = 256  # images at a time; no result depends on it
+BATCH_SIZE = 256  # images at a time; results do not depend on it
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -39,7 +39,7 @@ class Model:
 
     clip: the frozen CLIP.
     result: tensors, lengths and log of the fit.
-    made_from: what the fit was made from: dataset, classes, method, config, seed, weights.
+    made_from: the inputs of the fit: dataset, classes, method, config, seed, weights.
     class_features: the teacher's class embeddings `features` and `zero_shot` [c, f], normalised.
     """
 
@@ -55,12 +55,12 @@ class Model:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is pickled: the fields, without what is built of them when it is first needed."""
+        """Return the state to pickle: the fields, without cached properties."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def name(self) -> str:
-        """The method."""
+        """The name of the method."""
         return self.made_from["method"]
 
     @property
@@ -70,7 +70,10 @@ class Model:
 
     @property
     def log(self) -> TrainLog:
-        """The log of the fit: rows of `history` an epoch, rows of `trace` a pruned token, steps and seconds."""
+        """The log of the fit.
+
+        `history` has a row per epoch and `trace` a row per pruned token; with them, steps and seconds.
+        """
         return self.result.log
 
     @cached_property
@@ -90,7 +93,7 @@ class Model:
             return self.method.classifier()
 
     def build(self, clip: Backbone) -> Method:
-        """The fitted method on a CLIP of these weights."""
+        """Build the fitted method on a CLIP with these weights."""
         made, features = self.made_from, {name: value.to(clip.device) for name, value in self.class_features.items()}
         task = FewShotTask(
             clip, made["template"], self.classes, features["features"], made["seed"], features["zero_shot"]
@@ -99,7 +102,7 @@ class Model:
             return predict.restore(self.name, task, self.config, self.result.tensors)
 
     def lengths(self) -> dict[str, list[int]]:
-        """Return the learned tokens of every layer, by branch (`text`, `image`)."""
+        """Return the number of learned tokens in each layer, by branch (`text`, `image`)."""
         found: dict[str, list[int]] = {}
         for row in self.result.lengths:
             found.setdefault(row["branch"], []).append(row["length"])
@@ -109,15 +112,15 @@ class Model:
         """Compute the logits of images.
 
         Args:
-            images: paths, Pillow images and arrays of uint8 [y, x, 3] or [y, x], mixed at will, or a split of a
-                dataset. They are resized and cropped as CLIP's are.
+            images: a split of a dataset, or paths, Pillow images and arrays of uint8 [y, x, 3] or [y, x], in any
+                mixture. They are resized and cropped as CLIP's are.
             batch_size: images at a time.
 
         Returns:
             Logits [n, c] on the CPU, a column for each of `classes`.
 
         Raises:
-            UserError: for an image that cannot be read, by its path or its position; for no images.
+            UserError: for an image that cannot be read, named by its path or its position; for an empty list.
         """
         count(batch_size, "predict: batch_size")
         pictures = Pictures(images, self.clip.image_size)
@@ -125,12 +128,15 @@ class Model:
             return self.logits_of(pictures, batch_size)
 
     def logits_of(self, pixels: predict.Images, batch_size: int) -> Float[Tensor, "n c"]:
-        """The logits of decoded images; with fewer classes at once where memory runs out."""
+        """Compute the logits of decoded images.
+
+        If memory runs out, fewer classes are encoded at a time.
+        """
 
         def run(clip: Backbone) -> Tensor:
             if clip is self.clip:
                 return predict.logits(self.method, self.classify, pixels, batch_size=batch_size)
-            smaller = self.build(clip)  # memory has run out
+            smaller = self.build(clip)  # after out of memory
             with torch.no_grad():
                 classify = smaller.classifier()
             return predict.logits(smaller, classify, pixels, batch_size=batch_size)
@@ -138,22 +144,31 @@ class Model:
         return retry_with_smaller_text_batch(run, self.clip, len(self.classes))
 
     def predict(self, images: Split | Iterable[Picture], *, batch_size: int = BATCH_SIZE) -> list[str]:
-        """Return the most likely class of every image, by its name; arguments and errors as `logits`."""
+        """Return the name of the most likely class of every image.
+
+        Arguments and errors are those of `logits`.
+        """
         return [self.classes[label] for label in self.logits(images, batch_size=batch_size).argmax(dim=1).tolist()]
 
     def predict_proba(self, images: Split | Iterable[Picture], *, batch_size: int = BATCH_SIZE) -> Float[Tensor, "n c"]:
-        """Return the probability of every class for every image [n, c]; arguments and errors as `logits`."""
+        """Return the probability of every class for every image [n, c].
+
+        Arguments and errors are those of `logits`.
+        """
         return self.logits(images, batch_size=batch_size).softmax(dim=1)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
-        """Write the model into a new folder, whole or not at all; `load` reads it.
+        """Write the model into a new folder, completely or not at all.
+
+        `load` reads it.
 
         Args:
-            folder: where; it holds safetensors, CSV and JSON, as the pipeline's runs do, and none of CLIP's weights.
+            folder: the folder. It will hold safetensors, CSV and JSON, as the runs of the pipeline do, and none of
+                CLIP's weights.
             overwrite: replace a folder that holds a model.
 
         Raises:
-            UserError: for a folder that is there already.
+            UserError: for a folder that exists already.
         """
         expect(folder, str | Path, "save: folder", "a path")
         with on_disk("save"):
@@ -166,21 +181,23 @@ class Model:
         self, folder: str | Path, format: Format = "onnx", *, overwrite: bool = False,
         metrics: Mapping[str, Any] | None = None,
     ) -> float:  # fmt: skip
-        """Write the model into a new folder, in a form that other programs run, with a model card; whole or not at all.
+        """Write the model into a new folder in a form that other programs can run.
+
+        A model card lies beside it. The folder is written completely or not at all.
 
         Args:
-            folder: where.
-            format: `onnx`, a file from pixels to probabilities (needs the extra `export`), or `safetensors`, class
+            folder: the folder.
+            format: `onnx`, a file that maps pixels to probabilities (needs the extra `export`), or `safetensors`, class
                 embeddings, keys and values for plain open_clip.
             overwrite: replace a folder that holds an exported model.
-            metrics: what is known of its accuracy, as metrics.json of a run has it.
+            metrics: its measured accuracy, in the form of a run's metrics.json.
 
         Returns:
-            The largest difference of a probability between what was written and this model, on real images.
+            The largest difference between a probability of the exported file and of this model, on real images.
 
         Raises:
-            UserError: for a folder that is there already, for a method that cannot be exported so, for packages that
-                are missing, and where what was written says something else than this model.
+            UserError: for a folder that exists already, for a method that has no export in this format, for packages
+                that are missing, and if the exported file gives other probabilities than this model.
         """
         from adapt.export import folder as exported
         from adapt.export.facts import Facts
@@ -199,7 +216,7 @@ class Model:
                 return exported.write(path, method, facts, format)
 
     def exact_clip(self) -> Backbone:
-        """The CLIP in float32 on the CPU; loaded anew where this one is not."""
+        """Return the CLIP in float32 on the CPU; load it again if this one differs."""
         if self.clip.precision == "float32" and self.clip.device.type == "cpu":
             return self.clip
         found = load_clip(self.made_from["backbone"], pretrained(self.made_from), device="cpu")
@@ -208,12 +225,12 @@ class Model:
 
 
 def load(folder: str | Path, clip: Backbone | None = None, *, device: str = "auto") -> Model:
-    """Load a model that `Model.save` has written, or a run of the pipeline's (runs/digits/adapt/seed_1).
+    """Load a model that `Model.save` wrote, or a run of the pipeline.
 
     Args:
-        folder: where it is.
+        folder: its folder, such as runs/digits/adapt/seed_1.
         clip: the CLIP that it was fitted to; by default it is loaded as the folder says.
-        device: for loading that.
+        device: the device on which to load that CLIP.
 
     Returns:
         The model.
@@ -234,7 +251,7 @@ def load(folder: str | Path, clip: Backbone | None = None, *, device: str = "aut
     check_weights(clip, made, str(path))
     model = Model(clip, result, made, classes)
     try:
-        same = model.method.lengths() == model.lengths()  # built now, so that what does not fit is told now
+        same = model.method.lengths() == model.lengths()  # built now, so that a mismatch is reported now
     except predict.TensorMismatch as error:
         raise UserError(f"{path} is not of this version of {made['method']} ({error}); fit it again") from None
     if not same:
@@ -243,7 +260,7 @@ def load(folder: str | Path, clip: Backbone | None = None, *, device: str = "aut
 
 
 def check_weights(clip: Backbone, made: Mapping[str, Any], what: str) -> None:
-    """Refuse a CLIP of other weights than those that something was fitted to; raises UserError."""
+    """Raise UserError for a CLIP of other weights than something was fitted to."""
     if clip.weights != made["weights"]:
         raise UserError(
             f"{what} was fitted to {made['backbone']} with the weights {made['weights'][:12]}, but those of this "
@@ -252,7 +269,10 @@ def check_weights(clip: Backbone, made: Mapping[str, Any], what: str) -> None:
 
 
 def pretrained(made: dict[str, Any]) -> str | None:
-    """Where the weights are to be had that a run was made from; the pocket's come with this package."""
+    """Return the source of the weights that a run was made from.
+
+    None for the pocket CLIP, whose weights come with this package, unless the run names an existing file.
+    """
     given = made["pretrained"]
     return None if made["backbone"] == POCKET and not (given and Path(given).is_file()) else given
 
@@ -262,14 +282,14 @@ def evaluate(model: Model, split: Split, *, batch_size: int = BATCH_SIZE) -> flo
 
     Args:
         model: the model.
-        split: a split of a dataset of the same classes, such as `data.test`.
-        batch_size: images at a time; no result depends on it.
+        split: a split of a dataset with the same classes, such as `data.test`.
+        batch_size: images at a time; results do not depend on it.
 
     Returns:
-        The share of images whose most likely class is theirs, as metrics.json of the pipeline has it.
+        The fraction of images whose most likely class is their label, as in the metrics.json of the pipeline.
 
     Raises:
-        UserError: for a split of other classes, for an empty one, and for an image that cannot be read.
+        UserError: for a split with other classes, for an empty one, and for an image that cannot be read.
     """
     expect(model, Model, "evaluate: model", "what fit or load gives")
     expect(split, Split, "evaluate: split", "a split of a dataset, such as data.test")

@@ -1,4 +1,4 @@
-"""Images that are handed in: paths, Pillow's images and arrays."""
+"""Images that the caller passes: paths, Pillow images and arrays."""
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +16,12 @@ Picture = str | Path | PIL.Image.Image | NDArray[np.uint8]
 
 
 class Pictures:
-    """Images as evaluation sees them, decoded a slice at a time: uint8 [b, 3, size, size].
+    """Images resized and cropped as for evaluation, decoded a slice at a time.
 
-    Raises: UserError that names the image, by its path or its position from 0, where one cannot be read.
+    A slice is uint8 [b, 3, size, size].
+
+    Raises:
+        UserError: for an image that cannot be read, named by its path or its position from 0.
     """
 
     def __init__(self, pictures: Split | Iterable[Picture], size: int):
@@ -31,11 +34,11 @@ class Pictures:
         return len(self.pictures)
 
     def __getitem__(self, part: slice) -> NDArray[np.uint8]:
-        with ThreadPoolExecutor() as pool:  # Pillow decodes and resizes without the interpreter's lock
+        with ThreadPoolExecutor() as pool:  # Pillow releases the interpreter's lock while it decodes and resizes
             return np.stack(list(pool.map(self.read, range(len(self))[part])))
 
     def read(self, index: int) -> NDArray[np.uint8]:
-        """The crop [3, size, size] of one image."""
+        """Return the crop [3, size, size] of one image."""
         if isinstance(self.pictures, Split):
             return center_crop(self.pictures.image(index), self.size)
         picture = self.pictures[index]
@@ -44,18 +47,26 @@ class Pictures:
 
 
 def read(picture: Picture, name: str, size: int) -> NDArray[np.uint8]:
-    """The crop [3, size, size] of an image; raises UserError, by its name, where it cannot be read."""
+    """Return the crop [3, size, size] of an image.
+
+    Raises:
+        UserError: for an image that cannot be read, by its name.
+    """
     try:
         with decode(picture) as image:
             if 0 in image.size:
                 raise ValueError("it has no pixels")
             return center_crop(to_rgb(image), size)
-    except Exception as error:  # what Pillow raises on a broken file is not OSError alone
+    except Exception as error:  # Pillow raises more than OSError on a broken file
         raise UserError(f"image {name} cannot be read ({error}); replace it or leave it out") from None
 
 
 def as_list(pictures: Any) -> list[Any]:
-    """The images one by one; raises UserError for a single image."""
+    """Return the images as a list.
+
+    Raises:
+        UserError: for a single image.
+    """
     single = isinstance(pictures, str | bytes | Path | PIL.Image.Image) or getattr(pictures, "ndim", 4) < 4
     if single:
         raise UserError("predict: expected a list of images, got a single one: put it into a list")
@@ -65,9 +76,13 @@ def as_list(pictures: Any) -> list[Any]:
 
 
 def decode(picture: Any) -> PIL.Image.Image:
-    """An image, not decoded yet where it lies in a file; raises ValueError for what is none."""
+    """Open an image; a file is not decoded yet.
+
+    Raises:
+        ValueError: for a value that is no image.
+    """
     if isinstance(picture, PIL.Image.Image):
-        return picture.copy()  # since the caller's stays open
+        return picture.copy()  # the copy will be closed, the caller's image stays open
     if isinstance(picture, str | Path):
         return open_image(Path(picture))
     array = np.asarray(picture)

@@ -1,4 +1,4 @@
-"""The settings of a fit: those of conf/, with what the caller changes by keyword."""
+"""The settings of a fit: those of conf/, changed by the caller's keywords."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -33,13 +33,16 @@ class Settings(NamedTuple):
 
 @cache
 def defaults(preset: str) -> FitConfig:
-    """The defaults of a preset."""
+    """Return the defaults of a preset."""
     values = yaml.parse(compose([f"preset={preset}"]))
     return FitConfig.model_validate({name: values[name] for name in FitConfig.model_fields})
 
 
 def choose_preset(preset: Preset | None, clip: Backbone, where: str) -> Preset:
-    """The preset that is asked for, else the pocket for the pocket CLIP and the paper for all others."""
+    """Return the preset that is asked for, or the default of this CLIP.
+
+    The default is pocket for the pocket CLIP, and paper for all others.
+    """
     if preset is None:
         return "pocket" if clip.name == POCKET else "paper"
     if preset not in PRESETS:
@@ -50,9 +53,10 @@ def choose_preset(preset: Preset | None, clip: Backbone, where: str) -> Preset:
 def resolve(
     method: str, clip: Backbone, data: FewShotDataset, preset: Preset | None, changed: Mapping[str, Any]
 ) -> Settings:
-    """The settings of a method for this CLIP and dataset.
+    """Return the settings of a method for this CLIP and dataset.
 
-    Raises: UserError with one line for each wrong or contradicting value, and for a method that cannot be used.
+    Raises:
+        UserError: with one line for each wrong or contradicting value, and for a method that cannot be used.
     """
     if method not in methods.names():
         raise UserError(f"{WHERE}: unknown method {method!r}; {nearest(method, methods.names())}")
@@ -69,13 +73,16 @@ def resolve(
 
 
 def only(changed: Mapping[str, Any], known: Iterable[str], where: str) -> None:
-    """Refuse settings that are not known."""
+    """Raise UserError for settings that are not known."""
     if unknown := [key for key in changed if key not in known]:
         raise UserError(f"{where}: {unknown[0]}: unknown key; {nearest(unknown[0], known)}")
 
 
 def plain(value: Any) -> Any:
-    """Settings as YAML has them: tuples, and what OmegaConf and numpy have in place of lists and numbers."""
+    """Return settings as plain YAML values.
+
+    Tuples and the containers of OmegaConf become lists and mappings, values of numpy become numbers and lists.
+    """
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
@@ -84,13 +91,13 @@ def plain(value: Any) -> Any:
 
 
 def shared(preset: Preset, changed: Mapping[str, Any], where: str) -> tuple[AugmentConfig, TeacherConfig]:
-    """The sections that are the same for every method."""
+    """Return the sections that are the same for every method."""
     found = defaults(preset)
     return section(found.augment, "augment", changed, where), section(found.teacher, "teacher", changed, where)
 
 
 def section(default: Any, name: str, changed: Mapping[str, Any], where: str) -> Any:
-    """A section with what the caller changes of it."""
+    """Return a section with the caller's changes."""
     values = changed.get(name, {})
     if not isinstance(values, Mapping):
         raise UserError(f"{where}: {name}: expected a mapping of settings, got {values!r}")

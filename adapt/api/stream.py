@@ -1,4 +1,4 @@
-"""Classify any number of images, one batch after the other, on all cores."""
+"""Classify any number of images, batch by batch, on all cores."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -17,27 +17,30 @@ from adapt.training import numerics
 
 T = TypeVar("T")
 
-BATCH_SIZE = 32  # images at a time; no result depends on it
+BATCH_SIZE = 32  # images at a time; results do not depend on it
 
 
 class Answer(NamedTuple, Generic[T]):
-    """What a model says of an image."""
+    """A model's prediction for an image."""
 
     image: T
-    probabilities: Float[Tensor, " c"] | None  # None where the image cannot be read
-    problem: str = ""  # why not
+    probabilities: Float[Tensor, " c"] | None  # None if the image cannot be read
+    problem: str = ""  # why it cannot be read
 
 
 def stream(
     model: Model, images: Iterable[T], read: Callable[[T], NDArray[np.uint8]], *, batch_size: int = BATCH_SIZE
 ) -> Iterator[Answer[T]]:
-    """Answers in the order of the images, of which no more are taken than are under way.
+    """Yield the answers in the order of the images, which are taken only as needed.
 
-    On a CPU every core decodes and classifies a batch with one thread, as evaluation does, so that the numbers are its.
-    Beside a GPU some threads decode ahead.
-    While the iterator is open PyTorch has one thread.
+    On a CPU every core decodes and classifies a batch with one thread, as evaluation does, so that the numbers are the
+    same. With a GPU some threads decode ahead. While the iterator is open, PyTorch has one thread.
 
-    read: gives the crop [3, size, size] of an image; raises UserError where it cannot be read
+    Args:
+        model: the model.
+        images: the images, in any form that `read` takes.
+        read: returns the crop [3, size, size] of an image; raises UserError if it cannot be read.
+        batch_size: images at a time.
     """
 
     def classify(batch: list[T]) -> list[Answer[T]]:
@@ -56,7 +59,7 @@ def stream(
     left = iter(images)
     batches = iter(lambda: list(islice(left, batch_size)), [])
     with numerics.fixed(model.clip):
-        _ = model.classify  # built once, before the threads ask for it
+        _ = model.classify  # build it once, before the threads use it
         threads = ahead.THREADS if model.clip.device.type == "cuda" else os.cpu_count() or 1
         for answers in ahead.run(classify, batches, threads):
             yield from answers

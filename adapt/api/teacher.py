@@ -1,4 +1,4 @@
-"""The frozen model's features, which every method on a few-shot dataset shares."""
+"""The frozen model's features, which all methods on a few-shot dataset share."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -24,18 +24,20 @@ from adapt.training import numerics
 from adapt.training.teacher_features import of_classes, of_images
 
 SPLITS = ("train", "val")
-SECONDS = 60.0  # between two saves of a checkpoint
+SECONDS = 60.0  # between two writes of a checkpoint
 WHERE = "adapt.teacher_features"
 Images = Mapping[str, Sequence[Image]]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class TeacherFeatures:
-    """Features of the classes and of the few-shot images, to fit several methods on the same.
+    """The frozen model's features of classes and few-shot images.
+
+    Several methods can be fitted with the same features.
 
     classes: normalised embeddings `features` and `zero_shot` [c, f].
     images: for train and val `train.views` [n, v, f] and `train.frozen` [n, f], not normalised.
-    made_from: what they depend on.
+    made_from: everything they depend on.
     """
 
     classes: dict[str, Tensor]
@@ -55,22 +57,22 @@ def teacher_features(
     progress: bool = False,
     **changed: Any,
 ) -> TeacherFeatures:
-    """Compute the frozen model's features of a few-shot dataset once, to hand them to several fits.
+    """Compute the frozen model's features of a few-shot dataset, for several fits.
 
     Args:
         clip: the CLIP that will be fitted.
         data: the few-shot dataset.
         preset: as for `fit`.
-        checkpoint: a path; beside it the state is kept each minute and when the work is stopped, and the features at
-            the end, so that the same call has them at once. By default nothing is kept.
+        checkpoint: a path. The state is saved beside it each minute and when the work is stopped, and the features at
+            the end, so that the same call then returns them at once. By default nothing is saved.
         progress: whether to show a progress bar.
-        **changed: what to change of the sections `augment` and `teacher`, as for `fit`.
+        **changed: changes of the sections `augment` and `teacher`, as for `fit`.
 
     Returns:
-        The features; `fit(…, features=…)` takes them in place of its own.
+        The features; `fit(…, features=…)` takes them instead of computing its own.
 
     Raises:
-        UserError: for a setting that is wrong, an image that cannot be read, a class name that CLIP cannot read whole.
+        UserError: for a wrong setting, an image that cannot be read, or a class name too long for CLIP's context.
     """
     check(clip, data, WHERE)
     expect(checkpoint, str | Path | None, f"{WHERE}: checkpoint", "a path")
@@ -96,13 +98,13 @@ def teacher_features(
 
 
 def check(clip: Any, data: Any, where: str) -> None:
-    """Refuse what is no CLIP and no few-shot dataset."""
+    """Raise UserError for anything but a CLIP and a few-shot dataset."""
     expect(clip, Backbone, f"{where}: clip", "load_clip(…)")
     expect(data, FewShotDataset, f"{where}: data", "load_dataset(…).few_shot(shots=…, seed=…)")
 
 
 def decode(data: FewShotDataset) -> dict[str, list[Image]]:
-    """The few-shot images by split."""
+    """Decode the few-shot images of each split."""
     return {split: [data.image(sample.path) for sample in getattr(data, split)] for split in SPLITS}
 
 
@@ -116,7 +118,7 @@ def compute(
     stores: Mapping[str, Checkpoint] | None = None,
     progress: bool = False,
 ) -> TeacherFeatures:
-    """The features under these settings."""
+    """Compute the features with these settings."""
     bar = bars.Bar(f"{data.name} views", 0, "batch") if progress else iter
     with numerics.fixed(clip), torch.no_grad():
         classes = of_classes(clip, list(data.classes), teacher.templates)
@@ -127,7 +129,7 @@ def compute(
 def describe(
     clip: Backbone, data: FewShotDataset, images: Images, augment: AugmentConfig, teacher: TeacherConfig
 ) -> dict[str, Any]:
-    """What features depend on."""
+    """Return everything that the features depend on."""
     pixels = hashlib.sha256()
     for image in (image for split in SPLITS for image in images[split]):
         pixels.update(f"{image.size}".encode() + image.tobytes())
@@ -139,7 +141,11 @@ def describe(
 
 
 def open_store(checkpoint: str | Path, where: str, *inputs: Any) -> Checkpoint:
-    """The checkpoint at a path; raises UserError where that is none."""
+    """Open the checkpoint at a path.
+
+    Raises:
+        UserError: for a path that cannot hold one.
+    """
     with on_disk(f"{where}: checkpoint"):
         path = Path(checkpoint).expanduser()
         if not path.name:

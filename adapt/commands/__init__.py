@@ -1,4 +1,5 @@
-"""The commands of `adapt`: each module has `add`, which says its arguments, and `run`, which does the work.
+"""The commands of `adapt`, a module each.
 
-What takes long to import is imported by `run`, so that `--help` comes at once.
+A module has `add`, which declares the arguments, and `run`, which does the work. `run` imports what is slow to import,
+so that `--help` prints at once.
 """

@@ -17,14 +17,17 @@ Work = Callable[[str, Path, argparse.Namespace], list[str]]
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """The arguments; the names are checked by the commands, which say the nearest."""
+    """Declare the arguments.
+
+    The commands check the names themselves, to suggest the nearest one.
+    """
     data = commands.add_parser("data", help="list, fetch and verify datasets", description=__doc__)
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--root", help="where datasets lie; default: $ADAPT_DATA, else ./datasets")
     topics = data.add_subparsers(required=True, metavar="COMMAND")
     put = partial(topics.add_parser, parents=[shared])
     put("list", help="what is here and what is missing; sizes, licences").set_defaults(run=show_status)
-    getting = put("fetch", help="download, check and unpack; goes on where it stopped")
+    getting = put("fetch", help="download, check and unpack; resumes where it stopped")
     checking = put("verify", help="count images per split, open every one")
     checking.add_argument("--classes", action="store_true", help="also the images of each class per split")
     for command, work in ((getting, get), (checking, show)):
@@ -33,13 +36,17 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def show_status(arguments: argparse.Namespace) -> None:
-    """Say what is here and what is missing."""
+    """Log which datasets are here and which are missing."""
     for line in status.lines(paths.datasets(arguments.root)):
         stage.log(line)
 
 
 def run(work: Work, arguments: argparse.Namespace) -> None:
-    """Do something for each of the names; raises UserError with all that went wrong."""
+    """Run a command on each of the names.
+
+    Raises:
+        UserError: with all problems of all datasets, at the end.
+    """
     root = paths.datasets(arguments.root)
     problems = []
     for name in arguments.names:
@@ -58,7 +65,7 @@ def get(name: str, root: Path, arguments: argparse.Namespace) -> list[str]:
 
 
 def show(name: str, root: Path, arguments: argparse.Namespace) -> list[str]:
-    """Verify a dataset, say its counts; what is wrong with it."""
+    """Verify a dataset, log its counts and return its problems."""
     found = verify(name, root, bar=partial(tqdm, desc=name, unit="image", leave=False))
     counts = ", ".join(f"{part} {here} of {expected}" for part, (here, expected) in found.splits.items())
     stage.log(f"{name}: {counts} images in {len(found.classes)} classes")

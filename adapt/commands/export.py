@@ -1,4 +1,4 @@
-"""Write a tuned model in a form that other programs run."""
+"""Write a tuned model in a form that other programs can run."""
 
 import argparse
 from pathlib import Path
@@ -9,7 +9,7 @@ from adapt.pipeline import stage
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """The arguments."""
+    """Declare the arguments."""
     command = commands.add_parser(
         "export",
         help="write a tuned model as ONNX, or as tensors for open_clip",
@@ -29,12 +29,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Export, and say what was written."""
+    """Export the model, and log which files were written."""
     output = Path(arguments.output).expanduser()
     from adapt.export.folder import is_export
     from adapt.training import run_folder
 
-    free(output, "--output", "exported model", is_export(output), arguments.force, "say --force")
+    free(output, "--output", "exported model", is_export(output), arguments.force, "pass --force")
     model = adapt.load(arguments.run_folder, device="cpu")
     known = run_folder.read_metrics(Path(arguments.run_folder).expanduser(), model.made_from)
     difference = model.export(output, arguments.format, overwrite=arguments.force, metrics=known)
@@ -44,5 +44,5 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def size(count: int) -> str:
-    """Bytes for a reader."""
+    """Format a number of bytes."""
     return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"

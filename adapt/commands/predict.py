@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 COLUMNS = ("path", "rank", "class", "probability")
-Writer = Callable[[str, list[tuple[str, float]]], None]  # of an image and its classes, the most likely first
+Writer = Callable[[str, list[tuple[str, float]]], None]  # prints an image and its classes, the most likely first
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """The arguments."""
+    """Declare the arguments."""
     command = commands.add_parser(
         "predict",
         help="classify pictures with a tuned model",
-        description=f"""{__doc__} The status is 1 where one of them cannot be read; the others are classified all the
-            same.""",
+        description=f"""{__doc__} If a picture cannot be read, the others are still classified, and the exit status
+            is 1.""",
     )
     command.add_argument("run_folder", metavar="RUN", help="what adapt tune, Model.save or the pipeline has written")
     command.add_argument(
@@ -50,7 +50,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Classify the images, and say of each what it is as soon as that is known."""
+    """Classify the images, and print the answer for each as soon as it is known."""
     for name in ("top", "batch_size"):
         if (value := getattr(arguments, name)) < 1:
             raise UserError(f"--{name.replace('_', '-')}: expected a whole number from 1 on, got {value}")
@@ -84,7 +84,10 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def given(names: list[str]) -> list[str] | Iterator[str]:
-    """The paths of the images; from standard input one by one, as they come."""
+    """Return the paths of the images.
+
+    Paths on standard input are yielded one by one, as they arrive.
+    """
     if names in ([], ["-"]):
         if sys.stdin.isatty():
             raise UserError("IMAGE: give files, folders or patterns, or paths on standard input")
@@ -93,9 +96,10 @@ def given(names: list[str]) -> list[str] | Iterator[str]:
 
 
 def expand(name: str) -> list[str]:
-    """The images that a name stands for: a file, all in a folder, or what a pattern fits.
+    """Return the images that a name refers to: a file, a folder or a pattern.
 
-    Raises: UserError where there are none.
+    Raises:
+        UserError: if there are none.
     """
     path = Path(name).expanduser()
     if path.is_dir():
@@ -104,25 +108,25 @@ def expand(name: str) -> list[str]:
         if not images:
             raise UserError(f"IMAGE: there are no images in {path}")
         if others := sorted({str(file) for file in found} - set(images)):
-            why = f"passed over in {path}, as no images: {len(others)} files: {folders.some(others)}"
+            why = f"skipped in {path}: {len(others)} files that are not images: {folders.some(others)}"
             warnings.warn(why, stacklevel=1)
         return images
     if path.exists() or not glob.has_magic(name):
-        return [str(path)]  # that it is not there is told beside the answers for the others
-    fitting = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - a Path's own takes no whole pattern
+        return [str(path)]  # if it is missing, the error is printed among the answers for the others
+    fitting = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
     if not fitting:
-        raise UserError(f"IMAGE: no file fits {name}")
+        raise UserError(f"IMAGE: no file matches {name}")
     return [image for file in fitting for image in (expand(file) if Path(file).is_dir() else [file])]
 
 
 def ranked(probabilities: "Tensor", classes: list[str], top: int) -> list[tuple[str, float]]:
-    """The most likely classes with their probabilities."""
+    """Return the most likely classes with their probabilities."""
     values, labels = probabilities.topk(min(top, len(classes)))
     return [(classes[label], value) for label, value in zip(labels.tolist(), values.tolist(), strict=True)]
 
 
 def table(images: list[str] | Iterator[str]) -> Writer:
-    """Lines for a reader."""
+    """Return a function that prints an image as a line to be read."""
     width = max(map(len, images), default=0) if isinstance(images, list) else 0
 
     def write(image: str, classes: list[tuple[str, float]]) -> None:
@@ -132,7 +136,10 @@ def table(images: list[str] | Iterator[str]) -> Writer:
 
 
 def rows(images: list[str] | Iterator[str]) -> Writer:
-    """CSV: a row for each class, after a head."""
+    """Print the header of a CSV file, and return a function that prints rows.
+
+    There is a row for each class.
+    """
 
     def say(*cells: object) -> None:
         line = io.StringIO()
@@ -148,7 +155,7 @@ def rows(images: list[str] | Iterator[str]) -> Writer:
 
 
 def objects(images: list[str] | Iterator[str]) -> Writer:
-    """JSON Lines: an object for each image."""
+    """Return a function that prints JSON Lines, an object for each image."""
 
     def write(image: str, classes: list[tuple[str, float]]) -> None:
         found = [{"class": name, "probability": value} for name, value in classes]

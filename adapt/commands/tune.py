@@ -1,4 +1,4 @@
-"""Tune CLIP on a folder of pictures that holds a folder for each class."""
+"""Tune CLIP on a folder of pictures, with a subfolder for each class."""
 
 import argparse
 import shutil
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SPLIT = "split.json"  # which images were trained on, and which were held out
 BACKBONE, PRETRAINED = "ViT-B-16-quickgelu", "openai"
-ARGUMENTS = {  # the library's, as its messages name them, and what they are here; the first that fits
+ARGUMENTS = {  # from the library's arguments, as its messages name them, to ours; the first match counts
     "adapt.load_dataset: template": "--template",
     "adapt.load_dataset: ": "FOLDER: ",
     "few_shot: ": "--",
@@ -38,19 +38,19 @@ ARGUMENTS = {  # the library's, as its messages name them, and what they are her
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """The arguments."""
+    """Declare the arguments."""
     command = commands.add_parser(
         "tune",
         help="tune CLIP on your own pictures",
-        description=f"""{__doc__} Of each class's pictures half are for training, of which it takes --shots, a fifth
-            are for validation, and on the others it measures the accuracy. It changes nothing in the folder. After
-            Ctrl-C the same command goes on.""",
+        description=f"""{__doc__} Half of each class's pictures are for training, of which it takes --shots, a fifth
+            are for validation, and the others are for measuring the accuracy. It changes nothing in the folder. After
+            Ctrl-C the same command resumes.""",
     )
     command.add_argument("pictures", metavar="FOLDER", help="or a CSV file with the columns path and label")
     command.add_argument("-o", "--output", metavar="RUN", required=True, help="a new folder for the tuned model")
     command.add_argument("--method", default="adapt", help="adapt, or a baseline, such as coop (default: adapt)")
     command.add_argument("--shots", type=int, default=16, help="training pictures of each class (default: 16)")
-    command.add_argument("--seed", type=int, default=1, help="which pictures, and how prompts start (default: 1)")
+    command.add_argument("--seed", type=int, default=1, help="draws pictures and initial prompts (default: 1)")
     command.add_argument(
         "--backbone", default=BACKBONE, metavar="NAME",
         help=f"open_clip's name of a CLIP, or pocket, a tiny one for icons and characters (default: {BACKBONE})",
@@ -69,7 +69,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Tune; raises UserError that names the argument where that is what is wrong."""
+    """Tune a model.
+
+    Raises:
+        UserError: for a mistake in the arguments; the message names the argument.
+    """
     try:
         tune(arguments)
     except UserError as error:
@@ -80,7 +84,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def tune(arguments: argparse.Namespace) -> None:
-    """Tune, measure the accuracy beside that of the frozen CLIP, and write the run."""
+    """Tune a model, measure its accuracy and that of the frozen CLIP, write the run."""
     start = time.perf_counter()
     output, changed = new_run(arguments.output, arguments.force), parse(arguments.settings)
     pictures = adapt.load_dataset(Path(arguments.pictures), template=arguments.template)
@@ -94,10 +98,10 @@ def tune(arguments: argparse.Namespace) -> None:
     data = hold(data)
     parts = f"{len(data.train)} images to train on, {len(data.val)} to validate, {len(data.test)} held out"
     stage.log(f"{data.name}: {len(data.classes)} classes, {parts}")
-    state = output.with_name(f".{output.name}.state")  # what there is of a tuning that was stopped
+    state = output.with_name(f".{output.name}.state")  # the state of a tuning that was stopped
     shared = {name: changed[name] for name in SHARED if name in changed}
     features = adapt.teacher_features(clip, data, checkpoint=state / "features", progress=True, **shared)
-    # before the tuning, so that of images that cannot be read it is told first
+    # before the tuning, so that images that cannot be read are reported first
     frozen = adapt.fit("zero_shot", clip, data, features=features, progress=False, **shared)
     zero_shot = accuracy(classify(frozen, data), data.test.labels)
     fitted = state / f"fitted-{fingerprint(features.made_from, arguments.method, chosen.config.model_dump())[:16]}"
@@ -115,17 +119,21 @@ def tune(arguments: argparse.Namespace) -> None:
 
 
 def new_run(name: str, force: bool) -> Path:
-    """The folder of the run to be; raises UserError where it cannot be written."""
+    """Return the folder of the new run.
+
+    Raises:
+        UserError: if it cannot be written.
+    """
     from adapt.training import run_folder
 
     path = Path(name).expanduser().resolve()
-    free(path, "--output", "model", run_folder.is_run(path), force, "say --force")
-    path.parent.mkdir(parents=True, exist_ok=True)  # now, rather than after the tuning, if it cannot be
+    free(path, "--output", "model", run_folder.is_run(path), force, "pass --force")
+    path.parent.mkdir(parents=True, exist_ok=True)  # if this fails, then before the tuning rather than after it
     return path
 
 
 def parse(settings: list[str]) -> dict[str, Any]:
-    """The settings as nested mappings, their values read as YAML."""
+    """Parse the settings into nested mappings, their values as YAML."""
     from omegaconf import OmegaConf
 
     if wrong := next((setting for setting in settings if not setting.partition("=")[1]), None):
@@ -134,9 +142,12 @@ def parse(settings: list[str]) -> dict[str, Any]:
 
 
 def hold(data: "FewShotDataset") -> "FewShotDataset":
-    """The dataset with the images that are trained on in memory: features and fits each ask for them.
+    """Return the dataset with the training and validation images held in memory.
 
-    Raises: UserError that names all that cannot be read.
+    The teacher's features and each fit read them again.
+
+    Raises:
+        UserError: that names all images that cannot be read.
     """
     held, problems = {}, []
     for item in (*data.train, *data.val):
@@ -149,13 +160,17 @@ def hold(data: "FewShotDataset") -> "FewShotDataset":
 
 
 def refuse(problems: Iterable[str]) -> None:
-    """Raise UserError with all problems, where there are some."""
+    """Raise UserError with all problems, if there are any."""
     if found := list(dict.fromkeys(problems)):
         raise UserError("\n".join(found))
 
 
 def classify(model: "Model", data: "FewShotDataset") -> list[int]:
-    """The class of each image held out; raises UserError that names all that cannot be read."""
+    """Return the predicted class of each held-out image.
+
+    Raises:
+        UserError: that names all images that cannot be read.
+    """
     from adapt.api.stream import stream
 
     answers = stream(model, data.test, lambda item: center_crop(data.image(item.path), model.clip.image_size))
@@ -167,7 +182,10 @@ def classify(model: "Model", data: "FewShotDataset") -> list[int]:
 def write(
     output: Path, fitted: Path, model: "Model", pictures: "Dataset", data: "FewShotDataset", zero_shot: float
 ) -> float:
-    """Write the run: the fitted model, the split of the pictures, and what it says of those held out; its accuracy."""
+    """Write the run, and return its accuracy.
+
+    It holds the fitted model, the split of the pictures, and the predictions for the held-out images.
+    """
     from adapt.training import run_folder
 
     made, guesses = model.made_from, classify(model, data)

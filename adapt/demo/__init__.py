@@ -1,1 +1,1 @@
-"""The page of `adapt demo`: a picture goes in, a fitted method and zero-shot CLIP say what it shows."""
+"""The page of `adapt demo`: a fitted method and zero-shot CLIP classify a picture."""

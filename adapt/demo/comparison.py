@@ -19,13 +19,13 @@ TOP = 5  # classes that are shown
 ZERO_SHOT = {
     "method": "zero_shot",
     "config": {"text": "template"},
-}  # in the dataset's own template, as the pipeline has it
+}  # in the dataset's own template, as in the pipeline
 
 Ranking = dict[str, float]  # classes with their probabilities, the most likely first
 
 
 class Answer(NamedTuple):
-    """What both say of a picture."""
+    """The predictions of both models for a picture."""
 
     tuned: Ranking | None
     zero_shot: Ranking | None
@@ -39,15 +39,19 @@ class Comparison:
 
     @cached_property
     def zero_shot(self) -> Model:
-        """The frozen CLIP with the same classes in the same template."""
+        """The frozen CLIP, with the same classes in the same template."""
         result = self.tuned.result._replace(tensors={}, lengths=[], budget=None)
         return replace(self.tuned, result=result, made_from={**self.tuned.made_from, **ZERO_SHOT})
 
     def classify(self, path: Path, name: str) -> Answer:
-        """The most likely classes of the picture in a file.
+        """Return the most likely classes of the picture in a file.
 
-        name: what the messages call it.
-        Raises: UserError for a file that is no picture, a broken one or one of too many pixels.
+        Args:
+            path: of the file.
+            name: of the picture in messages.
+
+        Raises:
+            UserError: for a file that is no picture, a broken one or one with too many pixels.
         """
         clip = self.tuned.clip
         pixels = read(path, name, clip.image_size)[None]
@@ -56,7 +60,10 @@ class Comparison:
 
 
 def rank(model: Model, pixels: NDArray[np.uint8]) -> Ranking:
-    """The most likely classes of one picture; of two classes of the same name the likelier."""
+    """Return the most likely classes of one picture.
+
+    Of two classes with the same name, only the more likely one is listed.
+    """
     (found,) = model.logits_of(pixels, 1).softmax(dim=1)
     ranked: Ranking = {}
     for label in found.argsort(descending=True).tolist():
@@ -67,14 +74,17 @@ def rank(model: Model, pixels: NDArray[np.uint8]) -> Ranking:
 
 
 def read(path: Path, name: str, size: int) -> NDArray[np.uint8]:
-    """The crop [3, size, size] of a picture; one of too many pixels is refused before it takes memory."""
+    """Return the crop [3, size, size] of a picture.
+
+    A picture with too many pixels is refused before it takes memory.
+    """
     try:
         with open_image(path):
             pass
     except PIL.Image.DecompressionBombError:
         most = 2 * (PIL.Image.MAX_IMAGE_PIXELS or 0) // 10**6
         raise UserError(f"{name} has more than {most} million pixels; make it smaller, then drop it again") from None
-    except Exception:  # what Pillow raises on a broken file is not OSError alone
+    except Exception:  # Pillow raises more than OSError on a broken file
         raise UserError(f"{name} is no picture that can be read; drop a JPEG, PNG, WebP, GIF, BMP or TIFF") from None
     try:
         return pictures.read(path, name, size)

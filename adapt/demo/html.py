@@ -1,21 +1,24 @@
-"""The parts of the page that Gradio has no component for, in HTML: header, bars, heat map."""
+"""HTML for the parts without a Gradio component: header, bars, heat map."""
 
 from collections.abc import Mapping
 from html import escape
 
 POCKET_NOTE = "a pocket number says nothing about the paper’s"
-STRONGEST = 80  # percent of the accent colour, so that the number on it can be read
+STRONGEST = 80  # percent of the accent colour at most, so that the number on it can be read
 
 
 def header(title: str, facts: list[str], *, pocket: bool) -> str:
-    """The top of the page."""
+    """Return the top of the page."""
     note = f'<span class="note">{POCKET_NOTE}</span>' if pocket else ""
     listed = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
     return f"<h1>{escape(title)}{note}</h1><ul>{listed}</ul>"
 
 
 def bars(name: str, remark: str, ranking: Mapping[str, float] | None) -> str:
-    """A panel with the most likely classes, the first in large letters; None: nothing is known yet."""
+    """Return a panel with bars of the most likely classes, the first in large letters.
+
+    `ranking` is None before a picture is dropped.
+    """
     head = f"<h2>{escape(name)}<small>{escape(remark)}</small></h2>"
     if not ranking:
         return f'{head}<p class="empty">drop a picture</p>'
@@ -24,7 +27,7 @@ def bars(name: str, remark: str, ranking: Mapping[str, float] | None) -> str:
 
 
 def bar(label: str, share: float) -> str:
-    """A class with its probability."""
+    """Return a class with its probability."""
     percent = f"{100 * share:.1f}"
     return (
         f'<li><span class="label">{escape(label)}</span><span class="percent">{percent} %</span>'
@@ -33,7 +36,7 @@ def bar(label: str, share: float) -> str:
 
 
 def heat_map(method: str, lengths: Mapping[str, list[int]]) -> str:
-    """The learned tokens of every layer by branch, as a table."""
+    """Return a table of the number of learned tokens in each layer, a row per branch."""
     total, most = sum(map(sum, lengths.values())), max((max(row, default=0) for row in lengths.values()), default=0)
     if not total:
         return f"<h2>no learned tokens<small>{escape(method)} puts none into the layers</small></h2>"
@@ -44,6 +47,6 @@ def heat_map(method: str, lengths: Mapping[str, list[int]]) -> str:
 
 
 def heat_row(branch: str, lengths: list[int], most: int) -> str:
-    """The layers of a branch; the more tokens, the stronger the colour."""
+    """Return the layers of a branch; more tokens have a stronger colour."""
     cells = (f'<td style="--share: {round(STRONGEST * length / most)}%">{length}</td>' for length in lengths)
     return f'<tr><th scope="row">{escape(branch)}</th>{"".join(cells)}</tr>'

@@ -14,15 +14,15 @@ from adapt.demo import html, provenance
 from adapt.demo.comparison import Answer, Comparison
 from adapt.errors import UserError
 
-FONTS, MONOSPACED = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]  # the system's: none are fetched
-LARGEST = "200mb"  # of an upload
-FORGET = 30, 120  # seconds: how often pictures are removed that are older than so long
+FONTS, MONOSPACED = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]  # the system's, so none is fetched
+LARGEST = "200mb"  # the largest upload
+FORGET = 30, 120  # in seconds: the interval of removals, and the age from which pictures are removed
 NOTHING = Answer(None, None)
-HIDDEN: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}  # events that are the page's alone
+HIDDEN: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}  # for events that have no API
 
 
 def application(comparison: Comparison, measured: Mapping[str, Any] | None) -> fastapi.FastAPI:
-    """The page and what answers it, without the parts of Gradio that reach beyond this machine."""
+    """Return the page and its server, without Gradio's requests to other machines."""
     whole = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     return gr.mount_gradio_app(
         whole, blocks(comparison, measured), "/", root_path="", show_error=False, max_file_size=LARGEST,
@@ -32,12 +32,12 @@ def application(comparison: Comparison, measured: Mapping[str, Any] | None) -> f
 
 
 def style() -> str:
-    """The style sheet beside this file."""
+    """Return the style sheet beside this file."""
     return importlib.resources.files("adapt.demo").joinpath("page.css").read_text(encoding="utf-8")
 
 
 def blocks(comparison: Comparison, measured: Mapping[str, Any] | None) -> gr.Blocks:
-    """The parts of the page and what a dropped picture does."""
+    """Build the parts of the page, and the reaction to a dropped picture."""
     model, title = comparison.tuned, provenance.title(comparison.tuned)
     facts, pocket = provenance.facts(model, measured), provenance.is_pocket(model)
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=FORGET, fill_width=True) as page:
@@ -66,14 +66,17 @@ def blocks(comparison: Comparison, measured: Mapping[str, Any] | None) -> gr.Blo
         for panel, content in zip(panels, show(NOTHING), strict=True):
             panel.value = content
         refuse_addresses(picture)
-        # without preprocess: the file as it is, since Gradio's own reading has no message for what is no picture
+        # no preprocessing by Gradio, which has no message for a file that is no picture
         picture.upload(answer, picture, [picture, *panels, message], preprocess=False, **HIDDEN)
         picture.clear(lambda: [*show(NOTHING), gr.HTML("", visible=False)], None, [*panels, message], **HIDDEN)
     return page
 
 
 def refuse_addresses(picture: gr.Image) -> None:
-    """Take files alone: Gradio fetches a picture whose address a browser sends in place of one."""
+    """Accept files only.
+
+    Otherwise Gradio would fetch a picture whose address a browser sends instead of a file.
+    """
     take = picture.async_move_resource_to_block_cache
 
     async def take_file(url_or_file_path: str | Path | None) -> str | None:

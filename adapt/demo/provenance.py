@@ -1,4 +1,4 @@
-"""Where the numbers of a model come from, in words."""
+"""The origin of a model's numbers, in words."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,12 +8,12 @@ from adapt.clip.model_configs import POCKET
 
 
 def title(model: Model) -> str:
-    """The title of the page."""
+    """Return the title of the page."""
     return f"{model.name} on {model.made_from['dataset']}"
 
 
 def facts(model: Model, measured: Mapping[str, Any] | None) -> list[str]:
-    """What a number of this model has to be read with."""
+    """Return the facts needed to interpret a number of this model."""
     made, known = model.made_from, measured or {}
     said = [f"backbone {made['backbone']}", f"preset {made['preset']}", f"weights {made['weights'][:12]}"]
     said += [f"{known['shots']} shots"] if "shots" in known else []
@@ -25,5 +25,8 @@ def facts(model: Model, measured: Mapping[str, Any] | None) -> list[str]:
 
 
 def is_pocket(model: Model) -> bool:
-    """Whether no number of the model is of the paper's kind."""
+    """Return whether the model's numbers cannot be compared with the paper's.
+
+    That is so for the pocket preset and for the pocket CLIP.
+    """
     return POCKET in (model.made_from["preset"], model.made_from["backbone"])

@@ -1,4 +1,4 @@
-"""A fitted method as files that other programs run: ONNX, or tensors for plain open_clip."""
+"""A fitted method as files for other programs: ONNX, or tensors for open_clip."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""The model card beside an exported file: what it is, how good it is, how it is used."""
+"""The model card beside an exported file: contents, accuracy and use."""
 
 import textwrap
 
@@ -11,24 +11,24 @@ from adapt.export.facts import Facts
 OPENAI = "openai"
 TASK = "image-classification"
 NOT_THE_PAPERS = (
-    "**This is the pocket preset: a tiny CLIP that knows icons and characters alone. No number of it is one of the "
-    "paper's, nor says anything about them.**"
+    "**This is the pocket preset: a tiny CLIP that only knows icons and characters. No number of it is one of the "
+    "paper's, or says anything about those.**"
 )
 RESIZE = (
-    "An image is resized so that its shorter edge has {size} pixels (bicubic), and its middle of {size} × {size} is "
-    "cut out, as CLIP's images are."
+    "An image is resized so that its shorter edge has {size} pixels (bicubic), and its centre of {size} × {size} is "
+    "cropped, as for CLIP."
 )
 OF_ONNX = (
     "`model.onnx` maps `pixels`, uint8 [batch, 3, {size}, {size}] in RGB, to `probabilities` [batch, {count}]. The "
-    "batch may have any size. Scaling and normalisation of the pixels are inside. {resize} The metadata of the file "
-    "name the classes and say where it comes from."
+    "batch may have any size. The model itself scales and normalises the pixels. {resize} The metadata of the file "
+    "give the classes and the model's origin."
 )
 OF_TENSORS = (
-    "`model.safetensors` holds what the tuning has made, for open_clip's `{backbone}` with the weights `{pretrained}`; "
-    "`model.json` says what each tensor is. {resize} open_clip's `preprocess` does that."
+    "`model.safetensors` holds the tensors from the tuning, for open_clip's `{backbone}` with the weights "
+    "`{pretrained}`; `model.json` explains each tensor. {resize} open_clip's `preprocess` does that."
 )
 POCKET_FILES = (
-    " Both files that are named `pocket` come with adapt (`adapt/clip/model_configs/`, `models/`): lay them beside."
+    " Both files named `pocket` come with adapt (`adapt/clip/model_configs/`, `models/`): copy them to this folder."
 )
 ONNX_USE = """\
 import json
@@ -56,9 +56,11 @@ for row in probabilities:
 
 
 def write(facts: Facts, use: str | None = None) -> str:
-    """The card as Markdown under a head of YAML.
+    """Return the card as Markdown, with YAML front matter.
 
-    use: the lines that use the tensors, where it is of safetensors; None: of ONNX
+    Args:
+        facts: of the exported model.
+        use: the example code for safetensors; None for an ONNX file.
     """
     made = facts.made
     title = f"{made['method']} on {made['dataset']}, seed {made['seed']}"
@@ -77,12 +79,12 @@ def write(facts: Facts, use: str | None = None) -> str:
 
 
 def fill(paragraph: str) -> str:
-    """A paragraph in lines of 100 characters."""
+    """Wrap a paragraph at 100 characters."""
     return textwrap.fill(paragraph, 100, break_long_words=False, break_on_hyphens=False)
 
 
 def head(facts: Facts, title: str, use: str | None) -> str:
-    """The YAML that hubs read."""
+    """Return the front matter, which model hubs read."""
     made, metrics = facts.made, facts.metrics
     results = []
     if metrics is not None:
@@ -108,7 +110,7 @@ def head(facts: Facts, title: str, use: str | None) -> str:
 
 
 def introduction(facts: Facts) -> str:
-    """What it is, in a sentence."""
+    """Describe the model in a sentence."""
     made, shots = facts.made, (facts.metrics or {}).get("shots")
     images = f" on {shots} images per class" if shots else ""
     return (
@@ -118,7 +120,7 @@ def introduction(facts: Facts) -> str:
 
 
 def accuracy(facts: Facts) -> str:
-    """What metrics.json says, or that nothing is known."""
+    """Report the accuracy in metrics.json, or that none is known."""
     metrics = facts.metrics
     if metrics is None:
         return "No accuracy is known: the run was not evaluated."
@@ -129,7 +131,7 @@ def accuracy(facts: Facts) -> str:
 
 
 def text(facts: Facts, use: str | None) -> str:
-    """What the file is, and how images have to look."""
+    """Describe the file, and the images that it takes."""
     made, size = facts.made, facts.image_size
     known = {"size": size, "count": len(made["classes"]), "resize": RESIZE.format(size=size)}
     if use is None:
@@ -139,7 +141,7 @@ def text(facts: Facts, use: str | None) -> str:
 
 
 def origin(facts: Facts) -> str:
-    """The facts as a table."""
+    """Return the facts as a table."""
     made = facts.made
     rows = {
         "preset": made["preset"],
@@ -154,12 +156,12 @@ def origin(facts: Facts) -> str:
 
 
 def cell(value: str) -> str:
-    """Text as a cell of a table holds it."""
+    """Escape a text for a cell of a table."""
     return value.replace("|", "\\|")
 
 
 def licence(facts: Facts) -> str:
-    """That of CLIP's weights."""
+    """Name the licence of CLIP's weights."""
     made = facts.made
     if made["backbone"] == POCKET:
         return "The weights of the pocket CLIP: MIT, as adapt itself. Its model card lists what it was trained on."

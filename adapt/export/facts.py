@@ -1,4 +1,4 @@
-"""What an exported file says of itself: where it comes from, and how good it is."""
+"""The facts that an exported file carries: its origin and its accuracy."""
 
 from collections.abc import Mapping
 from pathlib import PurePath
@@ -12,11 +12,11 @@ POCKET_WEIGHTS = "pocket.safetensors"
 
 
 class Facts(NamedTuple):
-    """Of an exported model.
+    """The facts of an exported model.
 
-    made: what the run was made from, as the metadata of prompts.safetensors have it
-    metrics: those of metrics.json, None where no accuracy is known
-    lengths: learned tokens by branch and layer
+    made: the inputs of the run, as in the metadata of prompts.safetensors
+    metrics: the content of metrics.json, None if no accuracy is known
+    lengths: number of learned tokens by branch and layer
     image_size: pixels along an edge
     """
 
@@ -27,12 +27,12 @@ class Facts(NamedTuple):
 
     @property
     def pretrained(self) -> str:
-        """Where the weights came from: a tag of open_clip's, or the name of a file without its folder."""
+        """The source of the weights: a tag of open_clip, or a file's name without folder."""
         given = self.made["pretrained"] or POCKET
         return POCKET_WEIGHTS if self.made["backbone"] == POCKET else PurePath(given).name
 
     def plain(self) -> dict[str, Any]:
-        """All facts by name; accuracy and shots only where they are known."""
+        """Return all facts by name; accuracy and shots only if they are known."""
         made, metrics = self.made, self.metrics or {}
         found = {key: made[key] for key in ("method", "preset", "backbone", "weights", "dataset", "template", "seed")}
         found |= {key: metrics[key] for key in (*MEASURED, "zero_shot") if key in metrics}

@@ -12,9 +12,10 @@ from adapt.methods._two_tower import TwoTower
 
 
 class Folded(nn.Module):
-    """The image tower and the head of a method, with all that does not depend on images computed.
+    """A method's image tower and head; all that does not depend on images is constant.
 
-    Raises: UserError for a method that cannot be folded, with the reason.
+    Raises:
+        UserError: for a method that cannot be folded, with the reason.
     """
 
     def __init__(self, method: Method):
@@ -26,5 +27,5 @@ class Folded(nn.Module):
         self.requires_grad_(False).eval()
 
     def forward(self, pixels: UInt8[Tensor, "b 3 y x"]) -> Float[Tensor, "b c"]:
-        """The probabilities of the classes for images that are resized and cropped."""
+        """Return the class probabilities of images that are resized and cropped."""
         return self.head(self.tower(pixels)).softmax(dim=-1)

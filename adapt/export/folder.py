@@ -1,4 +1,4 @@
-"""The folder of an exported model: its file, checked against the method, and its card."""
+"""The folder of an exported model: a file checked against the method, and a card."""
 
 import importlib.util
 from pathlib import Path
@@ -18,12 +18,12 @@ NEEDED = ("onnx", "onnxscript", "onnxruntime")  # the extra `export`
 
 
 def is_export(path: Path) -> bool:
-    """Whether a folder is one that `write` has made."""
+    """Return whether `write` has made a folder."""
     return (path / CARD).is_file() and any((path / name).is_file() for name in MODELS)
 
 
 def check_format(format: str) -> None:
-    """Refuse an unknown format, and one whose packages are missing; raises UserError."""
+    """Raise UserError for an unknown format, and for one whose packages are missing."""
     if format not in get_args(Format):
         raise UserError(f"export: format: unknown {format!r}; {nearest(format, get_args(Format))}")
     if format == "onnx" and (missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]):
@@ -31,13 +31,13 @@ def check_format(format: str) -> None:
 
 
 def write(path: Path, method: Method, facts: Facts, format: Format) -> float:
-    """Write a folder whole or not at all, once its file has been found to say what the method says.
+    """Write the folder completely or not at all, after checking the file's results.
 
     Returns:
-        The largest difference of a probability between the two.
+        The largest difference between a probability of the file and of the method.
 
     Raises:
-        UserError: for a method that cannot be exported so, and where the file says something else.
+        UserError: for a method that has no export in this format, and if the probabilities differ.
     """
     if facts.metrics is not None:
         run_folder.check_metrics(facts.metrics, facts.made, "export: metrics")

@@ -1,7 +1,8 @@
-"""What makes logits of image features, by method: the text tower is folded into the embeddings of the classes.
+"""The head of each method: from image features to logits.
 
-The buffers of a head are all that it needs, and `lines` says the same in plain PyTorch, of `features` and `tuned`, a
-mapping of these buffers. Axis letters: b batch, c classes, f feature, n images of a cache.
+The text tower is folded into the class embeddings. A head computes with nothing but its buffers. `lines` is the same
+computation in plain PyTorch, from `features` and `tuned`, a mapping of the buffers. Axis letters: b batch, c classes,
+f feature, n images of a cache.
 """
 
 from functools import singledispatch
@@ -21,13 +22,13 @@ from adapt.methods.tip_adapter import TipAdapter
 
 
 class Cosine(nn.Module):
-    """Cosines to the embeddings of the classes, scaled."""
+    """Scaled cosines between image features and class embeddings."""
 
-    normalised: ClassVar[bool] = True  # whether the features in `lines` are
+    normalised: ClassVar[bool] = True  # whether `lines` takes normalised features
     lines: ClassVar[str] = 'logits = tuned["logit_scale"] * features @ tuned["class_embeddings"].T'
     meaning: ClassVar[dict[str, str]] = {
         "class_embeddings": "[classes, features]: the normalised embedding of each class",
-        "logit_scale": "what cosines are multiplied with to make logits",
+        "logit_scale": "the factor from cosines to logits",
     }
     class_embeddings: Tensor
     logit_scale: Tensor
@@ -38,12 +39,15 @@ class Cosine(nn.Module):
         self.register_buffer("logit_scale", logit_scale.detach().clone())
 
     def forward(self, features: Float[Tensor, "b f"]) -> Float[Tensor, "b c"]:
-        """Logits of features, which are not normalised yet."""
+        """Compute logits from features that are not yet normalised."""
         return self.logit_scale * F.normalize(features, dim=-1) @ self.class_embeddings.T
 
 
 class Cache(Cosine):
-    """Cosines to the classes and, through a cache, to the features of the training images."""
+    """Cosines to the classes plus, by a cache, similarities to the training images.
+
+    This is the head of Tip-Adapter.
+    """
 
     lines = "\n".join([
         'likeness = torch.exp(tuned["beta"] * (features @ tuned["cache_keys"].T - 1))',
@@ -54,7 +58,7 @@ class Cache(Cosine):
         "cache_keys": "[images, features]: the normalised features of the images that it was tuned on",
         "cache_values": "[images, classes]: 1 for the class of each, else 0",
         "alpha": "the weight of the cache",
-        "beta": "how fast its say falls with the distance",
+        "beta": "how sharply its weight falls with the distance",
     }
     cache_keys: Tensor
     cache_values: Tensor
@@ -69,7 +73,7 @@ class Cache(Cosine):
             self.register_buffer(name, value.detach().clone())
 
     def forward(self, features: Float[Tensor, "b f"]) -> Float[Tensor, "b c"]:
-        """Logits of features, which are not normalised yet."""
+        """Compute logits from features that are not yet normalised."""
         likeness = torch.exp(self.beta * (F.normalize(features, dim=-1) @ self.cache_keys.T - 1))
         return super().forward(features) + self.alpha * likeness @ self.cache_values
 
@@ -80,8 +84,8 @@ class Linear(nn.Module):
     normalised: ClassVar[bool] = False
     lines: ClassVar[str] = 'logits = features @ tuned["weight"].T + tuned["bias"]'
     meaning: ClassVar[dict[str, str]] = {
-        "weight": "[classes, features]: what features, as the image tower gives them, are multiplied with",
-        "bias": "[classes]: what is added; minus infinity for a class that had no image",
+        "weight": "[classes, features]: the factors of features as the image tower returns them",
+        "bias": "[classes]: added to the logits; minus infinity for a class without images",
     }
     weight: Tensor
     bias: Tensor
@@ -92,7 +96,7 @@ class Linear(nn.Module):
         self.register_buffer("bias", bias.detach().clone())
 
     def forward(self, features: Float[Tensor, "b f"]) -> Float[Tensor, "b c"]:
-        """Logits of features."""
+        """Compute logits from features."""
         return features @ self.weight.T + self.bias
 
 
@@ -101,24 +105,25 @@ Head = Cosine | Linear
 
 @singledispatch
 def head_of(method: Method) -> Head:
-    """The head of a fitted method.
+    """Return the head of a fitted method.
 
-    Raises: UserError for a method that has none, with the reason.
+    Raises:
+        UserError: for a method that has none, with the reason.
     """
-    raise refusal(method, "nothing is known here of how it makes logits of image features")
+    raise refusal(method, "there is no exportable head for it, from image features to logits")
 
 
 @head_of.register
 def _(method: TwoTower) -> Head:
     kind = type(method)
     if kind.classifier is not TwoTower.classifier or kind.image_features is not TwoTower.image_features:
-        raise refusal(method, "its logits are not the cosines of classes and images that are embedded apart")
+        raise refusal(method, "its logits are not cosines between independent embeddings of classes and images")
     return Cosine(method.text_features(), method.task.backbone.logit_scale)
 
 
 @head_of.register
 def _(method: CoCoop) -> Head:
-    raise refusal(method, "its texts depend on each image, so that there are no class embeddings to put into a file")
+    raise refusal(method, "its texts depend on each image, so there are no class embeddings to export")
 
 
 @head_of.register
@@ -132,10 +137,10 @@ def _(method: LinearProbe) -> Head:
 
 
 def name_of(method: Method) -> str:
-    """The name of a method, which is that of its file."""
+    """Return the name of a method, which is that of its module."""
     return type(method).__module__.rpartition(".")[2]
 
 
 def refusal(method: Method, reason: str, how: str = "") -> UserError:
-    """The error that says why a method cannot be exported, or not so."""
+    """Return the error on a method that cannot be exported, or not in this format."""
     return UserError(f"export: {' '.join([name_of(method), 'cannot be exported', how]).rstrip()}: {reason}")

@@ -1,7 +1,8 @@
-"""The image tower with what a method puts into it folded into constants: nothing of that is computed at inference.
+"""The image tower with prompts and adapters folded into constants.
 
-A prompt that only serves as keys and values becomes these, with layer norm and projections applied. Adapters are added
-to the weights. Prompts that are propagated stay tokens. The results are those of `encoders.encode_image`.
+A prompt that only serves as keys and values becomes constant keys and values, with layer norm and projections applied.
+Adapters are added to the weights. Prompts that are propagated stay tokens. The results are those of
+`encoders.encode_image`, and inference spends no time on the folded parts.
 
 Axis letters as in adapt/clip/encoders.py: b batch, s sequence, t prompt tokens, d width, h heads, e width of a head;
 features have width f.
@@ -21,7 +22,10 @@ from adapt.clip.encoders import NO_INJECTION, Injection, Layer, layers_of
 
 
 class ImageTower(nn.Module):
-    """From pixels to features, not normalised. An image tower that is not a plain ViT stays as it is."""
+    """The image tower from pixels to features, which are not normalised.
+
+    A tower that is not a plain ViT is used as it is.
+    """
 
     mean: Tensor
     std: Tensor
@@ -34,7 +38,7 @@ class ImageTower(nn.Module):
         self.encode = FoldedViT(model.visual, injection) if plain else WholeTower(model)
 
     def forward(self, pixels: UInt8[Tensor, "b 3 y x"]) -> Float[Tensor, "b f"]:
-        """Features of images that are resized and cropped."""
+        """Compute the features of images that are resized and cropped."""
         return self.encode((pixels.float() / 255 - self.mean) / self.std)
 
 
@@ -46,12 +50,12 @@ class WholeTower(nn.Module):
         self.model: Any = model
 
     def forward(self, images: Float[Tensor, "b 3 y x"]) -> Float[Tensor, "b f"]:
-        """Features of normalised images."""
+        """Compute the features of normalised images."""
         return self.model.encode_image(images, normalize=False)
 
 
 class FoldedViT(nn.Module):
-    """A ViT of plain blocks that is read at its class token."""
+    """A ViT of plain blocks whose output is read at the class token."""
 
     def __init__(self, visual: nn.Module, injection: Injection):
         super().__init__()
@@ -60,7 +64,7 @@ class FoldedViT(nn.Module):
         self.blocks: Any = nn.ModuleList(blocks)
 
     def forward(self, images: Float[Tensor, "b 3 y x"]) -> Float[Tensor, "b f"]:
-        """Features of normalised images."""
+        """Compute the features of normalised images."""
         x = self.visual._embeds(images)
         count = x.shape[1]
         for block in self.blocks:
@@ -68,29 +72,29 @@ class FoldedViT(nn.Module):
         return self.visual.ln_post(x[:, 0]) @ self.visual.proj
 
     def keys_and_values(self) -> dict[int, tuple[Float[Tensor, "h t e"], Float[Tensor, "h t e"]]]:
-        """The constant keys and values of each layer that has some."""
+        """Return the constant keys and values of each layer that has some."""
         return {layer: (block.key, block.value) for layer, block in enumerate(self.blocks) if block.key is not None}
 
     def propagates(self) -> bool:
-        """Whether prompts go through blocks as tokens."""
+        """Return whether prompts go through blocks as tokens."""
         return any(block.tokens is not None for block in self.blocks)
 
     def has_adapters(self) -> bool:
-        """Whether weights differ from the frozen model's."""
+        """Return whether weights differ from those of the frozen model."""
         return any(block.adapted for block in self.blocks)
 
 
 class FoldedBlock(nn.Module):
-    """A residual block that puts constant keys and values, or new tokens, beside those of its input."""
+    """A residual block whose input gains constant keys and values, or new tokens."""
 
     key: Tensor | None  # [h, t, e], as `value`
     value: Tensor | None
-    tokens: Tensor | None  # [t, d], those that the next layer takes over
+    tokens: Tensor | None  # [t, d], propagated to the next layer
 
     def __init__(self, layer: Layer):
         super().__init__()
         block, prompt = layer.block, layer.new_prompt
-        assert layer.bias is None and not isinstance(prompt, attention.Mixture), "both are of training alone"
+        assert layer.bias is None and not isinstance(prompt, attention.Mixture), "both exist in training alone"
         self.heads, self.last = block.attn.num_heads, layer.last
         self.replaces, self.adapted = prompt is not None, layer.adapter is not None
         self.ln_1, self.ln_2, self.ls_1, self.ls_2 = block.ln_1, block.ln_2, block.ls_1, block.ls_2
@@ -107,9 +111,9 @@ class FoldedBlock(nn.Module):
             self.register_buffer(name, None if constant is None else constant.contiguous())
 
     def forward(self, x: Float[Tensor, "b s d"], count: int) -> Float[Tensor, "b _ d"]:
-        """The tokens after the block; of the last block only the class token.
+        """Return the tokens after the block; after the last block only the class token.
 
-        count: how many of the tokens are the image's own; the others have been propagated.
+        count: how many of the input's tokens are the image's own; the others are propagated prompts.
         """
         if self.replaces:
             x = x[:, :count]
@@ -129,7 +133,10 @@ class FoldedBlock(nn.Module):
 
 
 def projection(layer: Layer) -> nn.Linear:
-    """The projection to queries, keys and values with the adapter added; it scales queries by 1/√e."""
+    """Return the projection to queries, keys and values, the adapter added.
+
+    It also scales the queries by 1/√e.
+    """
     attn, adapter = layer.block.attn, layer.adapter
     d = attn.embed_dim
     made = nn.Linear(d, 3 * d)
@@ -144,5 +151,8 @@ def projection(layer: Layer) -> nn.Linear:
 
 
 def exportable(activation: nn.Module) -> nn.Module:
-    """The activation of an MLP; open_clip's own in place of ours, whose derivative no exporter knows."""
+    """Return an MLP's activation in a form that exporters can handle.
+
+    Our quick-GELU, whose derivative no exporter knows, is replaced by that of open_clip.
+    """
     return transformer.QuickGELU() if isinstance(activation, attention.QuickGELU) else activation

@@ -1,4 +1,4 @@
-"""A fitted method as an ONNX file: from pixels to probabilities."""
+"""A fitted method as an ONNX file from pixels to probabilities."""
 
 import io
 import json
@@ -21,14 +21,15 @@ from adapt.export.folded import Folded
 
 FILE = "model.onnx"
 INPUT, OUTPUT = "pixels", "probabilities"
-LARGEST = 2_000_000_000  # bytes; a protobuf of more than 2 GiB cannot be written, so that weights go beside it
-EXAMPLE = 2  # images that the graph is traced with; 1 would count as fixed
+LARGEST = 2_000_000_000  # bytes; a protobuf cannot exceed 2 GiB, so larger weights go into a file beside it
+EXAMPLE = 2  # batch size for tracing; a size of 1 would be taken as fixed
 
 
 def write(folder: Path, folded: Folded, facts: Facts) -> Run:
-    """Write the file, with what is known of it in its metadata, and return what runs it.
+    """Write the file with its metadata, and return a function that runs it.
 
-    Raises: UserError for a tower that torch cannot export.
+    Raises:
+        UserError: for a tower that torch cannot export.
     """
     import onnx
     import onnxruntime
@@ -51,7 +52,7 @@ def write(folder: Path, folded: Folded, facts: Facts) -> Run:
 
 
 def trace(folded: Folded, size: int) -> Any:
-    """The graph as a protobuf."""
+    """Return the graph as a protobuf."""
     example = torch.zeros(EXAMPLE, 3, size, size, dtype=torch.uint8)
     batch = {0: torch.export.Dim("batch")}
     try:
@@ -68,7 +69,7 @@ def trace(folded: Folded, size: int) -> Any:
 
 
 def strip(model: Any) -> None:
-    """Take out what says where the code of the exporter lies on this machine."""
+    """Remove the paths of the exporter's code on this machine from the graph."""
     graph = model.graph
     for part in (model, graph, *graph.node, *graph.initializer, *graph.input, *graph.output, *graph.value_info):
         part.ClearField("doc_string")
@@ -77,7 +78,7 @@ def strip(model: Any) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep what the exporter has to say to itself."""
+    """Silence the exporter's warnings and output."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,4 +1,4 @@
-"""A fitted method as tensors that plain open_clip takes, and a JSON that says how."""
+"""A fitted method as tensors for plain open_clip, with a JSON that explains them."""
 
 from pathlib import Path
 
@@ -20,8 +20,8 @@ from adapt.runtime.formats import write_json
 
 FILE, ABOUT = "model.safetensors", "model.json"
 MEANING = {
-    "key.N": "[tokens, 1, width]: what the prompt of layer N of the image tower has become: further keys",
-    "value.N": "[tokens, 1, width]: and further values, both after layer norm and projection",
+    "key.N": "[tokens, 1, width]: additional keys from the prompt in layer N of the image tower",
+    "value.N": "[tokens, 1, width]: additional values, both after layer norm and projection",
 }
 PROMPTS = """
 for layer, block in enumerate(model.visual.transformer.resblocks):
@@ -42,17 +42,17 @@ print(json.load(open("model.json"))["classes"][logits.argmax()], logits.softmax(
 
 
 def check(method: Method, folded: Folded) -> None:
-    """Refuse what plain open_clip does not take; raises UserError."""
+    """Raise UserError for a method that plain open_clip cannot run."""
     tower = folded.tower.encode
     if isinstance(tower, FoldedViT) and tower.has_adapters():
         raise refusal(method, "it changes weights of the image tower; take the format onnx", "as safetensors")
     if isinstance(tower, FoldedViT) and tower.propagates():
-        why = "its image prompts go through layers as tokens, for which plain open_clip has no place"
+        why = "its image prompts go through layers as tokens, which plain open_clip does not support"
         raise refusal(method, f"{why}; take the format onnx", "as safetensors")
 
 
 def write(folder: Path, folded: Folded, facts: Facts) -> Run:
-    """Write the tensors and the JSON, and return what computes the same in this process."""
+    """Write the tensors and the JSON, and return a function that computes the same."""
     tensors = prompts(folded) | folded.head.state_dict()
     folder.joinpath(FILE).write_bytes(save({name: value.contiguous() for name, value in tensors.items()}))
     meaning = folded.head.meaning | (MEANING if prompts(folded) else {})
@@ -66,7 +66,10 @@ def write(folder: Path, folded: Folded, facts: Facts) -> Run:
 
 
 def prompts(folded: Folded) -> dict[str, Float[Tensor, "t 1 d"]]:
-    """Keys and values of each layer that has some, as `nn.MultiheadAttention` takes them."""
+    """Return the constant keys and values, as `nn.MultiheadAttention` takes them.
+
+    Only layers that have some are included.
+    """
     tower = folded.tower.encode
     found = tower.keys_and_values() if isinstance(tower, FoldedViT) else {}
     return {
@@ -77,7 +80,7 @@ def prompts(folded: Folded) -> dict[str, Float[Tensor, "t 1 d"]]:
 
 
 def use(folded: Folded, facts: Facts) -> str:
-    """The lines that classify an image by plain open_clip."""
+    """Return the example code that classifies an image with plain open_clip."""
     name, head = facts.made["backbone"], folded.head
     return USE.format(
         config=f'\nopen_clip.add_model_config("{name}.json")' if name == POCKET else "",

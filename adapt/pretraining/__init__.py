@@ -1,1 +1,1 @@
-"""How the pocket CLIP is made: captions, augmentation, contrastive training, scores."""
+"""Pre-training of the pocket CLIP: captions, augmentation, training, scores."""

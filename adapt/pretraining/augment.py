@@ -1,4 +1,7 @@
-"""Whole batches of glyph masks made into images of random stroke, shape, place, colour and sharpness, in torch."""
+"""Random augmentation of glyph masks into images, in torch, a batch at a time.
+
+It varies stroke, shape, position, colour and sharpness.
+"""
 
 import math
 from collections.abc import Sequence
@@ -14,18 +17,21 @@ from torch.nn.utils.rnn import pad_sequence
 from adapt.pretraining.captions import TEMPLATES, Captions, Subject
 
 THIN = 7.5  # mean width of a drawing's strokes, in pixels of its mask, below which it may be redrawn
-KEPT = 0.6  # of the icons keep their strokes: the families draw one thing in many as it is
+KEPT = 0.6  # of the icons keep their strokes, since the families already draw one thing in many strokes
 LUMINANCE = (0.299, 0.587, 0.114)
 AROUND = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))  # the ring of a pixel's neighbours
 KEEPING = (
     ([0, 2, 4], [2, 4, 6]),
     ([0, 2, 6], [0, 4, 6]),
-)  # neighbours that keep a pixel if all are inked, by half-step
+)  # by half-step: neighbours that keep a pixel if all of them are inked
 
 
 @cache
 def _peeled() -> NDArray[np.bool_]:
-    """[2, 256]: whether a border pixel goes, by its neighbours (bit i: `AROUND[i]` is inked), of either half-step."""
+    """Return whether a border pixel is removed: [2, 256], by half-step and neighbours.
+
+    Bit i of the second index tells whether the neighbour `AROUND[i]` is inked.
+    """
     ring = (np.arange(256)[None] >> np.arange(8)[:, None]) & 1 > 0
     count, runs = ring.sum(0), (~ring & np.roll(ring, -1, axis=0)).sum(0)
     border = (count >= 2) & (count <= 6) & (runs == 1)
@@ -35,7 +41,10 @@ def _peeled() -> NDArray[np.bool_]:
 
 
 def skeletons(masks: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Masks [n, h, w] thinned to strokes of one pixel, 0 or 255, which any pen may redraw (Zhang and Suen, 1984)."""
+    """Thin masks [n, h, w] to strokes of one pixel, 0 or 255 (Zhang and Suen, 1984).
+
+    A pen of any width can redraw them.
+    """
     thin = np.pad(masks > 127, ((0, 0), (1, 1), (1, 1))).astype(np.uint8)
     for chunk in range(0, len(thin), 64):
         _thin(thin[chunk : chunk + 64])
@@ -43,7 +52,10 @@ def skeletons(masks: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _thin(ink: NDArray[np.uint8]) -> None:
-    """Peels border pixels [n, h, w] of 0 and 1 in place until none can go; the outermost rows and columns are 0."""
+    """Remove border pixels of ink [n, h, w] in place until none can be removed.
+
+    The ink is 0 or 1; the outermost rows and columns are 0.
+    """
     left = np.arange(len(ink))  # images that still change
     while len(left):
         part, before = ink[left], ink[left].sum((1, 2), dtype=np.int64)
@@ -59,15 +71,16 @@ def _uniform(low: float, high: float, *shape: int) -> Tensor:
 
 
 def thicken(x: Tensor, width: int) -> Tensor:
-    """Ink [b, 1, h, w] grown by a square pen of odd `width`."""
+    """Grow ink [b, 1, h, w] by a square pen of odd `width`."""
     return F.max_pool2d(x, width, 1, width // 2)
 
 
 def restroke(x: Tensor, skeleton: Tensor, thin: Tensor, free: Tensor) -> Tensor:
-    """Ink [b, 1, h, w] in another pen.
+    """Redraw ink [b, 1, h, w] with another pen.
 
-    Some `thin` [b] drawings are redrawn along their skeletons, more of them where they are characters (`free` [b]);
-    some of the solid ones become outlines; some of either are made bolder or lighter. `KEPT` of the icons stay.
+    Some `thin` [b] drawings are redrawn along their skeletons, characters (`free` [b]) more often than icons. Some
+    solid drawings become outlines. Some of both are made bolder or lighter. A fraction `KEPT` of the icons stay as they
+    are.
     """
     given, x = x, x.clone()
     kept = ~free & (torch.rand(len(x)) < KEPT)
@@ -79,7 +92,7 @@ def restroke(x: Tensor, skeleton: Tensor, thin: Tensor, free: Tensor) -> Tensor:
         x[rows] = thicken(skeleton[rows], width)
     rest = ~redraw
     rows = torch.nonzero(rest & ~thin & (dice < 0.3)).flatten()
-    x[rows] = thicken(x[rows], 3) + thicken(1 - x[rows], 3) - 1  # one at edges, zero inside and outside
+    x[rows] = thicken(x[rows], 3) + thicken(1 - x[rows], 3) - 1  # 1 at edges, 0 inside and outside
     rows = torch.nonzero(rest & (dice > 0.85)).flatten()
     x[rows] = thicken(x[rows], 3)
     rows = torch.nonzero(rest & (dice > 0.72) & (dice <= 0.85)).flatten()
@@ -89,7 +102,10 @@ def restroke(x: Tensor, skeleton: Tensor, thin: Tensor, free: Tensor) -> Tensor:
 
 @cache
 def _basis(side: int) -> Tensor:
-    """[side², 3 + 16]: each pixel's x, y, 1, and its weights in a smooth interpolation of 4 x 4 random vectors."""
+    """Return the basis [side², 3 + 16] of the warps.
+
+    Each pixel has its x, y and 1, and its weights in a smooth interpolation of 4 × 4 random vectors.
+    """
     line = (torch.arange(side) * 2 + 1) / side - 1
     y, x = torch.meshgrid(line, line, indexing="ij")
     bumps = F.interpolate(torch.eye(16).view(16, 1, 4, 4), size=(side, side), mode="bicubic", align_corners=True)
@@ -97,7 +113,10 @@ def _basis(side: int) -> Tensor:
 
 
 def warp(x: Tensor, free: Tensor, flip: Tensor) -> Tensor:
-    """Ink [b, 1, h, h] turned, scaled, sheared, moved and bent; characters (`free`) more so; `flip` [b] mirrored."""
+    """Rotate, scale, shear, shift and bend ink [b, 1, h, h].
+
+    Characters (`free` [b]) are changed more; drawings in `flip` [b] are also mirrored.
+    """
     amount, side = len(x), x.shape[-1]
     angle = torch.randn(amount) * torch.where(free, 0.15, 0.17)
     scale = torch.exp(_uniform(math.log(0.68), math.log(1.25), amount))
@@ -115,7 +134,7 @@ def warp(x: Tensor, free: Tensor, flip: Tensor) -> Tensor:
 
 
 def degrade(x: Tensor, free: Tensor) -> Tensor:
-    """Ink [b, 1, h, w] of which some is as blurred as a scan of 8 to 16 pixels a side."""
+    """Blur some of the ink [b, 1, h, w] like a scan of 8 to 16 pixels a side."""
     side = x.shape[-1]
     dice = torch.rand(len(x)) * torch.where(free, 1.0, 2.0)
     for low, (least, most) in {8: (0.0, 0.22), 12: (0.22, 0.3), 16: (0.3, 0.4)}.items():
@@ -127,9 +146,10 @@ def degrade(x: Tensor, free: Tensor) -> Tensor:
 
 
 def colour(x: Tensor, free: Tensor) -> Tensor:
-    """Ink [b, 1, h, w] as RGB [b, 3, h, w], 0..1, with noise, in two random colours of clear contrast.
+    """Colour ink [b, 1, h, w] with two random colours, as RGB [b, 3, h, w] in 0..1.
 
-    Some are white on black, as handwriting (`free` [b]) often is in data sets, some black on white.
+    The colours have clear contrast, and noise is added. Some images are white on black, as handwriting (`free` [b])
+    often is in datasets, and some black on white.
     """
     amount = len(x)
     ink, paper = torch.rand(2, amount, 3)
@@ -149,14 +169,17 @@ def colour(x: Tensor, free: Tensor) -> Tensor:
 
 
 def render(mask: Tensor, skeleton: Tensor, thin: Tensor, free: Tensor, flip: Tensor, size: int) -> Tensor:
-    """Masks and skeletons [b, h, w] uint8 as images [b, 3, size, size], 0..1."""
+    """Render uint8 masks and skeletons [b, h, w] as images [b, 3, size, size] in 0..1."""
     x, bone = (part[:, None].float() / 255 for part in (mask, skeleton))
     x = warp(restroke(x, bone, thin, free), free, flip)
     return colour(degrade(F.adaptive_avg_pool2d(x, size), free), free)
 
 
 class Pictures:
-    """All subjects' masks and skeletons in memory (uint8, 8 KiB each), from which captioned batches are drawn."""
+    """All subjects' masks and skeletons in memory, for drawing captioned batches.
+
+    They are uint8 and take 8 KiB per subject.
+    """
 
     def __init__(self, subjects: Sequence[Subject], captions: Captions) -> None:
         masks = np.stack([subject.mask for subject in subjects])
@@ -173,11 +196,11 @@ class Pictures:
         self.phrases = pad_sequence(phrases, batch_first=True, padding_value=-1)
 
     def batch(self, rng: np.random.Generator, amounts: dict[str, int], size: int) -> tuple[Tensor, Tensor, Tensor]:
-        """So many pictures of each kind, with a caption each.
+        """Draw captioned pictures of each kind, as many as `amounts` says.
 
         Returns:
-            Images [b, 3, size, size] in 0..1, compact tokens [b, s], and whether an image (row) has a caption (column)
-            that is true of it [b, b].
+            Images [b, 3, size, size] in 0..1, compact tokens [b, s], and [b, b]: whether an image (row) has a caption
+            (column) that is true of it.
         """
         rows = np.concatenate([rng.choice(self.rows[kind], amount, replace=False) for kind, amount in amounts.items()])
         said, texts = zip(*(self.captions.draw(self.subjects[row], rng) for row in rows), strict=True)

@@ -1,7 +1,7 @@
-"""What the pocket CLIP reads while it is pre-trained: phrases of icons and of characters, set into templates.
+"""The captions of the pocket CLIP's pre-training: phrases set into templates.
 
-A phrase says more or less of a drawing ("arrow", "arrow up", "arrow up bold outline"); it is true of every drawing
-whose phrases include it, which is what makes a caption a positive of several images in a batch.
+The phrases describe icons and characters in more or less detail ("arrow", "arrow up", "arrow up bold outline"). A
+phrase is true of every drawing whose phrases include it, so a caption can be a positive of several images in a batch.
 """
 
 import re
@@ -17,7 +17,7 @@ from adapt.data.glyphs import Glyph, Mask, characters, icons, mask
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
-# What a family's names hold besides words: where they come from, the style of drawing, a number of variants.
+# The parts of a family's names that are no words: their origin, the style of drawing, the number of a variant.
 CLEAN = {
     "material": r"",
     "codicon": r"",
@@ -30,10 +30,10 @@ CLEAN = {
     "lucide": r"^icon-|-\d$",
     "typicons": r"^typcn-|-outline$",
 }
-SIZED = re.compile(r"(.*)-(\d+)-(regular|filled)")  # a name in Fluent, which has a drawing in several sizes
-SIZE = 24  # the one that is taken, or the nearest
+SIZED = re.compile(r"(.*)-(\d+)-(regular|filled)")  # a name in Fluent, which has the same drawing in several sizes
+SIZE = 24  # this size is taken, or the nearest one
 
-# Leading words of trade marks, which say nothing of the drawing; words that are things too ("apple") are not here.
+# First words of trade marks, which do not describe the drawing. Words that also name things ("apple") are not listed.
 BRANDS = frozenset(
     """
     adobe airbnb alipay android angular angularjs ansible aws azure behance bitbucket blogger bluesky brand
@@ -48,10 +48,10 @@ BRANDS = frozenset(
     """.split()
 )
 
-# Words that say how an icon is drawn, not what it shows.
+# Words for the style in which an icon is drawn, not for the thing it shows.
 STYLES = frozenset({"outline", "bold", "thin", "thick", "variant", "box", "circle", "filled", "solid"})
 
-# Words of icons whose mirror image would be another icon, or a wrong one.
+# Words in the names of icons whose mirror image would be another icon, or a wrong one.
 SIDED = frozenset(
     ("abjad", "abugida", "alpha", "alphabet", "alphabetical", "clock", "code", "counterclockwise", "clockwise",
      "currency", "database", "exclamation", "first", "forward", "format", "backward", "function", "greater", "last",
@@ -69,18 +69,18 @@ _DIGIT = ("number {}", "the number {}", "digit {}", "a photo of the number {}.",
 _LETTER = ("letter {}", "the letter {}", "a photo of the letter {}.", "the letter {}.", "a handwritten letter {}.",
            "an image of the letter {}.", "a photo of a {}.", "a photo of {}.")  # fmt: skip
 _PHOTO = tuple(template("{}") for template in OPENAI_IMAGENET_TEMPLATES)
-# Per kind of subject: sets of templates, and how often each set is drawn from.
+# Per kind of subject: sets of templates, and the probability of each set.
 TEMPLATES = {
     "icon": ((_SHORT, 0.3), (_ICON, 0.4), (_PHOTO, 0.3)),
     "digit": ((_SHORT, 0.2), (_DIGIT, 0.5), (_PHOTO, 0.3)),
     "letter": ((_SHORT, 0.2), (_LETTER, 0.5), (_PHOTO, 0.3)),
 }
-# Per kind: how often a drawing is called by its first phrase, the ones between, its last.
+# Per kind: the weights of a drawing's first phrase, of each phrase in between, and of its last phrase.
 PHRASES = {"icon": (0.2, 0.1, 0.1, 0.6), "digit": (0.6, 0.4), "letter": (0.5, 0.2, 0.3)}
 
 
 class Subject(NamedTuple):
-    """A drawing, what may be said of it (most telling first), and how."""
+    """A drawing with the phrases that are true of it, the most informative first."""
 
     glyph: Glyph
     mask: Mask
@@ -90,18 +90,24 @@ class Subject(NamedTuple):
 
 
 def words_of(family: str, name: str) -> list[str]:
-    """What a family calls an icon, in words."""
+    """Return the name of an icon as words."""
     return [word for word in re.sub(CLEAN[family], "", name.replace("_", "-")).split("-") if word]
 
 
 def phrases(words: Sequence[str]) -> tuple[str, ...]:
-    """What is said of an icon: its whole name, that without words of style, the leading two words, the leading one."""
+    """Return the phrases for an icon.
+
+    They are its whole name, the name without words of style, its first two words and its first word.
+    """
     plain = [word for word in words if word not in STYLES] or words[:1]
     return tuple(dict.fromkeys(" ".join(part) for part in (words, plain, words[:2], words[:1])))
 
 
 def one_size(glyphs: Iterable[Glyph]) -> list[Glyph]:
-    """The glyphs, but of a drawing that a family has in several sizes only that nearest to `SIZE`."""
+    """Return one glyph of each drawing: where a family has several sizes, the nearest.
+
+    The nearest is that to `SIZE`.
+    """
     found: dict[object, tuple[int, Glyph]] = {}
     for glyph in glyphs:
         sized = SIZED.fullmatch(glyph.name)
@@ -112,7 +118,10 @@ def one_size(glyphs: Iterable[Glyph]) -> list[Glyph]:
 
 
 def icon_subjects(family: str) -> list[Subject]:
-    """The icons of a family under names cleaned to words: no trade marks, no blanks, nothing twice under one name."""
+    """Return the icons of a family, their names reduced to words.
+
+    Trade marks, blank icons and repetitions of a drawing under one name are left out.
+    """
     found: dict[tuple[str, bytes], Subject] = {}
     for glyph in one_size(icons(family)):
         words, cover = words_of(family, glyph.name), mask(glyph)
@@ -123,7 +132,7 @@ def icon_subjects(family: str) -> list[Subject]:
 
 
 def subjects(families: Iterable[str]) -> list[Subject]:
-    """All drawings of the pre-training set: icons of families, digits, letters."""
+    """Return all drawings of the pre-training set: icons of families, digits, letters."""
     found = [subject for family in families for subject in icon_subjects(family)]
     for glyph in characters("".join(map(str, range(10)))):
         found.append(Subject(glyph, mask(glyph), "digit", (DIGITS[int(glyph.name)], glyph.name), True))
@@ -136,10 +145,11 @@ def subjects(families: Iterable[str]) -> list[Subject]:
 
 
 class Captions:
-    """The templates and phrases of `subjects`, tokenised once, in a vocabulary of only the tokens in use.
+    """The tokenised templates and phrases of `subjects`, in a compact vocabulary.
 
-    `vocabulary[i]` is the stock token of compact token i. They ascend, so the end token stays the largest, which is how
-    CLIP finds it; compact token 0 is the padding. `length` is that of the longest caption.
+    The vocabulary has only the tokens in use: `vocabulary[i]` is open_clip's token of compact token i. The tokens
+    ascend, so that the end token stays the largest, by which CLIP finds it; compact token 0 is the padding. `length`
+    bounds the length of a caption.
     """
 
     def __init__(self, subjects: Sequence[Subject]) -> None:
@@ -148,7 +158,7 @@ class Captions:
         self.index = {phrase: i for i, phrase in enumerate(self.phrases)}
         templates = sorted({template for sets in TEMPLATES.values() for group, _ in sets for template in group})
         said = [tokenizer.encode(phrase) for phrase in self.phrases]
-        # The tokenizer splits at blanks and punctuation first, so parts may be put together after it.
+        # The tokenizer first splits at blanks and punctuation, so the parts can be tokenised apart and then joined.
         around = [[tokenizer.encode(part) for part in template.split("{}")] for template in templates]
         ends = tokenizer.sot_token_id, tokenizer.eot_token_id
         self.vocabulary = sorted({0, *ends}.union(*said, *(part for parts in around for part in parts)))
@@ -164,12 +174,12 @@ class Captions:
         self.length = max(map(len, self._said)) + max(len(a) + len(b) for a, b in self._around.values())
 
     def tokens(self, phrase: int, template: str) -> list[int]:
-        """The compact tokens of a phrase in a template, start and end included."""
+        """Return the compact tokens of a phrase in a template, with start and end token."""
         before, after = self._around[template]
         return [*before, *self._said[phrase], *after]
 
     def draw(self, subject: Subject, rng: np.random.Generator) -> tuple[int, list[int]]:
-        """A random caption of a drawing: the phrase's number, and the tokens."""
+        """Draw a random caption of a drawing: the phrase's number and the tokens."""
         amount, shares = len(subject.phrases), PHRASES[subject.kind]
         weights = np.array(shares[: amount - 1] + shares[-1:])
         phrase = self.index[subject.phrases[rng.choice(amount, p=weights / weights.sum())]]

@@ -1,7 +1,7 @@
 """Contrastive pre-training of the pocket CLIP on icons and characters.
 
-The model is open_clip's own. While it trains it has only the tokens in use and only the positions that captions reach;
-afterwards its rows are put into the full-size architecture (`expand`).
+The model is open_clip's own. During training it has only the tokens in use and only the positions that captions reach.
+Afterwards `expand` puts its rows into the full-size architecture.
 """
 
 import math
@@ -23,14 +23,17 @@ from adapt.pretraining.augment import Pictures
 from adapt.runtime import files, signals
 from adapt.runtime.checkpoint import Checkpoint
 
-LOG_EVERY = 50  # steps that a row of the log sums up
-MOST_SCALE = math.log(100)  # CLIP's bound of the logit scale
+LOG_EVERY = 50  # steps per row of the log
+MOST_SCALE = math.log(100)  # CLIP's upper bound of the logit scale, a logarithm
 STD = 0.01  # of open_clip's initial text positions
-Model = Any  # an open_clip.CLIP, whose attributes a type checker takes for either modules or tensors
+Model = Any  # an open_clip.CLIP; type checkers cannot tell its modules from its tensors
 
 
 class Schedule(NamedTuple):
-    """How long to train and how fast: learning rate `lr`, reached in `warmup` steps and left in the last `decay`."""
+    """The number of steps and the learning rate.
+
+    The rate rises to `lr` in `warmup` steps, and falls in the last `decay` steps.
+    """
 
     steps: int
     lr: float
@@ -38,12 +41,15 @@ class Schedule(NamedTuple):
     decay: int
 
     def rate(self, step: int) -> float:
-        """The learning rate at a step (from 0); until the decay it does not depend on `steps`."""
+        """Return the learning rate at a step (from 0).
+
+        Before the decay it does not depend on `steps`.
+        """
         return self.lr * min((step + 1) / self.warmup, 1.0, (self.steps - step) / self.decay)
 
 
 def build(config: dict[str, Any], length: int, vocabulary: int, seed: int) -> Model:
-    """A fresh model of an open_clip architecture, with a context and a vocabulary of its own."""
+    """Create a model of an open_clip architecture with another context and vocabulary."""
     torch.manual_seed(seed)
     text = config["text_cfg"] | {"context_length": length, "vocab_size": vocabulary}
     model = CLIP(config["embed_dim"], config["vision_cfg"], text, quick_gelu=config.get("quick_gelu", False))
@@ -52,7 +58,10 @@ def build(config: dict[str, Any], length: int, vocabulary: int, seed: int) -> Mo
 
 
 def expand(model: Model, vocabulary: list[int], config: dict[str, Any]) -> dict[str, Tensor]:
-    """The weights in the full architecture: zeros for tokens never seen, initial noise for positions never seen."""
+    """Return the weights in the full-size architecture.
+
+    Tokens that training did not see are zeros; positions that it did not reach have initial noise.
+    """
     text = config["text_cfg"]
     tokens = torch.zeros(text["vocab_size"], text["width"])
     tokens[vocabulary] = model.token_embedding.weight.detach()
@@ -62,7 +71,10 @@ def expand(model: Model, vocabulary: list[int], config: dict[str, Any]) -> dict[
 
 
 def go_on(model: Model, vocabulary: list[int], weights: dict[str, Tensor]) -> None:
-    """Put weights of the full architecture into a model as `build` makes it; tokens that they never saw stay fresh."""
+    """Load weights of the full-size architecture into a model that `build` made.
+
+    Tokens that these weights never saw keep their initial values.
+    """
     tokens = weights["token_embedding.weight"][vocabulary].float()
     seen = tokens.any(1, keepdim=True)
     state = {
@@ -73,9 +85,10 @@ def go_on(model: Model, vocabulary: list[int], weights: dict[str, Tensor]) -> No
 
 
 def encode_text(model: Model, tokens: Tensor) -> Tensor:
-    """What `CLIP.encode_text` gives for tokens [b, s] padded to its context, at little more than the texts' own cost.
+    """Encode texts as `CLIP.encode_text` would, without the cost of padding.
 
-    They are encoded in four parts by their lengths, each only as far as its longest reaches.
+    The tokens [b, s] are padded to the context. They are encoded in four parts sorted by length, each part only up to
+    its longest text.
     """
     order = tokens.argmax(-1).argsort(stable=True)
     encoded = [_encode_part(model, part[:, : int(part.argmax(-1).max()) + 1]) for part in tokens[order].chunk(4)]
@@ -91,9 +104,10 @@ def _encode_part(model: Model, tokens: Tensor) -> Tensor:
 
 
 def contrast(images: Tensor, texts: Tensor, scale: Tensor, positive: Tensor) -> Tensor:
-    """CLIP's symmetric cross-entropy of features [b, d].
+    """Compute CLIP's symmetric cross-entropy of features [b, d].
 
-    `positive` [b, b] says which texts are true of which images; those of one row or column share its target evenly.
+    `positive` [b, b] tells which texts are true of which images; the positives of a row or column share its target
+    evenly.
     """
     logits = scale.exp() * F.normalize(images.float(), dim=-1) @ F.normalize(texts.float(), dim=-1).T
     target = positive.float()
@@ -103,7 +117,10 @@ def contrast(images: Tensor, texts: Tensor, scale: Tensor, positive: Tensor) -> 
 
 
 def groups(model: Model, decay: float) -> list[dict[str, Any]]:
-    """Parameters for AdamW: matrices decay; gains, biases, the logit scale and embeddings do not."""
+    """Return parameter groups for AdamW.
+
+    Matrices have weight decay; gains, biases, the logit scale and embeddings do not.
+    """
     plain = {id(p) for name, p in model.named_parameters() if p.ndim < 2 or "embedding" in name}
     return [
         {"params": [p for p in model.parameters() if id(p) not in plain], "weight_decay": decay},
@@ -112,9 +129,10 @@ def groups(model: Model, decay: float) -> list[dict[str, Any]]:
 
 
 def loss_of(model: Model, images: Tensor, tokens: Tensor, positive: Tensor, precision: Precision) -> Tensor:
-    """The loss of one batch of `Pictures`; matrix products in `precision`, the rest in float32.
+    """Compute the loss of one batch of `Pictures`.
 
-    Plain attention: for sequences this short, the fused kernels for CPUs spend most of a step in their backward pass.
+    Matrix products are in `precision`, the rest in float32. Attention is not fused: for sequences this short, the
+    backward pass of the fused CPU kernels takes most of a step.
     """
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD))
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"), sdpa_kernel(SDPBackend.MATH):
@@ -135,9 +153,9 @@ def train(
     precision: Precision,
     bar: Callable[[Iterable[int]], Iterable[int]],
 ) -> list[dict[str, int | float]]:
-    """Train `model` in place, from the checkpoint where there is one.
+    """Train `model` in place, resuming from the checkpoint if there is one.
 
-    A step's batch is a pure function of seed and step, so a run killed and resumed equals one that never was.
+    A step's batch depends only on seed and step, so a run that was killed and resumed equals one that was not.
 
     Returns:
         The log: a row for every `LOG_EVERY` steps, with the mean loss and the seconds since the row before.
@@ -182,7 +200,7 @@ def train(
 
 
 def draw_log(log: list[dict[str, int | float]], path: Path) -> None:
-    """The loss over the steps, as a PNG."""
+    """Plot the loss over the steps into a PNG file."""
     figure = Figure(figsize=(6, 3), layout="constrained")
     axes = figure.subplots()
     axes.plot([row["step"] for row in log], [row["loss"] for row in log])

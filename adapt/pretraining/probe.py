@@ -1,4 +1,4 @@
-"""How good a frozen CLIP is on a dataset: zero-shot accuracy, and that of a linear probe on a few shots."""
+"""Scores of a frozen CLIP on a dataset: zero-shot and linear-probe accuracy."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -20,7 +20,7 @@ STRENGTHS = (1.0, 10.0, 100.0, 1000.0)  # inverse regularisation of the probe, c
 
 @torch.no_grad()
 def embed_images(backbone: Backbone, dataset: Dataset, items: Sequence[Sample]) -> tuple[Features, NDArray[np.int64]]:
-    """Normalised features [n, d] and labels [n]."""
+    """Return normalised features [n, d] and labels [n]."""
     pixels = torch.from_numpy(np.stack([center_crop(dataset.read(item.path), backbone.image_size) for item in items]))
     features = backbone.model.encode_image(backbone.normalise(pixels), normalize=True)
     return features.cpu().numpy(), np.array([item.label for item in items])
@@ -28,19 +28,23 @@ def embed_images(backbone: Backbone, dataset: Dataset, items: Sequence[Sample]) 
 
 @torch.no_grad()
 def embed_classes(backbone: Backbone, dataset: Dataset) -> Features:
-    """Normalised features [c, d] of the classes' names in the dataset's template."""
+    """Return normalised features [c, d] of the class names in the dataset's template."""
     tokens = backbone.tokenize([dataset.template.format(name) for name in dataset.classes])
     return backbone.model.encode_text(tokens, normalize=True).cpu().numpy()
 
 
 def zero_shot(backbone: Backbone, dataset: Dataset, items: Sequence[Sample]) -> float:
-    """The share of items (0..1) whose features are closest to their own class's."""
+    """Return the zero-shot accuracy on the items, a fraction."""
     features, labels = embed_images(backbone, dataset, items)
     return float(np.mean((features @ embed_classes(backbone, dataset).T).argmax(1) == labels))
 
 
 def linear_probe(backbone: Backbone, dataset: Dataset, items: Sequence[Sample], shots: int, seed: int) -> float:
-    """The share of items (0..1) that a logistic regression on the features of `shots` images a class gets right."""
+    """Return the accuracy of a linear probe on the items, a fraction.
+
+    The probe is a logistic regression on the features of `shots` images per class; its regularisation is chosen on the
+    val images.
+    """
     subset = sample(dataset.train, dataset.val, shots, seed)
     train, val, rest = (embed_images(backbone, dataset, part) for part in (subset.train, subset.val, items))
     probes = [LogisticRegression(C=strength, max_iter=2000).fit(*train) for strength in STRENGTHS]
@@ -48,7 +52,10 @@ def linear_probe(backbone: Backbone, dataset: Dataset, items: Sequence[Sample], 
 
 
 def score(backbone: Backbone, dataset: Dataset, split: Literal["val", "test"]) -> dict[str, Any]:
-    """A row of the table of scores: images of a split, and accuracies on it (0..1), the probe's over seeds."""
+    """Return a row of the table of scores on a split.
+
+    It has the number of images and both accuracies (fractions), the probe's as mean and standard deviation over seeds.
+    """
     items = getattr(dataset, split)
     probes = [linear_probe(backbone, dataset, items, SHOTS, seed) for seed in SEEDS]
     return {

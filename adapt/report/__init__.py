@@ -1,1 +1,4 @@
-"""Tables, plots and figures from finished runs: reads folders, returns frames, text and figures, writes nothing."""
+"""Tables, plots and figures computed from finished runs.
+
+This package reads run folders, returns data frames, text and figures, and writes nothing.
+"""

@@ -1,4 +1,7 @@
-"""The numbers of the tables, as frames; adapt/report/tables.py makes texts of them."""
+"""The numbers in the tables, as data frames.
+
+adapt/report/tables.py formats them.
+"""
 
 from typing import Any
 
@@ -14,18 +17,20 @@ COSTS = ["trainable", "tokens", "steps", "seconds", "step_ms", "step_gflop", "me
 
 
 def accuracy(runs: Runs) -> pd.DataFrame:
-    """One row per run that params name: `preset, dataset, method, seed, shots, accuracy, tokens`.
+    """Return the accuracy of every run that params name, one row per run.
 
-    Accuracy is a fraction; a missing run has neither accuracy nor tokens.
+    The columns are `preset, dataset, method, seed, shots, accuracy, tokens`. Accuracy is a fraction. A missing run has
+    neither accuracy nor tokens.
     """
     table = _all_asked(runs).assign(preset=runs.preset, shots=runs.shots)
     return table[["preset", "dataset", "method", "seed", "shots", "accuracy", "tokens"]]
 
 
 def cost(runs: Runs) -> pd.DataFrame:
-    """One row per run that params name: `dataset, method, seed`, COSTS, `budget`; empty where a run has none of it.
+    """Return the costs of every run that params name, one row per run.
 
-    budget: the tokens that a method was to end with.
+    The columns are `dataset, method, seed`, those in COSTS, and `budget`, the number of tokens that the method was
+    asked to end with. A cell is empty where the run has no such value.
     """
     table = _all_asked(runs).astype({"budget": "Int64"})
     steps = table["steps"].where(table["steps"] > 0).astype(float)
@@ -33,9 +38,10 @@ def cost(runs: Runs) -> pd.DataFrame:
 
 
 def with_average(table: pd.DataFrame) -> pd.DataFrame:
-    """`dataset, method, seed, accuracy` with rows of a last dataset, `average`: each seed's mean over the datasets.
+    """Append each seed's mean over the datasets as a last dataset, `average`.
 
-    The average is NaN where a dataset is missing: averages over different datasets are not to be compared.
+    The columns are `dataset, method, seed, accuracy`. The average is NaN if a dataset is missing, since averages over
+    different datasets cannot be compared.
     """
     average = table.groupby(["method", "seed"], sort=False)["accuracy"].mean(skipna=False).reset_index()
     columns = ["dataset", "method", "seed", "accuracy"]
@@ -43,9 +49,11 @@ def with_average(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Per dataset, `average` last, and method: mean and sample standard deviation over the seeds, and their number.
+    """Return mean, standard deviation and number of seeds per dataset and method.
 
-    A seed that is missing leaves all three empty: over fewer seeds they would be other quantities.
+    The dataset `average` is last. The standard deviation is the sample standard deviation over the seeds. It and the
+    mean are NaN if a seed is missing: over fewer seeds they would be other quantities. `seeds` counts the seeds that
+    were found.
     """
     groups = with_average(table).groupby(["dataset", "method"], sort=False)["accuracy"]
     found = groups.agg(seeds="count").assign(accuracy=groups.mean(skipna=False), std=groups.std(skipna=False))
@@ -53,9 +61,10 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def ranks(table: pd.DataFrame) -> pd.Series:
-    """By method, its rank by mean accuracy (1 is best, ties share the mean rank), averaged over the datasets.
+    """Return each method's rank by mean accuracy, averaged over the datasets.
 
-    Only methods with all runs are ranked, among each other; the others are NaN.
+    Rank 1 is best, and ties share the mean rank. Only methods with all their runs are ranked, among each other; the
+    others are NaN.
     """
     means = summary(table).query("dataset != @AVERAGE").pivot(index="method", columns="dataset", values="accuracy")
     whole = means.dropna()
@@ -63,9 +72,10 @@ def ranks(table: pd.DataFrame) -> pd.Series:
 
 
 def gap(table: pd.DataFrame, baseline: str, dataset: str = AVERAGE) -> tuple[float, float]:
-    """By how much `adapt` leads the baseline, and the standard error of that over seeds (NaN for one), as fractions.
+    """Return by how much `adapt` leads a baseline, and the standard error of that.
 
-    The difference is taken seed by seed: both methods saw the same images under a seed. NaN where a run is missing.
+    Both are fractions. The difference is taken seed by seed, since under one seed both methods saw the same images. The
+    standard error is over seeds: NaN for one seed. Both are NaN where a run is missing.
     """
     rows = with_average(table).query("dataset == @dataset").pivot(index="seed", columns="method", values="accuracy")
     difference = rows[ADAPT] - rows[baseline]
@@ -74,15 +84,18 @@ def gap(table: pd.DataFrame, baseline: str, dataset: str = AVERAGE) -> tuple[flo
 
 
 def best_baseline(table: pd.DataFrame, dataset: str = AVERAGE) -> str | None:
-    """The method other than `adapt` that is best on a dataset; None where no baseline has all its runs."""
+    """Return the best method other than `adapt` on a dataset.
+
+    None if no baseline has all its runs.
+    """
     means = summary(table).query("dataset == @dataset and method != @ADAPT").set_index("method")["accuracy"].dropna()
     return str(means.idxmax()) if len(means) else None
 
 
 def metrics(runs: Runs) -> dict[str, Any]:
-    """What `dvc metrics show` prints: mean accuracy (fraction) by dataset and method, mean tokens by method.
+    """Return what `dvc metrics show` prints.
 
-    Null where a run is missing.
+    Mean accuracy (a fraction) by dataset and method, and mean number of tokens by method; null where a run is missing.
     """
     means = summary(accuracy(runs)).pivot(index="dataset", columns="method", values="accuracy")
     tokens = accuracy(runs).groupby("method", sort=False)["tokens"].mean(skipna=False)
@@ -103,7 +116,7 @@ def metrics(runs: Runs) -> dict[str, Any]:
 
 
 def _all_asked(runs: Runs) -> pd.DataFrame:
-    """The results with a row for every run that params name."""
+    """Return the results with one row for every run that params name."""
     names = ["dataset", "method", "seed"]
     asked = pd.MultiIndex.from_product([runs.datasets, runs.methods, runs.seeds], names=names)
     return runs.results.set_index(names).reindex(asked).reset_index().astype({"tokens": "Int64", "steps": "Int64"})

@@ -1,8 +1,8 @@
-"""The paper's claims and what the numbers here say of each: computed, never typed in.
+"""The paper's claims, each with a verdict computed from the runs, never typed in.
 
-A verdict needs an interval: a claim holds where the whole 95 % interval of a difference (see
-`adapt.report.statistics`) is on its side, does not hold where it is on the other, and is undecided where it is on
-both. Claims about the size of a number are tested by the paper preset alone.
+A verdict needs the 95 % interval of a difference (see `adapt.report.statistics`). A claim holds if the whole interval
+lies on its side of the threshold, does not hold if it lies on the other side, and is undecided if it covers both.
+Claims about the size of a number can be tested on the paper preset alone.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ UNDECIDED, UNTESTED = "undecided here", "cannot be tested here"
 
 
 class Finding(NamedTuple):
-    """What was measured, in a sentence, and the verdict."""
+    """A measurement, in a sentence, and the verdict."""
 
     measured: str
     verdict: str
@@ -32,7 +32,10 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What findings are made from: the runs, the gathered studies, and why others are not there."""
+    """The runs and studies that findings are computed from.
+
+    `absent` gives the reason for each study that is not there.
+    """
 
     runs: Runs
     studies: Mapping[str, StudyResult]
@@ -50,7 +53,10 @@ class Evidence:
 
 
 def judge(claims: list[dict[str, Any]], evidence: Evidence) -> list[dict[str, str]]:
-    """Each claim with `claim, measured, on, verdict, source`."""
+    """Return each claim with its measurement and its verdict.
+
+    The keys are `claim, measured, on, verdict, source`.
+    """
     rows = []
     for claim in claims:
         measured, verdict = FINDINGS[claim["id"]](evidence, claim.get("numbers", {}))
@@ -60,14 +66,17 @@ def judge(claims: list[dict[str, Any]], evidence: Evidence) -> list[dict[str, st
 
 
 def verdict(low: float, high: float, threshold: float = 0) -> str:
-    """What the interval of a difference says of the claim that it is above a threshold."""
+    """Return the verdict on the claim that a difference exceeds a threshold.
+
+    `low` and `high` are the ends of the interval of the difference.
+    """
     if np.isnan(low):
         return UNTESTED
     return HOLDS if low > threshold else FAILS if high < threshold else UNDECIDED
 
 
 def average(evidence: Evidence, _: Mapping[str, float]) -> Finding:
-    """`adapt` minus the best baseline on the average."""
+    """Measure the average gain of `adapt` over the best baseline."""
     baseline = aggregate.best_baseline(evidence.table)
     if ADAPT not in evidence.runs.methods or baseline is None:
         return Finding("adapt and a baseline with all runs are needed", UNTESTED)
@@ -76,7 +85,7 @@ def average(evidence: Evidence, _: Mapping[str, float]) -> Finding:
 
 
 def best_gain(evidence: Evidence, numbers: Mapping[str, float]) -> Finding:
-    """The largest gain on one dataset over the best baseline there."""
+    """Measure the largest gain of `adapt` on one dataset over the best baseline there."""
     found = []
     for dataset in evidence.runs.datasets if ADAPT in evidence.runs.methods else []:
         baseline = aggregate.best_baseline(evidence.table, dataset)
@@ -90,24 +99,33 @@ def best_gain(evidence: Evidence, numbers: Mapping[str, float]) -> Finding:
         f"the largest is {100 * value:+.2f}{plus_minus(error)} points (± standard error), on {dataset} over {baseline}"
     )
     if not evidence.paper:
-        return Finding(f"{text}; the size is claimed of the paper's datasets", UNTESTED)
+        return Finding(f"{text}; the paper claims the size for its own datasets", UNTESTED)
     spread = 0 if np.isnan(error) else 2 * error
     return Finding(text, verdict(100 * (value - spread), 100 * (value + spread), numbers["gain"]))
 
 
 def heterogeneous(evidence: Evidence, _: Mapping[str, float]) -> Finding:
-    """Whether lengths differ between the layers of a branch by more than one token, which an even spread may need."""
+    """Judge whether the lengths of a branch differ between its layers.
+
+    They have to differ by more than one token, since even an even spread may need a difference of one.
+    """
     table = evidence.runs.lengths.query("method == @ADAPT")
     if ADAPT not in evidence.runs.pruned:
         return Finding("no run of adapt removed tokens", UNTESTED)
     spread = table.groupby(["dataset", "seed", "branch"])["length"].agg(lambda part: part.max() - part.min())
     differ, runs = int((spread.groupby(level=["dataset", "seed"]).max() > 1).sum()), len(spread) // 2
-    text = f"in {differ} of {runs} runs layers of a branch differ by more than one token, by up to {spread.max():.0f}"
+    text = (
+        f"in {differ} of {runs} runs the layers of a branch differ by more than one token, at most {spread.max():.0f}"
+    )
     return Finding(text, HOLDS if differ == runs else UNDECIDED if differ else FAILS)
 
 
 def significance(evidence: Evidence, _: Mapping[str, float]) -> Finding:
-    """Holm-corrected p of the signed-rank test against PromptSRC; against the best baseline where that was not run."""
+    """Test the gain of `adapt` over PromptSRC for significance.
+
+    The p value is that of the signed-rank test after Holm's correction. Without runs of PromptSRC, the best baseline is
+    reported in its place, without a verdict.
+    """
     if ADAPT not in evidence.runs.methods:
         return Finding("adapt was not run", UNTESTED)
     baseline = "promptsrc" if "promptsrc" in evidence.runs.methods else aggregate.best_baseline(evidence.table)
@@ -125,7 +143,7 @@ def significance(evidence: Evidence, _: Mapping[str, float]) -> Finding:
 
 
 def few_shots(evidence: Evidence, _: Mapping[str, float]) -> Finding:
-    """`adapt` minus the best baseline at the fewest shots."""
+    """Measure the gain of `adapt` over the best baseline at the fewest shots."""
     if "shots" not in evidence.studies:
         return _absent(evidence, "shots")
     rows = evidence.studies["shots"].runs
@@ -136,12 +154,12 @@ def few_shots(evidence: Evidence, _: Mapping[str, float]) -> Finding:
     value, low, high = _gain(few, baseline)
     text = f"shots={rows['shots'].min()}, over {baseline}, the best other method: {interval(value, low, high)}"
     if missed := missed_budgets(few[few["method"] == ADAPT], "shots"):
-        return Finding(f"{text}; not as claimed, since {missed[0]}", UNTESTED)
+        return Finding(f"{text}; not comparable, since {missed[0]}", UNTESTED)
     return Finding(text, verdict(-high, -low))
 
 
 def pruning_helps(evidence: Evidence, _: Mapping[str, float]) -> Finding:
-    """Accuracy and step time at the params' budget against the whole start."""
+    """Compare accuracy and step time at the params' budget with those without pruning."""
     if "budget" not in evidence.studies:
         return _absent(evidence, "budget")
     gathered = evidence.studies["budget"]
@@ -156,17 +174,17 @@ def pruning_helps(evidence: Evidence, _: Mapping[str, float]) -> Finding:
 
 
 def distillation(evidence: Evidence, _: Mapping[str, float]) -> Finding:
-    """Angular distillation against none."""
+    """Compare angular distillation with none."""
     return _contrast(evidence, "distill", "angular", ["none"])
 
 
 def criteria(evidence: Evidence, _: Mapping[str, float]) -> Finding:
-    """SNIP against the two other reported criteria."""
+    """Compare SNIP with the two other reported criteria."""
     return _contrast(evidence, "criteria", "snip", ["gradient", "magnitude"])
 
 
 def budget(evidence: Evidence, numbers: Mapping[str, float]) -> Finding:
-    """What half of the params' budget costs."""
+    """Measure the accuracy lost at half of the params' budget."""
     if "budget" not in evidence.studies:
         return _absent(evidence, "budget")
     gathered = evidence.studies["budget"]
@@ -174,7 +192,7 @@ def budget(evidence: Evidence, numbers: Mapping[str, float]) -> Finding:
     value, low, high = statistics.average(studies.differences(gathered, half, gathered.own))
     text = f"{half} against {gathered.own} tokens: {interval(value, low, high)}"
     if not evidence.paper:
-        return Finding(f"{text}; the size is claimed of 128 and 64 tokens", UNTESTED)
+        return Finding(f"{text}; the paper claims the size for 128 and 64 tokens", UNTESTED)
     return Finding(text, verdict(100 * low, 100 * high, -numbers["loss"]))
 
 
@@ -187,10 +205,12 @@ FINDINGS: dict[str, Callable[[Evidence, Mapping[str, float]], Finding]] = {
 
 
 def interval(value: float, low: float, high: float) -> str:
-    """A difference of fractions in points, with its interval where there is one."""
+    """Format a difference of fractions in points, with its interval if it has one."""
     if np.isnan(value):
         return "runs are missing"
-    spread = "no interval from one dataset" if np.isnan(low) else f"95 % interval {100 * low:+.2f} to {100 * high:+.2f}"
+    spread = (
+        "one dataset gives no interval" if np.isnan(low) else f"95 % interval {100 * low:+.2f} to {100 * high:+.2f}"
+    )
     return f"{100 * value:+.2f} points ({spread})"
 
 
@@ -209,7 +229,7 @@ def _absent(evidence: Evidence, name: str) -> Finding:
 
 
 def _contrast(evidence: Evidence, name: str, first: str, others: list[str]) -> Finding:
-    """One value of a study's axis against others: the claim is that it is above each."""
+    """Judge the claim that one value of a study's axis is above each of the others."""
     if name not in evidence.studies:
         return _absent(evidence, name)
     gathered, texts, words = evidence.studies[name], [], set()

@@ -1,4 +1,7 @@
-"""The figures of the pipeline's runs; each function returns a matplotlib figure and writes nothing."""
+"""The figures of the pipeline's runs.
+
+Each function returns a matplotlib figure and writes nothing.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -13,13 +16,13 @@ from matplotlib.figure import Figure, FigureBase
 from adapt.report import aggregate, per_class, plot_data, plots, style
 from adapt.report.load import Runs
 
-WIDE = 12  # inches: at the 1180 pixels of the page, type of 10 points is 14 pixels high
-NAMED_UP_TO = 6  # datasets that have room for a legend in the overview; the figure `tokens` names all
-CELLS_UP_TO = 30  # classes whose shares can be written into a confusion matrix
+WIDE = 12  # inches: on the page, 1180 pixels wide, 10-point type is then 14 pixels high
+NAMED_UP_TO = 6  # datasets: with more, the overview has no room for a legend; the figure `tokens` always has one
+CELLS_UP_TO = 30  # classes: with more, the cells of a confusion matrix are too small for numbers
 
 
 class Spec(NamedTuple):
-    """A figure: its title, how its numbers were made, and what draws it."""
+    """A figure: its title, a caption on how its numbers were made, and its function."""
 
     title: str
     caption: str
@@ -27,7 +30,10 @@ class Spec(NamedTuple):
 
 
 def accuracy(runs: Runs) -> Figure:
-    """A panel per dataset and for the average; a bar per method, one standard deviation over seeds to each side."""
+    """Draw bars of the accuracy, a panel per dataset and one for the average.
+
+    There is a bar per method; a line spans one standard deviation over seeds to each side.
+    """
     columns = 3 if len(runs.datasets) <= 5 else 4
     rows = -(-(len(runs.datasets) + 1) // columns)
     with style.new_figure(runs, "Accuracy", WIDE, 1.3 + rows * (0.75 + 0.2 * len(runs.methods))) as figure:
@@ -36,11 +42,11 @@ def accuracy(runs: Runs) -> Figure:
 
 
 def gain(runs: Runs) -> Figure:
-    """Bars: by how much `adapt` leads the best baseline of each dataset."""
+    """Draw bars of the lead of `adapt` over the best baseline of each dataset."""
     table = plot_data.gain(runs)
     with style.new_figure(runs, "Gain over the best baseline", 8.5, 2 + 0.36 * max(2, len(table))) as figure:
         if not len(table) or not table["baseline"].any():
-            style.say_empty(figure, "nothing to compare: adapt or its baselines have no whole set of runs")
+            style.say_empty(figure, "nothing to compare: runs of adapt or of its baselines are missing")
             return figure
         axes = figure.subplots()
         labels = [f"{row.dataset} (over {row.baseline or 'none'})" for row in table.itertuples()]
@@ -52,7 +58,10 @@ def gain(runs: Runs) -> Figure:
 
 
 def lengths(runs: Runs) -> Figure:
-    """Heat maps, one per dataset and their mean (and method, where several remove tokens): branches by layers."""
+    """Draw heat maps of the learned lengths, branches by layers.
+
+    There is one per dataset and one of their mean, each per method if several methods prune.
+    """
     table = plot_data.lengths(runs)
     names = _names(table, runs)
     layers = table["layer"].nunique()
@@ -77,7 +86,10 @@ def lengths(runs: Runs) -> Figure:
 
 
 def tokens(runs: Runs) -> Figure:
-    """Tokens left over training: in all, in the text and in the image branch; a line per dataset, a row per method."""
+    """Draw the tokens left over training, a row of panels per method.
+
+    The panels show both branches together, the text branch and the image branch, with a line per dataset.
+    """
     methods = runs.pruned
     with style.new_figure(runs, "Tokens left over training", WIDE, 1.6 + 2.9 * max(1, len(methods))) as figure:
         if not methods:
@@ -96,7 +108,10 @@ def tokens(runs: Runs) -> Figure:
 
 
 def loss(runs: Runs) -> Figure:
-    """Training loss per epoch, a panel per dataset, a line per trained method; the band spans the seeds."""
+    """Draw the training loss per epoch, a panel per dataset and a line per method.
+
+    Only methods that are trained have a line. The band spans the seeds.
+    """
     table = plot_data.loss(runs)
     columns = min(3, len(runs.datasets))
     rows = -(-len(runs.datasets) // columns)
@@ -110,14 +125,17 @@ def loss(runs: Runs) -> Figure:
 
 
 def by_class(runs: Runs) -> Figure:
-    """For one dataset: the confusion matrix of `adapt`, and each class's gain over the best baseline there."""
+    """Draw one dataset class by class: confusions and gains.
+
+    The left panel is the confusion matrix of `adapt`, the right one each class's gain over the dataset's best baseline.
+    """
     found = per_class.read(runs)
     size = len(found.names) if found else 0
     with style.new_figure(
         runs, f"Class by class: {found.dataset}" if found else "", WIDE, np.clip(2 + 0.4 * size, 4, 12)
     ) as figure:
         if not found:
-            style.say_empty(figure, "nothing to compare: adapt or its baselines have no whole set of runs")
+            style.say_empty(figure, "nothing to compare: runs of adapt or of its baselines are missing")
             return figure
         left, right = figure.subplots(1, 2, width_ratios=[1.3, 1])
         left.set_title(f"Confusion of {aggregate.ADAPT}: share of a class's images")
@@ -132,7 +150,11 @@ def by_class(runs: Runs) -> Figure:
 
 
 def overview(runs: Runs) -> Figure:
-    """For the README: accuracy by dataset; below it, where the tokens stayed and how they went."""
+    """Draw the figure of the README: accuracy, learned lengths and tokens left.
+
+    The accuracy by dataset is above; the learned lengths and the tokens left over training are below. If no method
+    prunes, there is only the accuracy.
+    """
     if not runs.pruned:
         return accuracy(runs)
     focus = aggregate.ADAPT if aggregate.ADAPT in runs.pruned else runs.pruned[0]
@@ -153,36 +175,47 @@ def overview(runs: Runs) -> Figure:
         grid[2].set_title("Tokens left over training")
         draw_tokens(grid[2], runs, left)
         if len(runs.datasets) <= NAMED_UP_TO:
-            grid[2].legend(fontsize=8, loc="lower left")  # where the lines, which go down, leave room
+            grid[2].legend(fontsize=8, loc="lower left")  # the lines fall, so there is room
     return figure
 
 
 FIGURES = {
     "accuracy": Spec(
-        "Accuracy", "Top-1, mean over seeds; the line spans one standard deviation to each side.", accuracy
+        "Accuracy", "Top-1 accuracy, mean over seeds; the line spans one standard deviation to each side.", accuracy
     ),
     "gain": Spec(
         "Gain over the best baseline",
-        "adapt minus the other method that is best on that dataset. That one is chosen by the same test accuracy, "
-        "which is in its favour. Mean over seeds; the line spans one standard error to each side, paired by seed.",
+        "Accuracy of adapt minus that of the best other method on the dataset. The best method is chosen by the same "
+        "test accuracy, which favours it. Mean over seeds, paired by seed; the line spans one standard error to each "
+        "side.",
         gain,
     ),
     "lengths": Spec(
-        "Learned lengths", "Tokens that pruning left at each layer, mean over seeds; average: over datasets.", lengths
+        "Learned lengths",
+        "Tokens left at each layer after pruning, mean over seeds; `average` is the mean over the datasets.",
+        lengths,
     ),
-    "tokens": Spec("Tokens left over training", "Mean over seeds; the band spans them.", tokens),
-    "loss": Spec("Training loss", "Mean over an epoch's steps and over seeds; the band spans the seeds.", loss),
+    "tokens": Spec(
+        "Tokens left over training", "Mean over seeds; the band spans the lowest to the highest seed.", tokens
+    ),
+    "loss": Spec(
+        "Training loss",
+        "Mean over an epoch's steps and over seeds; the band spans the lowest to the highest seed.",
+        loss,
+    ),
     "classes": Spec(
         "Class by class",
-        "For the dataset of the fewest classes, predictions of all seeds together; the baseline is the best one there.",
+        "The dataset with the fewest classes, predictions of all seeds pooled; the baseline is the best one on it.",
         by_class,
     ),
-    "overview": Spec("Overview", "Accuracy, learned lengths and tokens left, for the README.", overview),
+    "overview": Spec(
+        "Overview", "Accuracy, learned lengths and tokens left over training; the figure of the README.", overview
+    ),
 }
 
 
 def draw_accuracy(figure: FigureBase, runs: Runs, columns: int) -> None:
-    """The panels of accuracy, the average last."""
+    """Draw the panels of accuracy, the average last."""
     table = plot_data.accuracy(runs)
     groups = [*runs.datasets, aggregate.AVERAGE]
     for axes, dataset in zip(style.panels(figure, groups, columns, sharex=True, sharey=True), groups, strict=True):
@@ -194,14 +227,14 @@ def draw_accuracy(figure: FigureBase, runs: Runs, columns: int) -> None:
 
 
 def draw_tokens(axes: Axes, runs: Runs, table: pd.DataFrame) -> None:
-    """Stairs down, a line per dataset."""
+    """Draw the tokens left over training as steps, one line per dataset."""
     plots.lines(axes, table, runs.datasets, "dataset", x="epoch", y="tokens", steps="post")
     axes.set_ylim(bottom=0)
     plots.label(axes, "epoch", "tokens")
 
 
 def _names(table: pd.DataFrame, runs: Runs) -> dict[str, pd.DataFrame]:
-    """The parts of a table by dataset, and by method too where there are several."""
+    """Return the parts of a table by dataset, and by method if several methods prune."""
     titles = table["dataset"] if len(runs.pruned) == 1 else table["dataset"] + ", " + table["method"]
     return {str(title): part for title, part in table.groupby(titles, sort=False)}
 

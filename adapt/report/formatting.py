@@ -1,4 +1,7 @@
-"""A table of texts and its three forms, Markdown, LaTeX and (on the page) HTML, each from a template."""
+"""A table of strings, rendered from templates as Markdown, LaTeX and HTML.
+
+The HTML is for the page.
+"""
 
 import re
 from collections.abc import Sequence
@@ -26,9 +29,10 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """What a table shows: the first column names the rows.
+    """The content of a table, whose first column names the rows.
 
-    made: with what its numbers were made; caption: how they were made; reading: sentences that the numbers bear out.
+    made: the settings its numbers were made with; caption: how they were computed; reading: sentences computed from
+    them.
     """
 
     title: str
@@ -40,13 +44,14 @@ class Table:
     reading: Sequence[str] = field(default=())
 
     def render(self, form: str) -> str:
-        """The table as `md`, `tex` or `html`."""
+        """Return the table as `md`, `tex` or `html`."""
         return environment().get_template(f"table.{form}").render(table=self)
 
     def with_best(self, columns: dict[int, bool]) -> "Table":
-        """The table with the best of some columns marked: by index, whether greater is better.
+        """Return the table with the best cells of some columns marked.
 
-        Cells that show the same number as the best are marked with it; empty ones never are.
+        `columns` maps the index of a column to whether greater is better. All cells that show the best number are
+        marked; empty cells never are.
         """
         rows = [list(row) for row in self.rows]
         for column, greater in columns.items():
@@ -59,13 +64,13 @@ class Table:
 
 
 def number(text: str) -> float:
-    """The number that a cell begins with, NaN for an empty one."""
+    """Return the number that a cell begins with; NaN for an empty cell."""
     found = re.match(r"[-+]?[\d.]+", text.replace(",", ""))
     return float(found[0]) if found else np.nan
 
 
 def percent(value: float, spread: float | None = None) -> Cell:
-    """A fraction in percent, with its spread where one is given; empty for NaN."""
+    """Format a fraction in percent, with its spread if given; empty for NaN."""
     if np.isnan(value):
         return Cell("")
     if spread is None:
@@ -74,40 +79,46 @@ def percent(value: float, spread: float | None = None) -> Cell:
 
 
 def rounded(value: float, form: str) -> Cell:
-    """A number in a format, empty for NaN."""
+    """Format a number; empty for NaN."""
     return Cell("" if np.isnan(value) else format(value, form))
 
 
 def latex(text: str) -> str:
-    """Plain text with what LaTeX would take for commands escaped."""
+    """Escape the characters that LaTeX would take for commands, and drop backticks."""
     return "".join(LATEX.get(character, character) for character in text.replace("`", ""))
 
 
 def inline(text: str) -> Markup:
-    """The marks `code` and **strong** as HTML."""
+    """Render the marks `code` and **strong** as HTML."""
     marked = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))
     return Markup(re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", marked))
 
 
 def narrow(text: str, asked: bool) -> Markup:
-    """A text as HTML; if asked for, on two lines where it has a ±, and with breaks allowed after underscores."""
+    """Return a text as HTML; if asked, made to take less width.
+
+    It then breaks before a ± and may break after underscores.
+    """
     marked = escape(text)
     return Markup(marked.replace(" ± ", Markup("<br>± ")).replace("_", Markup("_<wbr>"))) if asked else marked
 
 
 def p_value(p: float) -> Cell:
-    """A p value; one that rounds to zero is shown as what it is below."""
+    """Format a p value; one that would round to zero is shown as <0.0001."""
     return Cell("" if np.isnan(p) else "<0.0001" if p < 0.0001 else f"{p:.4f}")
 
 
 def sentence(text: str) -> str:
-    """The text with a capital first letter."""
+    """Capitalise the first letter of a text."""
     return text[:1].upper() + text[1:]
 
 
 @cache
 def environment() -> Environment:
-    """The templates; HTML is escaped, and a name that is not given is an error."""
+    """Return the environment of the templates.
+
+    HTML is escaped, and an undefined name is an error.
+    """
     found = Environment(
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         autoescape=lambda name: bool(name) and name.endswith(".html"), keep_trailing_newline=True,

@@ -1,6 +1,6 @@
-"""The runs that a report is made of, read into data frames.
+"""Read the runs of a report into data frames.
 
-A run that is missing or broken is left out and named; a foreign one (made under other params) is refused.
+A missing or broken run is left out and listed. A foreign run (made under other params) is refused.
 """
 
 import math
@@ -16,7 +16,7 @@ from adapt.errors import UserError
 from adapt.runtime import formats
 
 SHOWN_PROBLEMS = 5
-WORDS = ("branch",)  # the only column that is not of numbers
+WORDS = ("branch",)  # the only column that does not hold numbers
 COLUMNS = {
     "lengths": ["branch", "layer", "length"],
     "history": ["epoch", "loss", "cross_entropy", "tokens"],
@@ -26,17 +26,20 @@ COSTS = {"trainable": "metrics.json"} | dict.fromkeys(["seconds", "step_gflop", 
 
 
 class ForeignRun(UserError):
-    """A run that is whole, but made under other params: next to the others it would mislead."""
+    """A complete run made under other params, which must not be mixed with the others."""
 
 
 @dataclass(frozen=True)
 class Runs:
-    """The runs named by params that there are. Each frame starts with `dataset, method, seed`, in the order of params.
+    """Those runs named by params that exist.
+
+    Each frame starts with the columns `dataset, method, seed`, in the order of params.
 
     results: shots, accuracy (fraction), tokens, steps, epochs, at_chance (a tuned run that is no better than guessing),
-        trainable, seconds, step_gflop, memory_mb, budget (tokens asked for): NaN where there is none; a row per run
+        trainable, seconds, step_gflop, memory_mb, budget (tokens asked for); NaN where a run has no value; one row per
+        run
     lengths: branch, layer, length; history: epoch, loss, cross_entropy, tokens; trace: step, tokens_left, branch
-    missing: a sentence for each run that is not among them, with the command that makes it
+    missing: a sentence for each run that is missing or broken, with the command that makes it
     """
 
     root: Path
@@ -56,19 +59,22 @@ class Runs:
 
     @property
     def asked(self) -> int:
-        """How many runs params name."""
+        """The number of runs that params name."""
         return len(self.datasets) * len(self.methods) * len(self.seeds)
 
     @property
     def provenance_line(self) -> str:
-        """With what the numbers were made: all that one must know before comparing them with others."""
+        """The settings the numbers were made with.
+
+        They have to be the same before numbers can be compared.
+        """
         seeds = f"seed{'s' * (len(self.seeds) > 1)} {', '.join(map(str, self.seeds))}"
         made = f"{self.preset} preset, backbone {self.backbone}, weights {self.weights[:10]}"
         return f"{made}, {self.shots} shots, {seeds}, {self.split} split"
 
     @property
     def cautions(self) -> list[str]:
-        """What no number made in this way must be taken for."""
+        """Warnings that follow from the preset and the split alone."""
         found = []
         if self.preset != "paper":
             found.append(f"{self.preset} preset: not the paper's numbers")
@@ -78,19 +84,19 @@ class Runs:
 
     @property
     def warnings(self) -> list[str]:
-        """What these numbers must not be taken for."""
+        """All warnings about these numbers, for the head of the report and of each table."""
         found = self.cautions
         if self.missing:
-            found.append(f"{len(self.missing)} of {self.asked} runs are missing: what needs them is empty")
+            found.append(f"{len(self.missing)} of {self.asked} runs are missing: cells that need them are empty")
         if self.at_chance:
-            found.append(f"no better than guessing, so that nothing was learned: {'; '.join(self.at_chance)}")
+            found.append(f"no better than guessing, so nothing was learned: {'; '.join(self.at_chance)}")
         if others := missed_budgets(self.results, "dataset"):
-            found.append(f"ended with other than the tokens asked for: {'; '.join(others)}")
+            found.append(f"ended with another number of tokens than asked for: {'; '.join(others)}")
         return found
 
     @property
     def at_chance(self) -> list[str]:
-        """The tuned methods that guess, with dataset and seeds."""
+        """The tuned methods that are no better than guessing, with dataset and seeds."""
         groups = self.results[self.results["at_chance"]].groupby(["method", "dataset"], sort=False)["seed"]
         return [f"{method} on {dataset}, seed {', '.join(map(str, seeds))}" for (method, dataset), seeds in groups]  # pyright: ignore
 
@@ -101,12 +107,18 @@ class Runs:
 
 
 def missed(table: pd.DataFrame) -> pd.Series:
-    """Whether each run ended with other than the tokens asked for; not where none were."""
+    """Return for each run whether its number of tokens differs from that asked for.
+
+    False where no number was asked for.
+    """
     return table["budget"].notna() & (table["tokens"] != table["budget"])
 
 
 def missed_budgets(table: pd.DataFrame, by: str) -> list[str]:
-    """The methods that ended with other than the tokens asked for, a phrase per method and value of the column `by`."""
+    """Return a phrase for each method that missed the number of tokens asked for.
+
+    There is one per method and value of the column `by`.
+    """
     return [
         f"{method}, {by} {value}: {_span(part['tokens'])} tokens for {_span(part['budget'])}"
         for (method, value), part in table[missed(table)].groupby(["method", by], sort=False)  # pyright: ignore
@@ -129,11 +141,13 @@ def read(
     shots: int,
     split: str,
 ) -> Runs:
-    """Read `root/<dataset>/<method>/seed_<s>` for all that is named, never what merely lies there.
+    """Read `root/<dataset>/<method>/seed_<s>` for all runs that the arguments name.
+
+    Other folders under `root` are ignored.
 
     Raises:
-        UserError: no run is there at all, or some were made under other params or with other weights; with the commands
-            that make them.
+        UserError: if no run exists at all, or if some were made under other params or with other weights. The message
+            gives the commands that make them.
     """
     asked = {"preset": preset, "backbone": backbone, "shots": shots, "split": split}
     tables: dict[str, list[pd.DataFrame]] = {name: [] for name in ("results", *COLUMNS)}
@@ -150,7 +164,7 @@ def read(
             tables[name].append(pd.DataFrame({word: [value] * len(table) for word, value in key.items()}).join(table))
     if problems := foreign or ([] if tables["results"] else missing):
         raise UserError("\n".join(shorten(problems)))
-    # tables without rows have no types of their own and would spoil those of the others
+    # columns of a table without rows have no types of their own and would spoil those of the others
     frames = {
         name: pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
         for name, parts in tables.items()
@@ -161,17 +175,17 @@ def read(
 
 
 def shorten(problems: list[str]) -> list[str]:
-    """The first few of many problems, and how many more there are."""
+    """Return the first few problems, and how many more there are."""
     more = [f"and {len(problems) - SHOWN_PROBLEMS} more runs"] if len(problems) > SHOWN_PROBLEMS else []
     return problems[:SHOWN_PROBLEMS] + more
 
 
 def read_run(folder: Path, asked: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    """The tables of one run by name, among them `results` of one row.
+    """Read the tables of one run, by name; `results` has one row.
 
     Raises:
         UserError: one of its files is missing or broken.
-        ForeignRun: it is not as asked.
+        ForeignRun: its settings are not those asked for.
     """
     made_by = f"dvc repro evaluate@{asked['dataset']}-{asked['method']}"
     metrics, cost = (formats.read_json(folder / name, made_by) for name in ("metrics.json", "cost.json"))
@@ -202,7 +216,7 @@ def read_run(folder: Path, asked: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
 
 
 def _cost(content: Mapping[str, Any], name: str) -> float:
-    """A cost, NaN where it was not measured."""
+    """Return a cost, NaN where it was not measured."""
     value = content.get(name)
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else math.nan
 
@@ -215,7 +229,10 @@ def _number(content: Mapping[str, Any], name: str, path: Path, made_by: str) -> 
 
 
 def _table(path: Path, columns: list[str], made_by: str) -> pd.DataFrame:
-    """The named columns; no rows are legal (zero_shot), an empty cell or one that is not finite is not."""
+    """Read the named columns of a table.
+
+    A table without rows is valid (zero_shot); a cell that is empty or not finite is an error.
+    """
     rows = formats.read_csv(path, made_by)
     table = pd.DataFrame(rows, columns=pd.Index(columns))
     for name in columns:

@@ -1,4 +1,7 @@
-"""The report as one page, reports/index.html: claims and verdicts, figures, studies, tables; it needs no network."""
+"""The report as one page, reports/index.html.
+
+It shows claims with verdicts, figures, studies and tables, and needs no network.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +9,7 @@ from typing import Any
 from adapt.report.formatting import Table, environment
 from adapt.report.load import Runs, shorten
 
-PIXELS = 98  # of the page per inch of a figure: the widest just fit
+PIXELS = 98  # of the page per inch of a figure: the widest figures just fit
 
 
 def render(
@@ -20,10 +23,20 @@ def render(
     tables: Mapping[str, Table],
     not_published: str | None,
 ) -> str:
-    """The page. Images and tables are linked relative to its folder: figures/NAME.png, tables/NAME.csv.
+    """Render the page.
 
-    claims: of `adapt.report.claims.judge`; figures, study_figures: `title` and `caption` by name; widths: of the
-    figures, in inches; absent: by study, why it is not shown
+    It links images and tables relative to its own folder: figures/NAME.png, tables/NAME.csv.
+
+    Args:
+        runs: the runs of the report.
+        claims: as `adapt.report.claims.judge` returns them.
+        sources: of the claims, by name.
+        figures: `title` and `caption` by name.
+        study_figures: the same for the figures of studies.
+        widths: of the figures, in inches.
+        absent: the reason for each study that is not shown.
+        tables: the tables by name.
+        not_published: why there is no table of published numbers; None if there is one.
     """
     return environment().get_template("page.html").render(
         runs=runs, missing=shorten(runs.missing), claims=claims, sources=sources, figures=figures,

@@ -1,4 +1,4 @@
-"""One dataset class by class: which classes are mistaken for which, and which gain over the best baseline."""
+"""One dataset class by class: confusions, and gains over the best baseline."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,10 @@ NAMES = Path("data/fewshot")
 
 
 class PerClassResult(NamedTuple):
-    """`confusion[i, j]`: the share of class i's images taken for class j; `gain` by class over the baseline."""
+    """The confusion matrix of `adapt` on one dataset, and the gain of each class.
+
+    `confusion[i, j]` is the share of class i's images that were predicted as class j. `gain` is over the baseline.
+    """
 
     dataset: str
     baseline: str
@@ -27,9 +30,13 @@ class PerClassResult(NamedTuple):
 
 
 def read(runs: Runs, names: Path = NAMES) -> PerClassResult | None:
-    """Of the datasets where `adapt` and its best baseline have all runs that of the fewest classes; None without any.
+    """Compare `adapt` with its best baseline class by class, on one dataset.
 
-    The choice does not look at the results, and few classes can be read in a figure.
+    It is the dataset with the fewest classes among those where both methods have all runs. This choice does not depend
+    on the results, and a figure of few classes can be read.
+
+    Returns:
+        The comparison; None if there is no such dataset.
     """
     table = aggregate.accuracy(runs)
     found = []
@@ -39,7 +46,7 @@ def read(runs: Runs, names: Path = NAMES) -> PerClassResult | None:
         if ADAPT in runs.methods and baseline and whole:
             try:
                 counts = {method: count(runs, dataset, method) for method in (ADAPT, baseline)}
-            except UserError:  # runs without predictions: accuracies are there, classes are not
+            except UserError:  # the runs have accuracies but no predictions
                 continue
             size = max(len(matrix) for matrix in counts.values())
             found.append((size, dataset, baseline, counts))
@@ -52,7 +59,7 @@ def read(runs: Runs, names: Path = NAMES) -> PerClassResult | None:
 
 
 def count(runs: Runs, dataset: str, method: str) -> np.ndarray:
-    """How many images of class i were taken for class j, summed over the seeds."""
+    """Count how many images of class i were predicted as class j, over all seeds."""
     parts = [
         formats.read_csv(
             runs.root / dataset / method / f"seed_{seed}" / "predictions.csv", f"dvc repro evaluate@{dataset}-{method}"
@@ -66,7 +73,7 @@ def count(runs: Runs, dataset: str, method: str) -> np.ndarray:
 
 
 def confusion(found: PerClassResult | None) -> pd.DataFrame:
-    """`dataset, truth, prediction, share` in long form."""
+    """Return the confusion matrix in long form: `dataset, truth, prediction, share`."""
     columns = pd.Index(["dataset", "truth", "prediction", "share"])
     if found is None:
         return pd.DataFrame(columns=columns)
@@ -77,7 +84,10 @@ def confusion(found: PerClassResult | None) -> pd.DataFrame:
 
 
 def gain(found: PerClassResult | None) -> pd.DataFrame:
-    """`dataset, class, baseline, gain`: of each class's accuracy over the best baseline's, a fraction."""
+    """Return the gain of each class: `dataset, class, baseline, gain`.
+
+    It is the class's accuracy minus that of the best baseline, a fraction.
+    """
     columns = pd.Index(["dataset", "class", "baseline", "gain"])
     if found is None:
         return pd.DataFrame(columns=columns)
@@ -92,6 +102,9 @@ def _shares(counts: np.ndarray, size: int) -> np.ndarray:
 
 
 def _names(path: Path, size: int) -> list[str]:
-    """The names that `sample` wrote, or numbers where it did not run (a report may be made from runs alone)."""
+    """Return the class names that `sample` wrote, or numbers if it did not run.
+
+    A report may be made from runs alone.
+    """
     names = json.loads(path.read_text(encoding="utf-8"))["classes"] if path.exists() else []
     return [names[at] if at < len(names) else f"class {at}" for at in range(size)]

@@ -1,4 +1,7 @@
-"""The numbers behind every plot, in long form: the same frames feed the PNG figures and, as CSV, the Vega templates."""
+"""The numbers behind every plot, in long form.
+
+The same frames feed the PNG figures and, as CSV, the Vega templates.
+"""
 
 import numpy as np
 import pandas as pd
@@ -10,16 +13,20 @@ BRANCHES = ["text", "image"]
 
 
 def accuracy(runs: Runs) -> pd.DataFrame:
-    """`dataset, method, accuracy, std, seeds, low, high`: mean over seeds, one standard deviation to each side."""
+    """Return the mean accuracy over seeds by dataset and method.
+
+    The columns are `dataset, method, accuracy, std, seeds, low, high`; low and high are one standard deviation away.
+    """
     means = aggregate.summary(aggregate.accuracy(runs))
     spread = means["std"].fillna(0)
     return means.assign(low=means["accuracy"] - spread, high=means["accuracy"] + spread)
 
 
 def gain(runs: Runs) -> pd.DataFrame:
-    """`dataset, baseline, gain, low, high`: of `adapt` over the best baseline there, `average` last, as a fraction.
+    """Return the lead of `adapt` over the best baseline by dataset, `average` last.
 
-    low, high: one standard error over seeds to each side, paired by seed. NaN where runs are missing; then no baseline.
+    The columns are `dataset, baseline, gain, low, high`, fractions. low and high are one standard error over seeds
+    away, paired by seed. Where runs are missing, the numbers are NaN and the baseline is empty.
     """
     table, rows = aggregate.accuracy(runs), []
     for dataset in [*runs.datasets, aggregate.AVERAGE] if aggregate.ADAPT in runs.methods else []:
@@ -31,10 +38,10 @@ def gain(runs: Runs) -> pd.DataFrame:
 
 
 def lengths(runs: Runs) -> pd.DataFrame:
-    """`dataset, method, branch, layer, length`: learned length, mean over seeds, of the methods that removed tokens.
+    """Return the learned lengths, mean over seeds, of the methods that removed tokens.
 
-    Where a method has all datasets, their mean follows as the dataset `average`. A seed that is missing leaves its
-    dataset out.
+    The columns are `dataset, method, branch, layer, length`. If a method has all datasets, their mean follows as the
+    dataset `average`. A dataset with a missing seed is left out.
     """
     table = runs.lengths[runs.lengths["method"].isin(runs.pruned)]
     keys = ["dataset", "method", "branch", "layer"]
@@ -49,9 +56,10 @@ def lengths(runs: Runs) -> pd.DataFrame:
 
 
 def tokens(runs: Runs) -> pd.DataFrame:
-    """`dataset, method, branch, step, epoch, tokens, low, high`: tokens left after a step, mean over seeds and range.
+    """Return the tokens left after training steps: mean, least and most over seeds.
 
-    Branches are `text`, `image` and their sum, `both`; the steps are 0, those of a pruning, and the last.
+    The columns are `dataset, method, branch, step, epoch, tokens, low, high`. Branches are `text`, `image` and their
+    sum, `both`. The steps are 0, those of a pruning, and the last one.
     """
     parts = []
     for (dataset, method), trace in runs.trace.groupby(["dataset", "method"], sort=False):
@@ -75,7 +83,10 @@ def tokens(runs: Runs) -> pd.DataFrame:
 
 
 def loss(runs: Runs) -> pd.DataFrame:
-    """`dataset, method, epoch, loss, cross_entropy, low, high`: mean over seeds, and the least and greatest loss."""
+    """Return the training loss by epoch: mean, least and greatest over seeds.
+
+    The columns are `dataset, method, epoch, loss, cross_entropy, low, high`.
+    """
     groups = runs.history.groupby(["dataset", "method", "epoch"], sort=False)
     return groups.agg(
         loss=("loss", "mean"), cross_entropy=("cross_entropy", "mean"), low=("loss", "min"), high=("loss", "max")
@@ -83,7 +94,10 @@ def loss(runs: Runs) -> pd.DataFrame:
 
 
 def by_name(runs: Runs) -> dict[str, pd.DataFrame]:
-    """Every series by name, each row saying with what it was made (`made`), so that a plot can show it."""
+    """Return the data of every plot by name.
+
+    Each row holds the settings it was made with (column `made`), so that a plot can show them.
+    """
     by_class = per_class.read(runs)
     found = {
         "accuracy": accuracy(runs),
@@ -102,5 +116,8 @@ def _of(table: pd.DataFrame, seed: int, branches: list[str]) -> pd.DataFrame:
 
 
 def _left(kept: float, removed: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """Tokens after each of the steps: those kept to the end, and those that a later step removed."""
+    """Return the number of tokens left after each of the steps.
+
+    These are the tokens kept to the end, and those that a later step removed.
+    """
     return kept + len(removed) - np.searchsorted(np.sort(removed), steps, side="right")

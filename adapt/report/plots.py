@@ -1,4 +1,7 @@
-"""What is drawn on one panel: bars with names, heat maps, lines, dots. Each takes a table and says nothing of runs."""
+"""The contents of one panel: bars, heat maps, lines, dots.
+
+Each function draws a table and knows nothing of runs.
+"""
 
 from typing import Literal
 
@@ -15,7 +18,9 @@ HEAT = "YlGnBu"
 
 
 def named_bars(axes: Axes, table: pd.DataFrame, names: list[str]) -> None:
-    """Accuracy as horizontal bars, the first name on top, the value in percent behind each; a gap where it is NaN.
+    """Draw accuracies as horizontal bars, the first name on top.
+
+    The value in percent stands beside each bar. A NaN leaves a gap with the word "missing".
 
     table: indexed by name, with `accuracy, low, high`, fractions
     """
@@ -32,7 +37,7 @@ def named_bars(axes: Axes, table: pd.DataFrame, names: list[str]) -> None:
             axes.annotate("missing", (0, place), (3, 0), textcoords="offset points", va="center", fontsize=8,
                           color="#777777")  # fmt: skip
     axes.set_yticks(places, names)
-    axes.set(ylim=(len(names) - 0.45, -0.55), xlim=(0, 1.25))  # room for the value behind a full bar
+    axes.set(ylim=(len(names) - 0.45, -0.55), xlim=(0, 1.25))  # room for the value beside a full bar
     axes.tick_params(axis="y", length=0)
     axes.set_xticks([0, 0.5, 1])
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -40,7 +45,10 @@ def named_bars(axes: Axes, table: pd.DataFrame, names: list[str]) -> None:
 
 
 def signed_bars(axes: Axes, labels: list[str], values: pd.Series, low: pd.Series, high: pd.Series) -> None:
-    """Gains as horizontal bars to both sides of zero, in points; those below zero also differ by hatching."""
+    """Draw gains in points as horizontal bars to both sides of zero.
+
+    Bars below zero are also hatched.
+    """
     places = np.arange(len(labels))
     ahead = values.to_numpy() >= 0
     for chosen, colour, hatch in ((ahead, style.STRONG, ""), (~ahead, style.BEHIND, "////")):
@@ -60,7 +68,10 @@ def signed_bars(axes: Axes, labels: list[str], values: pd.Series, low: pd.Series
 
 
 def heat(axes: Axes, table: pd.DataFrame, top: float, form: str = ".1f", size: float = 8) -> None:
-    """Rows and columns as in the table, the value in each cell; a cell without a value stays white."""
+    """Draw a heat map, rows and columns as in the table, the value in each cell.
+
+    A cell without a value stays white.
+    """
     axes.pcolormesh(table, cmap=HEAT, vmin=0, vmax=top, edgecolors="white", lw=1 if size else 0)
     axes.invert_yaxis()
     axes.set_yticks(np.arange(len(table)) + 0.5, table.index)
@@ -77,9 +88,10 @@ def lines(
     axes: Axes, table: pd.DataFrame, names: list[str], by: str, *, x: str, y: str, steps: Literal["post"] | None = None,
     ours: str = ADAPT,
 ) -> None:  # fmt: skip
-    """A line per name in the column `by`, with a band from `low` to `high`; that of `ours` is the thickest.
+    """Draw a line per name in the column `by`, with a band from `low` to `high`.
 
-    Where the table has a column `missed`, such points bear the mark MISSED.
+    The line of `ours` is the thickest. If the table has a column `missed`, the points where it is true bear the mark
+    MISSED.
     """
     for at, name in enumerate(names):
         part = table[table[by] == name].dropna(subset=[y])
@@ -98,7 +110,10 @@ def lines(
 
 
 def dots(axes: Axes, table: pd.DataFrame, values: list[str], names: list[str]) -> None:
-    """Accuracy as dots with their deviation, a row per value, within it one dot per name, told apart by markers."""
+    """Draw accuracies as dots with their deviation, a row per value.
+
+    Each row has one dot per name; markers tell the names apart.
+    """
     for at, name in enumerate(names):
         part = table[table["series"] == name].set_index("x").reindex(values)
         places = np.arange(len(values)) + (at - (len(names) - 1) / 2) * min(0.25, 0.8 / len(names))
@@ -121,7 +136,7 @@ def dots(axes: Axes, table: pd.DataFrame, values: list[str], names: list[str]) -
 
 
 def label(axes: Axes, x: str, y: str) -> None:
-    """The names of the axes, that of y only in the first column of a grid; whole numbers on x."""
+    """Label the axes, y only in the first column of a grid; whole numbers on x."""
     axes.set_xlabel(x)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if (place := axes.get_subplotspec()) and place.is_first_col():

@@ -17,14 +17,14 @@ SHOTS = 16  # of the published results
 
 
 def read(path: Path = FILE) -> dict[str, Any]:
-    """The file as it is."""
+    """Read the file of published numbers."""
     if not path.exists():
         raise UserError(f"{path} is missing; get it back with `git checkout {path}`")
     return yaml.parse(path.read_text(encoding="utf-8"))
 
 
 def why_not(runs: Runs) -> str | None:
-    """Why the measured numbers may not stand beside the published ones; None where they may."""
+    """Return why published numbers cannot be shown beside the measured ones, or None."""
     reasons = {
         f"these were measured on the {runs.preset} preset, with another model and other datasets": runs.preset
         != "paper",
@@ -32,14 +32,16 @@ def why_not(runs: Runs) -> str | None:
         f"these were measured on the {runs.split} split": runs.split != "test",
     }
     found = [reason for reason, holds in reasons.items() if holds]
-    about = f"published numbers are of CLIP ViT-B/16, {SHOTS} shots, test split"
-    return f"No published numbers beside the measured ones: {about}; {', '.join(found)}." if found else None
+    about = f"published numbers are for CLIP ViT-B/16, {SHOTS} shots, test split"
+    return f"No published numbers are shown beside the measured ones: {about}; {', '.join(found)}." if found else None
 
 
 def beside(facts: dict[str, Any], runs: Runs) -> pd.DataFrame:
-    """`method, source, protocol, dataset, published, measured` in percent, the runs' datasets and `average` each time.
+    """Return published and measured accuracies by method, source and dataset.
 
-    published is NaN where only the average was published, measured where the method was not run or runs are missing.
+    The columns are `method, source, protocol, dataset, published, measured`, in percent. Each published result has a
+    row for each of the runs' datasets and for `average`. published is NaN where only the average was published;
+    measured is NaN where the method was not run or runs are missing.
     """
     means = aggregate.summary(aggregate.accuracy(runs)).set_index(["method", "dataset"])["accuracy"]
     rows = [
@@ -54,7 +56,11 @@ def beside(facts: dict[str, Any], runs: Runs) -> pd.DataFrame:
 
 
 def beside_by_shots(facts: dict[str, Any], shots: StudyResult | None) -> pd.DataFrame:
-    """`method, source, shots, published, measured`: averages in percent, measured by the study of shots."""
+    """Return published and measured averages by method, source and shots.
+
+    The columns are `method, source, shots, published, measured`, in percent. The study of shots gives the measured
+    ones.
+    """
     curve = studies.curve(shots).set_index(["method", "x"])["accuracy"] if shots else pd.Series(dtype=float)
     rows = [
         {
@@ -68,23 +74,26 @@ def beside_by_shots(facts: dict[str, Any], shots: StudyResult | None) -> pd.Data
 
 
 def show(facts: dict[str, Any], table: pd.DataFrame, runs: Runs) -> Table:
-    """The frame of `beside`: by method, a row for each published result and, where there is one, for the measured."""
+    """Show the frame of `beside` as a table.
+
+    Each method has a row for each published result and, if it was measured, one for the measured result.
+    """
     columns = [*runs.datasets, aggregate.AVERAGE]
-    caption = f"Top-1 in percent, {SHOTS} shots; measured: mean over seeds. Published averages as published."
+    caption = f"Top-1 accuracy in percent, {SHOTS} shots. Measured: mean over seeds. Published averages: as published."
     caption = f"{caption} {sources(facts)}"
     head, rows = ["method", "source", *columns], _rows(table, "dataset", columns)
     return Table("Published and measured", head, rows, runs.provenance_line, runs.warnings, caption, facts["cautions"])
 
 
 def show_by_shots(facts: dict[str, Any], table: pd.DataFrame, runs: Runs) -> Table:
-    """The frame of `beside_by_shots`, in the same way."""
-    caption = f"Average top-1 over the 11 datasets in percent; measured: by the study of shots. {sources(facts)}"
+    """Show the frame of `beside_by_shots` as a table."""
+    caption = f"Top-1 accuracy in percent, average over the 11 datasets. Measured: the study of shots. {sources(facts)}"
     head, rows = ["method", "source", *map(str, facts["shots"])], _rows(table, "shots", facts["shots"])
     return Table("Published and measured by shots", head, rows, runs.provenance_line, runs.warnings, caption)
 
 
 def sources(facts: dict[str, Any]) -> str:
-    """What the names of the sources stand for."""
+    """Return what the names of the sources refer to, in one line."""
     return "; ".join(f"{name}: {source['where']} ({source['how']})" for name, source in facts["sources"].items()) + "."
 
 

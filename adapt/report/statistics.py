@@ -1,8 +1,9 @@
-"""Is the gain more than chance? Signed-rank tests against each baseline, and bootstrap intervals of the average gain.
+"""Tests whether a gain is more than chance, and intervals of the average gain.
 
-The pairs of a test are datasets × seeds: under one seed both methods saw the same images. Pairs of one dataset share
-its test images and its classes, so they are not independent and p is, if anything, too small. The interval is therefore
-drawn over datasets, the larger unit: it says how the average gain would vary over other datasets like these.
+The tests are signed-rank tests against each baseline; the intervals are bootstrap intervals. The pairs of a test are
+datasets × seeds: under one seed both methods saw the same images. Pairs of one dataset share its test images and its
+classes, so they are not independent and p is, if anything, too small. The interval is therefore resampled over
+datasets, the larger unit: it shows how the average gain would vary over other datasets like these.
 """
 
 from collections.abc import Sequence
@@ -17,21 +18,24 @@ SAME = 12  # decimals: differences of fractions that are equal but for rounding 
 
 
 def signed_rank(differences: Sequence[float]) -> tuple[float, float, int]:
-    """Wilcoxon's two-sided signed-rank test of paired differences.
+    """Compute Wilcoxon's two-sided signed-rank test of paired differences.
 
-    Differences of zero are dropped (Wilcoxon 1945), ties share their mean rank. p is exact for any number of pairs and
-    ties: the share of the 2^n changes of signs whose rank sum is as extreme. (scipy.stats.wilcoxon is exact without
-    ties, and the tests hold this to it; with ties it goes through all signs one by one, seconds for 15 pairs.)
+    Differences of zero are dropped (Wilcoxon 1945), and ties share their mean rank. p is exact for any number of pairs
+    and ties: it is the share of all 2^n assignments of signs whose rank sum is at least as extreme.
+    (scipy.stats.wilcoxon is exact without ties, and the tests compare this function with it. With ties, scipy
+    enumerates all assignments of signs one by one, which takes seconds for 15 pairs.)
 
-    Returns: p; the effect, the matched-pairs rank-biserial correlation (favourable minus unfavourable rank sum, over
-    their sum: -1…1; Kerby 2014); and the number of differences that are not zero. Without any, p is 1 and the effect 0.
+    Returns:
+        p; the effect; and the number of differences that are not zero. The effect is the matched-pairs rank-biserial
+        correlation, from -1 to 1: favourable minus unfavourable rank sum, over their sum (Kerby 2014). If all
+        differences are zero, p is 1 and the effect 0.
     """
     values = np.round(np.asarray(differences, dtype=float), SAME)
     values = values[values != 0]
     if not len(values):
         return 1.0, 0.0, 0
-    doubled = np.rint(2 * stats.rankdata(np.abs(values))).astype(int)  # whole numbers, where ties share a half rank
-    share = np.zeros(doubled.sum() + 1)  # of the signs so far, by their rank sum
+    doubled = np.rint(2 * stats.rankdata(np.abs(values))).astype(int)  # doubled, since ties may share half a rank
+    share = np.zeros(doubled.sum() + 1)  # of the assignments of signs to the ranks so far, by rank sum
     share[0] = 1
     for rank in doubled:
         share[rank:] = (share[rank:] + share[:-rank]) / 2
@@ -42,12 +46,15 @@ def signed_rank(differences: Sequence[float]) -> tuple[float, float, int]:
 
 
 def smallest_p(pairs: int) -> float:
-    """The least p that a two-sided signed-rank test of so many pairs can give: all differences of one sign."""
+    """Return the least p that a two-sided signed-rank test of n pairs can give.
+
+    It is that of n differences with the same sign.
+    """
     return min(1.0, 2.0 ** (1 - pairs))
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Correct p for as many tests (Holm 1979); the order stays."""
+    """Correct p values for multiple tests (Holm 1979), and keep their order."""
     order = np.argsort(p, kind="stable")
     scaled = np.asarray(p, dtype=float)[order] * np.arange(len(p), 0, -1)
     corrected = np.empty(len(p))
@@ -56,7 +63,10 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def interval(values: Sequence[float], seed: int = 0) -> tuple[float, float]:
-    """The bootstrap interval (BCa) of the mean; NaN for a single value, which cannot be resampled."""
+    """Compute the bootstrap interval (BCa) of the mean.
+
+    NaN for a single value, which cannot be resampled.
+    """
     numbers = np.round(np.asarray(values, dtype=float), SAME)
     if len(numbers) < 2:
         return np.nan, np.nan
@@ -68,12 +78,16 @@ def interval(values: Sequence[float], seed: int = 0) -> tuple[float, float]:
 
 
 def compare(table: pd.DataFrame, ours: str) -> pd.DataFrame:
-    """One row per baseline of `ours`, in the table's order of methods.
+    """Compare `ours` with every baseline, in the table's order of methods.
 
-    table: `dataset, method, seed, accuracy`, a row per run; accuracy NaN where a run is missing
-    Returns: `baseline, pairs, nonzero, gain, low, high, effect, p, p_holm`. Pairs are the runs that both methods have;
-    gain is the mean over datasets of each dataset's mean over seeds, NaN (and so its interval) unless all pairs are
-    there; p_holm is corrected over the baselines.
+    Args:
+        table: `dataset, method, seed, accuracy`, one row per run; accuracy is NaN where a run is missing.
+        ours: the method that is compared.
+
+    Returns:
+        One row per baseline: `baseline, pairs, nonzero, gain, low, high, effect, p, p_holm`. Pairs are the runs that
+        both methods have. gain is the mean over datasets of each dataset's mean over seeds; it and its interval are NaN
+        unless all pairs are there. p_holm is corrected over the baselines.
     """
     wide = table.pivot(index=["dataset", "seed"], columns="method", values="accuracy")
     rows = []
@@ -91,9 +105,15 @@ def compare(table: pd.DataFrame, ours: str) -> pd.DataFrame:
 
 
 def average(differences: pd.Series) -> tuple[float, float, float]:
-    """The mean over datasets of each one's mean over seeds, and its interval, resampled over datasets.
+    """Average differences over seeds, then over datasets, with an interval.
 
-    differences: indexed by `dataset, seed`; a NaN among them makes all three NaN.
+    The interval is resampled over datasets.
+
+    Args:
+        differences: indexed by `dataset, seed`; a NaN among them makes all three results NaN.
+
+    Returns:
+        The mean, and the lower and the upper end of its interval.
     """
     if differences.isna().any() or not len(differences):
         return np.nan, np.nan, np.nan

@@ -1,4 +1,7 @@
-"""The gathered studies (`adapt.pipeline.study`): read, and averaged over datasets and seeds for what is shown."""
+"""Read the gathered studies, and average them over datasets and seeds.
+
+`adapt.pipeline.study` says what studies there are.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +22,10 @@ CURVE = ["method", "series", "x", "accuracy", "std", "low", "high", "tokens", "s
 
 @dataclass(frozen=True)
 class StudyResult:
-    """A study whose experiments were run: its declaration, one row per run, and the record of how it was made."""
+    """A study whose experiments were run.
+
+    It has the study's declaration, one row per run, and the record of how it was made.
+    """
 
     name: str
     declared: study.Study
@@ -29,32 +35,32 @@ class StudyResult:
 
     @property
     def axis(self) -> str:
-        """The key of params along which its figure goes."""
+        """The key of params on the x axis of its figure."""
         return next(iter(self.declared.grid))
 
     @property
     def others(self) -> list[str]:
-        """Further keys of its grid: each of their values is a line of its own."""
+        """The other keys of its grid; each of their values has a line of its own."""
         return list(self.declared.grid)[1:]
 
     @property
     def numeric(self) -> bool:
-        """Whether its axis is of numbers."""
+        """Whether the values of its axis are numbers."""
         return pd.api.types.is_numeric_dtype(self.runs[self.axis])
 
     @property
     def own(self) -> Any:
-        """The value of the axis in the params themselves."""
+        """The params' own value of the axis."""
         return self.record["own"][self.axis]
 
     @property
     def split(self) -> str:
-        """The split that was scored."""
+        """The split on which accuracy was measured."""
         return self._facts["split"]
 
     @property
     def provenance_line(self) -> str:
-        """With what its numbers were made."""
+        """The settings its numbers were made with."""
         counts = [
             f"{self.runs[key].nunique()} {key}{'s' * (self.runs[key].nunique() > 1)}" for key in ("dataset", "seed")
         ]
@@ -69,7 +75,11 @@ class StudyResult:
 
 
 def read(runs: Runs, folder: Path = study.FOLDER) -> tuple[dict[str, StudyResult], dict[str, str]]:
-    """The studies that are there and were made as the report's runs are, by name; and of each other one, why not."""
+    """Read the studies that were made with the settings of the report's runs.
+
+    Returns:
+        The studies by name; and for every other study the reason why it is not shown.
+    """
     found, absent = {}, {}
     for name, declared in study.load().items():
         table = folder / f"{name}.csv"
@@ -78,7 +88,7 @@ def read(runs: Runs, folder: Path = study.FOLDER) -> tuple[dict[str, StudyResult
             continue
         record = formats.read_json(folder / f"{name}.json", f"make study-{name}")
         rows = pd.read_csv(table, keep_default_na=False, na_values=[""])  # `none` is a value, not a gap
-        rows = rows.assign(budget=rows.get("budget"))  # which tables of old do not have
+        rows = rows.assign(budget=rows.get("budget"))  # older tables have no such column
         if others := differing(runs, record, rows):
             absent[name] = f"{table} was made with other {others}: `make study-{name}`"
             continue
@@ -86,13 +96,18 @@ def read(runs: Runs, folder: Path = study.FOLDER) -> tuple[dict[str, StudyResult
         warnings = [*runs.cautions]
         warnings += [f"{open_} of {len(record['experiments'])} experiments are missing"] if open_ else []
         others = missed_budgets(rows, next(iter(declared.grid)))
-        warnings += [f"{MISSED} ended with other than the tokens asked for: {'; '.join(others)}"] if others else []
+        warnings += (
+            [f"{MISSED} ended with another number of tokens than asked for: {'; '.join(others)}"] if others else []
+        )
         found[name] = StudyResult(name, declared, rows, record, warnings)
     return found, absent
 
 
 def differing(runs: Runs, record: Mapping[str, Any], rows: pd.DataFrame) -> str:
-    """In what a study differs from the report, so that it may not stand beside it; empty where it does not."""
+    """Return in which settings a study differs from the report, separated by commas.
+
+    A study that differs cannot be shown in the report. Empty if it does not differ.
+    """
     here = {"preset": runs.preset, "backbone": runs.backbone, "weights": runs.weights[:10], "split": runs.split}
     done = [entry for entry in record["experiments"] if entry["state"] == "finished"]
     if not done:
@@ -104,10 +119,11 @@ def differing(runs: Runs, record: Mapping[str, Any], rows: pd.DataFrame) -> str:
 
 
 def curve(gathered: StudyResult) -> pd.DataFrame:
-    """A row per method and point of the grid: `method, series, x` and the mean ± standard deviation over seeds.
+    """Average a study over its runs: a row per method and point of the grid.
 
-    accuracy is each seed's mean over all datasets, then over seeds; NaN where a run of the point is missing. tokens and
-    step_ms are means over all runs; missed: whether some of them ended with other than the tokens asked for.
+    The columns are CURVE. accuracy is each seed's mean over all datasets, averaged over seeds, and std its standard
+    deviation over seeds; both are NaN where a run of the point is missing. tokens and step_ms are means over all runs.
+    missed is true if some of the runs ended with another number of tokens than asked for.
     """
     rows = []
     keys = ["method", *gathered.others, gathered.axis]
@@ -128,9 +144,10 @@ def curve(gathered: StudyResult) -> pd.DataFrame:
 def differences(
     gathered: StudyResult, first: Any, second: Any, column: str = "accuracy", method: str = ADAPT
 ) -> pd.Series:
-    """The first value of the axis minus the second, run by run, indexed by `dataset, seed`; empty if one is not there.
+    """Subtract one value of the axis from another, run by run.
 
-    For studies with one axis.
+    The result, first minus second, is indexed by `dataset, seed`. It is empty if one of the values was not run. For
+    studies with one axis.
     """
     part = gathered.runs[gathered.runs["method"] == method]
     wide = part.pivot(index=["dataset", "seed"], columns=gathered.axis, values=column)
@@ -138,7 +155,10 @@ def differences(
 
 
 def show(gathered: StudyResult) -> Table:
-    """The average accuracy, a row per line of the figure, a column per value of the axis."""
+    """Show the average accuracy, a row per line of the figure.
+
+    There is a column per value of the axis.
+    """
     means = curve(gathered).set_index(["series", "x"])
     columns = list(dict.fromkeys(gathered.runs[gathered.axis]))
     rows = [
@@ -146,8 +166,8 @@ def show(gathered: StudyResult) -> Table:
         for series in means.index.get_level_values("series").unique()
     ]
     caption = (
-        f"{gathered.axis} in the columns. Average accuracy over the datasets in percent, mean ± standard deviation "
-        f"over seeds; the best of a column in bold. Made by {gathered.record['command']}."
+        f"A column per value of {gathered.axis}. Average accuracy over the datasets in percent, mean ± standard "
+        f"deviation over seeds; the best of each column is bold. Made by {gathered.record['command']}."
     )
     head = ["method", *map(str, columns)]
     shown = Table(gathered.declared.title, head, rows, gathered.provenance_line, gathered.warnings, caption)
@@ -155,7 +175,7 @@ def show(gathered: StudyResult) -> Table:
 
 
 def all_curves(found: Mapping[str, StudyResult]) -> pd.DataFrame:
-    """The curves of all studies, one under the other, for the interactive plot."""
+    """Return the curves of all studies in one table, for the interactive plot."""
     parts = [
         curve(gathered).assign(study=gathered.declared.title, axis=gathered.axis, made=gathered.provenance_line)
         for gathered in found.values()

@@ -13,11 +13,11 @@ from adapt.report.aggregate import ADAPT
 from adapt.report.studies import StudyResult
 
 PRUNED, WHOLE = "with pruning", "without"
-LOG_FROM = 16  # the ratio of the greatest to the smallest value of an axis
+LOG_FROM = 16  # ratio of the greatest to the smallest value from which an axis is logarithmic
 
 
 class Spec(NamedTuple):
-    """A figure of a study: its title, how its numbers were made, and what draws it."""
+    """A figure of a study: its title, a caption on how it was made, and its function."""
 
     title: str
     caption: str
@@ -25,7 +25,10 @@ class Spec(NamedTuple):
 
 
 def lines(gathered: StudyResult) -> Figure:
-    """Average accuracy along a numeric axis, a line per method (and other values of the grid)."""
+    """Draw the average accuracy along a numeric axis.
+
+    There is a line per method and per value of the grid's other keys.
+    """
     table = studies.curve(gathered)
     names = list(dict.fromkeys(table["series"]))
     with style.new_figure(gathered, gathered.declared.title, 9, 4.6 + 0.1 * max(0, len(names) - 10)) as figure:
@@ -44,7 +47,10 @@ def lines(gathered: StudyResult) -> Figure:
 
 
 def dots(gathered: StudyResult) -> Figure:
-    """Average accuracy by the values of an axis of names, a marker per method."""
+    """Draw the average accuracy at each value of an axis of names.
+
+    There is a marker per method.
+    """
     table = studies.curve(gathered).astype({"x": str})
     values, names = list(dict.fromkeys(table["x"])), list(dict.fromkeys(table["series"]))
     height = 1.9 + len(values) * max(0.5, 0.3 * len(names))
@@ -58,7 +64,10 @@ def dots(gathered: StudyResult) -> Figure:
 
 
 def pruning(gathered: StudyResult) -> Figure:
-    """The budget of the params against the whole start: average accuracy, and milliseconds per training step."""
+    """Draw average accuracy and step time with pruning and without.
+
+    With pruning means the params' budget, without means all tokens of the start.
+    """
     table = pruned_and_whole(gathered)
     with style.new_figure(gathered, "With and without pruning", 9, 3) as figure:
         left, right = figure.subplots(1, 2, sharey=True)
@@ -77,7 +86,10 @@ def pruning(gathered: StudyResult) -> Figure:
 
 
 def pruned_and_whole(gathered: StudyResult) -> pd.DataFrame:
-    """The two rows of the budget study's curve: `adapt` at the params' own budget, and at the whole start."""
+    """Return two rows of the budget study's curve for `adapt`.
+
+    The first is at the params' own budget, the second without pruning, with all tokens of the start.
+    """
     ours = studies.curve(gathered).query("method == @ADAPT").set_index("x")
     found = ours.reindex([gathered.own, max(gathered.runs[gathered.axis])]).reset_index(names="tokens_asked")
     names = [f"{name}, {tokens} tokens" for name, tokens in zip((PRUNED, WHOLE), found["tokens_asked"], strict=True)]
@@ -85,25 +97,29 @@ def pruned_and_whole(gathered: StudyResult) -> pd.DataFrame:
 
 
 def by_name(found: dict[str, StudyResult]) -> dict[str, tuple[Spec, Any]]:
-    """The figures that there are to draw: one per study with an axis, and one more of the budget."""
-    how = "Average over the datasets, mean over seeds; the band or line spans one standard deviation to each side."
+    """Return the figures that can be drawn.
+
+    There is one per study with more than one value on its axis, and a second one of the budget study.
+    """
+    how = "Average over the datasets, mean over seeds; bands and lines span one standard deviation to each side."
     figures: dict[str, tuple[Spec, Any]] = {}
     for name, gathered in found.items():
-        if gathered.runs[gathered.axis].nunique() == 1:  # its table says it all
+        if gathered.runs[gathered.axis].nunique() == 1:  # its table is enough
             continue
         caption = f"{how} Made by {command(gathered)}."
         figures[name] = (Spec(gathered.declared.title, caption, lines if gathered.numeric else dots), gathered)
     if "budget" in found and len(set(pruned_and_whole(found["budget"])["tokens_asked"])) == 2:
         caption = (
-            "adapt with the budget of the params and with all the tokens that it starts with. Accuracy as in the "
-            f"budget's figure; time is the mean over whole trainings and runs. Made by {command(found['budget'])}."
+            "adapt with the budget of the params, and without pruning, with all tokens of the start. Accuracy as in "
+            "the figure of the token budget; time per step is the mean over each whole training, and over all runs. "
+            f"Made by {command(found['budget'])}."
         )
         figures["pruning"] = (Spec("With and without pruning", caption, pruning), found["budget"])
     return figures
 
 
 def command(gathered: StudyResult) -> str:
-    """What made a study, how long that took and at which commit."""
+    """Return the command that made a study, its commit and its duration."""
     seconds = [entry["seconds"] for entry in gathered.record["experiments"] if entry["seconds"] is not None]
     took = f", {sum(seconds) / 60:.0f} minutes" if seconds else ""
     return f"`{gathered.record['command']}` at commit {gathered.record['commit'][:10]}{took}"

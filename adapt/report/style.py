@@ -1,4 +1,7 @@
-"""How every figure looks: colours, fonts, grids of panels, and the footer that says with what it was made."""
+"""The look of every figure: colours, fonts, grids of panels, and the footer.
+
+The footer shows the settings that the numbers were made with.
+"""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -12,20 +15,20 @@ from matplotlib.figure import Figure, FigureBase
 from adapt.report import fonts
 
 DPI = 300
-# Okabe and Ito's colours, which the colour-blind can tell apart, after a grey for the first method (usually zero_shot);
-# the second eight are darker shades of them. A test keeps .dvc/plots/*.json to this order.
+# A grey for the first method (usually zero_shot), then the colours of Okabe and Ito, which colour-blind readers can
+# tell apart; the second eight are darker shades of them. A test checks that .dvc/plots/*.json have the same order.
 COLOURS = (
     "#8c8c8c", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000",
     "#4d4d4d", "#00436a", "#7d3700", "#005c43", "#7a4864", "#8a5f00", "#2b6f94", "#f0e442",
 )  # fmt: skip
-# In greyscale lines are told apart by dash and marker: no two of the first 24 have both in common.
+# Dash and marker tell lines apart in greyscale: no two of the first 24 share both.
 DASHES = ("-", "--", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-# Bars carry names, so colour only sets off what is ours (darkest in greyscale too), the floor and the rest.
+# Bars are labelled, so colour only sets ADAPT (darkest in greyscale too) and zero-shot CLIP apart from the rest.
 STRONG, WEAK, FLOOR = "#0072b2", "#a9cfe8", "#bdbdbd"
 BEHIND = "#d55e00"
-MISSED = "†"  # marks a point whose runs ended with other than the tokens asked for
-OURS: Any = {"color": "#000000", "linestyle": "-", "linewidth": 2.8}  # the line of ours, wherever it stands in params
+MISSED = "†"  # marks a point whose runs ended with another number of tokens than asked for
+OURS: Any = {"color": "#000000", "linestyle": "-", "linewidth": 2.8}  # ADAPT's line, at any position in params
 SETTINGS: Any = {
     "font.size": 10,
     "text.parse_math": False,  # a class may be called price_$100
@@ -41,7 +44,7 @@ SETTINGS: Any = {
 
 
 class Provenance(Protocol):
-    """What knows with what its numbers were made, and what they must not be taken for."""
+    """Numbers with the settings they were made with, and their warnings."""
 
     @property
     def provenance_line(self) -> str:
@@ -55,7 +58,10 @@ class Provenance(Protocol):
 
 
 def line_style(index: int) -> dict[str, Any]:
-    """Colour, dash and marker of the line whose method or dataset stands at this index in params."""
+    """Return colour, dash and marker of a line.
+
+    `index` is the position of its method or dataset in params.
+    """
     return {
         "color": COLOURS[index % len(COLOURS)],
         "linestyle": DASHES[index // len(MARKERS) % len(DASHES)],
@@ -66,7 +72,10 @@ def line_style(index: int) -> dict[str, Any]:
 
 @contextmanager
 def new_figure(made: Provenance, title: str, width: float, height: float) -> Iterator[Figure]:
-    """An empty figure, inches, whose title and footer are set; to be filled within the context."""
+    """Yield an empty figure with title and footer, to be drawn within the context.
+
+    width and height are in inches.
+    """
     with mpl.rc_context(SETTINGS):
         figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
         if title:
@@ -76,14 +85,17 @@ def new_figure(made: Provenance, title: str, width: float, height: float) -> Ite
         yield figure
         fonts.mend(figure)
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", fonts.WARNING)  # the report says it once
+            warnings.filterwarnings("ignore", fonts.WARNING)  # the report warns of it once
             figure.draw_without_rendering()
 
 
 def panels(
     figure: FigureBase, titles: Sequence[str], columns: int, *, sharex: bool = False, sharey: bool = False
 ) -> list[Axes]:
-    """One panel per title, row by row; places left over in the last row stay empty."""
+    """Add one panel per title, row by row.
+
+    Cells left over in the last row stay empty.
+    """
     columns = min(columns, len(titles))
     grid = figure.subplots(-(-len(titles) // columns), columns, squeeze=False, sharex=sharex, sharey=sharey).ravel()
     for axes in grid[len(titles) :]:
@@ -94,5 +106,5 @@ def panels(
 
 
 def say_empty(figure: Figure, why: str) -> None:
-    """A figure without anything to draw says so."""
+    """Write in an empty figure why there is nothing to draw."""
     figure.text(0.5, 0.5, why, ha="center", va="center", color="#555555")

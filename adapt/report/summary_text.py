@@ -1,4 +1,4 @@
-"""Sentences on where `adapt` is ahead and where it is not, computed from the table."""
+"""Sentences on where `adapt` leads and where it does not, computed from the runs."""
 
 import numpy as np
 
@@ -8,7 +8,10 @@ from adapt.report.load import Runs
 
 
 def accuracy(runs: Runs) -> list[str]:
-    """Differences in points, ± the standard error over seeds, paired by seed."""
+    """Compare `adapt` with each baseline, and with zero-shot CLIP on each dataset.
+
+    Differences are in points, ± the standard error over seeds, paired by seed.
+    """
     if ADAPT not in runs.methods or len(runs.methods) < 2:
         return [f"`{ADAPT}` is not compared here: `methods` names {', '.join(runs.methods)}."]
     table = aggregate.accuracy(runs)
@@ -31,7 +34,7 @@ def accuracy(runs: Runs) -> list[str]:
 
 
 def verdict(difference: float, error: float, baseline: str) -> str:
-    """By how much `adapt` is ahead, as the end of a sentence."""
+    """Return by how much `adapt` is ahead, as the end of a sentence."""
     if np.isnan(difference):
         return f"not compared with `{baseline}`: runs are missing"
     shown = f"{abs(100 * difference):.2f}"
@@ -43,10 +46,13 @@ def verdict(difference: float, error: float, baseline: str) -> str:
 
 
 def plus_minus(error: float) -> str:
-    """The standard error behind a difference, in percent; nothing with one seed, which has none."""
+    """Format the standard error that follows a difference, in percent.
+
+    Empty for one seed, which has no standard error.
+    """
     return "" if np.isnan(error) else f" ± {100 * error:.2f}"
 
 
 def pluralize(count: int, thing: str) -> str:
-    """A count and its noun."""
+    """Return a count and its noun."""
     return f"{count} {thing}{'s' * (count != 1)}"

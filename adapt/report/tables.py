@@ -1,4 +1,7 @@
-"""The tables as a reader sees them: rounded, the best marked, and a word on how each number was made."""
+"""The tables as a reader sees them: rounded, the best marked, with captions.
+
+A caption tells how each number was made.
+"""
 
 import numpy as np
 import pandas as pd
@@ -20,7 +23,10 @@ HEADINGS = {  # column of tables.cost: its heading, its format
 
 
 def accuracy(runs: Runs) -> Table:
-    """Mean ± standard deviation over seeds by method and dataset, in percent, with the average and the mean rank."""
+    """Show the accuracy by method and dataset, with the average and the mean rank.
+
+    It is in percent, mean ± standard deviation over seeds.
+    """
     table = aggregate.accuracy(runs)
     means, ranked = aggregate.summary(table).set_index(["method", "dataset"]), aggregate.ranks(table)
     columns = [*runs.datasets, AVERAGE]
@@ -34,9 +40,9 @@ def accuracy(runs: Runs) -> Table:
     ]
     one = "" if len(runs.seeds) > 1 else f" ({NONE} with one seed)"
     caption = (
-        f"Top-1 in percent, mean ± standard deviation over seeds{one}; the best of a column in bold. The average is "
-        "each seed's mean over all datasets; the rank is by mean accuracy, averaged over the datasets. Below, "
-        "differences are in points, ± the standard error over seeds, paired by seed."
+        f"Top-1 accuracy in percent, mean ± standard deviation over seeds{one}; the best of each column is bold. The "
+        "average is each seed's mean over all datasets; the rank is by mean accuracy, averaged over the datasets. "
+        "Differences below are in points, ± the standard error over seeds, paired by seed."
     )
     shown = Table(
         "Accuracy",
@@ -51,7 +57,7 @@ def accuracy(runs: Runs) -> Table:
 
 
 def cost(runs: Runs) -> Table:
-    """What a run costs, by method."""
+    """Show the cost of a run, by method."""
     groups = aggregate.cost(runs).groupby("method", sort=False)
     means = groups[list(HEADINGS)].mean(skipna=False).astype(float)
     rows = [
@@ -59,16 +65,19 @@ def cost(runs: Runs) -> Table:
         for method in runs.methods
     ]
     caption = (
-        "Mean over datasets and seeds, of training alone; empty where a run is missing or did not measure it. "
-        "Seconds depend on the machine and on what else it did. Tokens are those left at the end, over both branches; "
-        "FLOPs are those of the last step, forward and backward, by count."
+        "Mean over datasets and seeds, for training alone; a cell is empty where a run is missing or did not measure "
+        "the cost. Seconds depend on the machine and its load. Tokens are those left at the end, in both branches; "
+        "FLOPs are counted for the last step, forward and backward."
     )
     head = ["method", *(heading for heading, _ in HEADINGS.values())]
     return Table("Cost", head, rows, runs.provenance_line, runs.warnings, caption)
 
 
 def significance(runs: Runs) -> Table:
-    """Wilcoxon's signed-rank test of `adapt` against each baseline, and the interval of the average gain."""
+    """Show the signed-rank test of `adapt` against each baseline.
+
+    With it, the average gain and its interval.
+    """
     found = statistics.compare(aggregate.accuracy(runs), ADAPT)
     rows = [
         [
@@ -79,17 +88,18 @@ def significance(runs: Runs) -> Table:
         for row in found.to_dict("records")
     ]  # fmt: skip
     caption = (
-        "Two-sided signed-rank test over datasets × seeds, pairs that differ in brackets; effect is the matched-pairs "
-        "rank-biserial correlation; Holm's correction is over the baselines. Gain in points: mean over datasets of the "
-        f"means over seeds, with its 95 % bootstrap interval (BCa, {statistics.RESAMPLES} resamples of the "
-        f"{len(runs.datasets)} datasets). Pairs of one dataset share its test images, so p is rather too small."
+        "Wilcoxon's two-sided signed-rank test over pairs (datasets × seeds); in brackets, the number of pairs that "
+        "differ. The effect is the matched-pairs rank-biserial correlation; Holm's correction is over the baselines. "
+        "The gain, in points, is the mean over datasets of the means over seeds, with its 95 % bootstrap interval "
+        f"(BCa, {statistics.RESAMPLES} resamples of the {len(runs.datasets)} datasets). Pairs of one dataset share its "
+        "test images, so p is, if anything, too small."
     )
     head = ["baseline", "pairs", "gain", "95 % interval", "effect", "p", "p (Holm)"]
     return Table("Significance", head, rows, runs.provenance_line, runs.warnings, caption, power(found))
 
 
 def power(found: pd.DataFrame) -> list[str]:
-    """A sentence on each way in which the tests are too small to show anything."""
+    """Return a sentence for each way in which the tests have too few pairs."""
     lines = []
     for pairs, part in found.groupby("nonzero"):
         least, names = statistics.smallest_p(int(str(pairs))), ", ".join(f"`{name}`" for name in part["baseline"])
@@ -97,7 +107,7 @@ def power(found: pd.DataFrame) -> list[str]:
             lines.append(f"Too few pairs against {names}: with {pairs} that differ, p cannot be below {least:.3g}.")
         elif least * len(found) >= statistics.LEVEL:
             lines.append(
-                f"Too few pairs against {names} for {len(found)} tests: corrected, p may not get below "
-                f"{statistics.LEVEL} even where all {pairs} pairs agree."
+                f"Too few pairs against {names} for {len(found)} tests: the corrected p may not get below "
+                f"{statistics.LEVEL} even if all {pairs} pairs agree."
             )
     return lines

@@ -1,4 +1,7 @@
-"""Saliency criteria against the true effect of removal (`python -m stages.removal`): read, shown, drawn."""
+"""The saliency criteria against the true effect of removing each token.
+
+`python -m stages.removal` measures both; this module reads, shows and draws them.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,15 +22,18 @@ NAME, TITLE = "removal", "Criteria against true removal"
 COMMAND = "python -m stages.removal"
 KINDS = {"effect": "change of the loss", "size": "size of that change"}
 CAPTION = (
-    "Spearman's rank correlation of a criterion's scores with what removing each token alone does to the loss over the "
-    "training images, at the moment of adapt's first pruning. Pruning wants the change of the loss, which has a sign; "
+    "Spearman's rank correlation of a criterion's scores with the true effect of removing each token alone: the change "
+    "of the loss over the training images, at adapt's first pruning. Pruning needs the change with its sign; the "
     "criteria estimate its size. Mean ± standard deviation over datasets and seeds."
 )
 
 
 @dataclass(frozen=True)
 class RemovalStudy:
-    """A row per `dataset, seed, criterion` with the correlations `effect` and `size`, and how they were made."""
+    """The correlations of each criterion, and the record of how they were made.
+
+    There is a row per `dataset, seed, criterion` with the columns `effect` and `size`.
+    """
 
     rows: pd.DataFrame
     record: Mapping[str, Any]
@@ -35,7 +41,7 @@ class RemovalStudy:
 
     @property
     def provenance_line(self) -> str:
-        """With what the numbers were made."""
+        """The settings the numbers were made with."""
         made = self.record
         counts = f"{self.rows['dataset'].nunique()} datasets, {self.rows['seed'].nunique()} seeds"
         return (
@@ -50,7 +56,7 @@ class RemovalStudy:
 
 
 def read(runs: Runs, folder: Path = study.FOLDER) -> RemovalStudy | str:
-    """What is there and was made as the report's runs are; else why it is not shown."""
+    """Return the study if it has the settings of the report's runs, else why not."""
     table, again = folder / f"{NAME}.csv", f"`make study-{NAME}`"
     if not table.exists():
         return f"not run yet: {again}"
@@ -64,7 +70,10 @@ def read(runs: Runs, folder: Path = study.FOLDER) -> RemovalStudy | str:
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """By criterion, the mean and standard deviation of both correlations over datasets and seeds; NaN if one is."""
+    """Return mean and standard deviation of both correlations by criterion.
+
+    They are over datasets and seeds; NaN if one of the correlations is.
+    """
     groups = rows.groupby("criterion", sort=False)[list(KINDS)]
     return groups.agg([lambda part: part.mean(skipna=False), lambda part: part.std(skipna=False)]).set_axis(
         pd.MultiIndex.from_product([KINDS, ["mean", "std"]]), axis=1
@@ -72,19 +81,22 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def show(removal: RemovalStudy) -> Table:
-    """A row per criterion."""
+    """Show the correlations, a row per criterion."""
     means = summary(removal.rows)
     rows = [
         [Cell(str(name)), *(_cell(means.loc[name, kind]["mean"], means.loc[name, kind]["std"]) for kind in KINDS)]
         for name in means.index
     ]
-    caption = f"{removal.caption.replace('`', '')} The best of a column in bold."
+    caption = f"{removal.caption.replace('`', '')} The best of each column is bold."
     shown = Table(TITLE, ["criterion", *KINDS.values()], rows, removal.provenance_line, removal.warnings, caption)
     return shown.with_best({1: True, 2: True})
 
 
 def draw(removal: RemovalStudy) -> Figure:
-    """Both correlations as dots with their deviation, a row per criterion, a panel each."""
+    """Draw both correlations as dots with their deviation, a panel each.
+
+    There is a row per criterion.
+    """
     means = summary(removal.rows)
     places = np.arange(len(means))
     with style.new_figure(removal, TITLE, 9, 1.9 + 0.5 * len(means)) as figure:

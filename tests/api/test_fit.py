@@ -1,4 +1,4 @@
-"""What `adapt.fit` passes on to the training, and what it warns of after it."""
+"""The options that `adapt.fit` passes on to the training, and its later warnings."""
 
 import dataclasses
 
@@ -11,7 +11,10 @@ from tests.api.conftest import QUICK
 
 @pytest.fixture
 def passed(clip, data, model, monkeypatch):
-    """A function that fits without a step, as if none could be recorded, and gives what the training is told."""
+    """A function that calls `fit` without training and returns the options passed on.
+
+    Its result says that no step could be recorded.
+    """
     log = dataclasses.replace(model.log, not_recorded="out of luck")
 
     def call(**options):

@@ -43,7 +43,7 @@ def test_ctrl_c_is_a_keyboard_interrupt_and_keeps_the_state(tmp_path):
 
 @pytest.fixture
 def steps(monkeypatch) -> list[int]:
-    """The steps that are done; Ctrl-C comes after the second."""
+    """The steps done so far; Ctrl-C is sent after the second."""
     step, done = Trainer.step, []
 
     def stopped(self, *given):
@@ -87,7 +87,7 @@ def test_fit_works_in_another_thread(clip, data):
 
 
 def test_stopped_fit_goes_on_while_its_error_is_still_held(clip, data, tmp_path, steps):
-    """As a notebook holds the last error, and with it all that the stopped call had open."""
+    """A notebook holds the last error, and with it everything that the call had open."""
     with pytest.raises(KeyboardInterrupt) as held:
         adapt.fit("adapt", clip, data, checkpoint=tmp_path / "state", progress=False, **QUICK)
     fitted = adapt.fit("adapt", clip, data, checkpoint=tmp_path / "state", progress=False, **QUICK)

@@ -1,4 +1,4 @@
-"""What a fitted model predicts, and that it is saved and loaded whole."""
+"""Predictions of a fitted model, and that saving and loading keep it."""
 
 import json
 import logging
@@ -75,10 +75,10 @@ def test_model_that_was_loaded_is_saved_the_same(saved, clip, tmp_path):
 
 
 def test_folder_that_is_there_is_kept(saved, model, tmp_path):
-    with pytest.raises(adapt.UserError, match="is there already: say overwrite=True or give another"):
+    with pytest.raises(adapt.UserError, match="already exists: pass overwrite=True or give another"):
         model.save(saved)
     (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
-    with pytest.raises(adapt.UserError, match="is there already: it holds no model; give another"):
+    with pytest.raises(adapt.UserError, match="already exists: it holds no model; give another"):
         model.save(tmp_path, overwrite=True)
     assert (tmp_path / "notes.txt").is_file()
 
@@ -128,7 +128,7 @@ def test_features_are_shared_by_several_fits(clip, data, model):
 
 def test_features_of_another_seed_are_refused(clip, data):
     features = adapt.teacher_features(clip, adapt.load_dataset("digits").few_shot(shots=2, seed=2))
-    with pytest.raises(adapt.UserError, match="features: these are of another seed"):
+    with pytest.raises(adapt.UserError, match="features: these were made with another seed"):
         adapt.fit("adapt", clip, data, features=features)
 
 
@@ -223,7 +223,7 @@ def test_features_of_other_images_of_the_same_names_are_refused(clip, tmp_path):
 
     one = adapt.load_dataset(images(tmp_path / "one/mine", ant=4, bee=4)).few_shot(shots=1, seed=1)
     other = adapt.load_dataset(images(tmp_path / "other/mine", bee=4, ant=4)).few_shot(shots=1, seed=1)
-    with pytest.raises(adapt.UserError, match="features: these are of another images"):
+    with pytest.raises(adapt.UserError, match="features: these were made with another images"):
         adapt.fit("coop", clip, one, features=adapt.teacher_features(clip, other))
 
 

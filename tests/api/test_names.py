@@ -1,4 +1,4 @@
-"""What `import adapt` offers, and what it costs."""
+"""The names that `import adapt` offers, and the cost of the import."""
 
 import inspect
 import subprocess
@@ -18,7 +18,7 @@ SECTIONS = ("Args:", "Returns:", "Raises:")
 
 
 def python(code: str, folder: Path, *flags: str) -> str:
-    """What a program says that runs elsewhere, with this library."""
+    """Return the output of a program that runs in another folder with this library."""
     root = Path(adapt.__file__).parents[1]
     code = f"import sys; sys.path.insert(0, {str(root)!r})\n{code}"
     done = subprocess.run([sys.executable, *flags, "-c", code], cwd=folder, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""The library gives the pipeline's numbers: the same tensors, lengths, traces, predictions."""
+"""The library computes the pipeline's tensors, lengths, traces and predictions."""
 
 import csv
 import io
@@ -38,7 +38,7 @@ for dataset in datasets.split(","):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> Path:
-    """What the stages leave, with the settings of conf/, in a checkout."""
+    """The runs that the stages write in a checkout, with the settings of conf/."""
     folder = checkout(tmp_path_factory.mktemp("stages") / "adapt")
     given = [",".join(DATASETS), ",".join(METHODS), f"shots={SHOTS}", f"seeds=[{SEED}]"]
     done = subprocess.run(
@@ -50,7 +50,7 @@ def runs(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def models(clip) -> dict[tuple[str, str], adapt.Model]:
-    """What the library fits, with two threads for the caller's own work."""
+    """The models that the library fits, while the caller has two threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     found = {}

@@ -1,4 +1,7 @@
-"""The user's mistakes: each a UserError whose one sentence says what is wrong, where, and what to do."""
+"""Mistakes of the user: each raises a UserError of one sentence.
+
+It says what is wrong, where, and what to do.
+"""
 
 import numpy as np
 import pytest
@@ -8,7 +11,7 @@ import adapt
 
 
 def images(folder, **classes: int):
-    """A folder per class, of so many images."""
+    """Make a folder per class, with a number of images."""
     for number, (name, count) in enumerate(classes.items()):
         (folder / name).mkdir(parents=True)
         for index in range(count):

@@ -1,4 +1,4 @@
-"""The backbone: what is loaded, hashed, refused."""
+"""The backbone: how it is loaded and hashed, and which ones are refused."""
 
 import json
 import warnings
@@ -154,7 +154,10 @@ def add(models: Path, name: str, **changes: Any) -> None:
 
 
 def trace(path: Path) -> None:
-    """An archive as OpenAI publishes it: TorchScript, in half precision, with the sizes beside the weights."""
+    """Write an archive as OpenAI publishes it.
+
+    It is TorchScript in half precision, with the sizes beside the weights.
+    """
     model = open_clip.create_model("tiny", pretrained=str(path.parent / "tiny.safetensors")).eval()
     model.__dict__["attn_mask"] = model._buffers.pop("attn_mask")  # no weight in OpenAI's either
     for key in weights.SETTINGS:
@@ -202,7 +205,7 @@ def test_methods_that_enter_the_image_tower_refuse_another_kind(name):
 
 @pytest.mark.parametrize("name", ["ViT-B-16", "ViT-B-32-quickgelu", "ViT-L-14", "RN50", "RN101", "convnext_base"])
 def test_architecture_files_tell_which_towers_take_prompts(name):
-    """What the files say before any work is what the models are."""
+    """The files, read before any work, describe the models correctly."""
     with torch.device("meta"):
         model = open_clip.create_model(name, device="meta")
     attention = len(model.visual.transformer.resblocks) if clip.takes_prompts(model.visual) else 0

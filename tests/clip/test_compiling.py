@@ -1,4 +1,7 @@
-"""Compiled blocks: they give what blocks as they are give, and where nothing can be compiled it is said why."""
+"""Compiled blocks give the same results as others.
+
+Where blocks cannot be compiled, a message gives the reason.
+"""
 
 import shutil
 from dataclasses import replace
@@ -13,7 +16,7 @@ CPU = torch.device("cpu")
 
 
 def results(name: str, task, batches) -> list[torch.Tensor]:
-    """The loss and the gradients of a method, and of the method with one token pruned where it prunes."""
+    """Return loss and gradients of a method, also after pruning a token if it prunes."""
     method, found = build(name, task), []
     for pruned in (False, True):
         if pruned and hasattr(method, "prune"):

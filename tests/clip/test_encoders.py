@@ -1,4 +1,4 @@
-"""The encoders equal open_clip, the plain version, and the numbers of the published code."""
+"""The encoders equal open_clip, the plain version and published code's numbers."""
 
 import open_clip
 import pytest
@@ -148,7 +148,7 @@ def test_golden_carried_text_context(in_rows, golden_clip, golden_images, tokens
 
 
 def assert_equal(short, long, mine, theirs, relative_error) -> None:
-    """Features by the fast and by the plain encoder, and what they do to the prompts of each."""
+    """Compare features and prompt gradients of the fast and the plain encoder."""
     weights = torch.randn(short.shape, generator=torch.Generator().manual_seed(1))
     (short * weights).sum().backward()
     (long * weights).sum().backward()
@@ -212,7 +212,10 @@ def test_bias_of_minus_infinity_removes_a_token(in_rows, branch, golden_clip, go
 
 
 def mixed_by_hand(block, x, contexts, weights, causal):
-    """x + Σ w·attention, then the MLP: the mean of the alternatives' outputs before the residual sum."""
+    """Compute x + Σ w·attention, then the MLP.
+
+    This is the mean of the alternatives' outputs before the residual sum.
+    """
     parts = []
     for context in contexts:
         y = torch.cat([context.expand(len(x), -1, -1), x], dim=1)

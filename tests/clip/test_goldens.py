@@ -1,4 +1,4 @@
-"""Every baseline, as a class of this library, gives the numbers of its authors' published code."""
+"""Every baseline gives the numbers of its authors' published code."""
 
 import copy
 from dataclasses import replace
@@ -42,7 +42,10 @@ def put(parameter: torch.nn.Parameter, value: torch.Tensor) -> torch.nn.Paramete
 
 @pytest.fixture
 def agrees(batch, golden, relative_error):
-    """A function: a method, its golden, the names there of logits and loss, and its parameters by golden gradient."""
+    """A function that compares a method with a golden file.
+
+    Its arguments: the method, the file's name, the key of the loss there, and the parameter of each golden gradient.
+    """
 
     def check(method, name: str, loss: str, gradients: dict[str, torch.nn.Parameter]) -> dict[str, torch.Tensor]:
         known = golden(f"{name}.safetensors")
@@ -221,7 +224,7 @@ def test_golden_clip_lora_values(golden_task, agrees):
 
 
 def test_lora_gradient_is_that_of_merged_weights(golden_task, batch, relative_error):
-    """Through the library's encoders with weights W + s·B·A, by the chain rule: ∂L/∂B = s·∂L/∂W·Aᵀ."""
+    """By the chain rule, with weights W + s·B·A in the encoders: ∂L/∂B = s·∂L/∂W·Aᵀ."""
     method, model = lora(golden_task), copy.deepcopy(golden_task.backbone.model)
     method.losses(batch)[0].backward()
     towers = {"text": model.transformer, "image": model.visual.transformer}

@@ -1,4 +1,7 @@
-"""Too little memory: the work is cut smaller, a message says so, and the results are the same."""
+"""Out of memory: the work is retried in smaller parts, with the same results.
+
+A message says so.
+"""
 
 import logging
 from dataclasses import replace
@@ -179,13 +182,13 @@ def test_fewer_classes_at_once_give_the_same_gradients(name, text_batch_size, ta
         method.losses(batches.batch(0, 0))[0].backward()
         found.append([parameter.grad for parameter in method.parameters()])
     for one, other in zip(*found, strict=True):
-        scale = float(one.abs().max())  # of what is summed in another order
+        scale = float(one.abs().max())  # sums in another order
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5 * scale)
 
 
 @pytest.mark.parametrize("text_batch_size", [None, 2])
 def test_dropout_is_the_same_where_it_is_computed_again(text_batch_size, task, batches):
-    """The gradient is the loss's slope: what was dropped on the way forth is dropped on the way back."""
+    """The gradient is the slope of the loss: both passes use the same dropout masks."""
     batch = batches.batch(0, 0)
 
     def make(along=None, far=0.0):
@@ -223,7 +226,7 @@ class Memory(Checkpoint):
 
 
 def test_run_out_of_memory_in_an_epoch_goes_on_from_the_last_one(task, batches, monkeypatch, said):
-    """The error comes in the third epoch, as it may where a method's cost grows; nothing is learned twice."""
+    """The third epoch fails, as a method whose cost grows may; no step is done twice."""
     settled, epochs = settle("adapt"), []
     expected = build("adapt", task)
     train(expected, batches, settled.optimizer, steps=5 * len(batches))
@@ -282,7 +285,10 @@ def test_bfloat16_rounds_the_towers_and_no_more(task, batches):
 
 @pytest.mark.parametrize("name", ["adapt", "coop", "vpt", "maple", "clip_lora"])
 def test_matrices_held_in_bfloat16_give_what_matrices_cast_in_each_step_give(name, task, batches):
-    """To the bit, in values and gradients; the plain twin is autocast of float32 weights."""
+    """Values and gradients are equal to the bit.
+
+    The plain twin is autocast of float32 weights.
+    """
     results = []
     for clip in (replace(small_clip(), precision="bfloat16"), hold_in(small_clip(), "bfloat16")):
         method = build(name, replace(task, backbone=clip))
@@ -293,7 +299,7 @@ def test_matrices_held_in_bfloat16_give_what_matrices_cast_in_each_step_give(nam
 
 
 def test_no_matrix_is_cast_where_all_are_held(task, batches):
-    """What is cast in a step of every kind of method are activations and what is learned."""
+    """A step of every kind of method casts only activations and learned parameters."""
     clip = hold_in(small_clip(), "bfloat16")
     frozen = {weight.data_ptr() for weight in clip.model.parameters()}
 

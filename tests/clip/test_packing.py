@@ -1,4 +1,4 @@
-"""Where the tokens of classes stand."""
+"""The positions of the classes' tokens."""
 
 import pytest
 import torch

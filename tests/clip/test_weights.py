@@ -1,4 +1,7 @@
-"""Kinds of backbones other than the plain CLIP: which methods take them, and that they are run exactly."""
+"""Backbones of other kinds than the plain CLIP.
+
+The tests check which methods accept them, and that they are run exactly.
+"""
 
 import json
 import shutil
@@ -29,7 +32,10 @@ TAKEN = [(kind, name) for kind in KINDS for name in methods.names() if kind == "
 
 @pytest.fixture
 def backbone(request, tmp_path, monkeypatch) -> clip.Backbone:
-    """The backbone of a kind, with random weights; conftest's `task` and `batches` are then on it."""
+    """The backbone of a kind, with random weights.
+
+    `task` and `batches` of conftest.py then use it.
+    """
     monkeypatch.setattr(model_configs, "FOLDER", tmp_path)
     model_configs.config_paths.cache_clear()
     shutil.copy("adapt/clip/model_configs/pocket.json", tmp_path)  # the params name it

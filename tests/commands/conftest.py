@@ -19,7 +19,7 @@ COLOURS = {"ant": 0, "bee": 120, "wasp": 240}
 
 @pytest.fixture
 def adapt_command() -> Callable[..., None]:
-    """A command as the terminal gives it; raises what exits with status 1."""
+    """Run a command as from the terminal; raise the error that exits with status 1."""
 
     def run(*arguments: str | Path) -> None:
         parsed = parser("adapt").parse_args([str(argument) for argument in arguments])

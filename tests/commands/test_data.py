@@ -1,4 +1,4 @@
-"""The command line `python -m adapt data`: what it says, and its exit status."""
+"""The command line `python -m adapt data`: its output and its exit status."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""`adapt export`: from a run's folder to a file, with what is known of the run."""
+"""`adapt export`: from a run's folder to a file with the facts of the run."""
 
 import csv
 import json
@@ -51,13 +51,13 @@ def test_saved_model_has_no_accuracy_in_its_card(saved, tmp_path, adapt_command,
 
 def test_output_that_is_there_is_kept_unless_forced(saved, tmp_path, adapt_command):
     adapt_command("export", saved, "-o", tmp_path / "out", "--format", "safetensors")
-    with pytest.raises(adapt.UserError, match="--output: .*out is there already: say --force or give another"):
+    with pytest.raises(adapt.UserError, match="--output: .*out already exists: pass --force or give another"):
         adapt_command("export", saved, "-o", tmp_path / "out", "--format", "safetensors")
     adapt_command("export", saved, "-o", tmp_path / "out", "--format", "safetensors", "--force")
 
 
 def test_folder_that_holds_no_exported_model_is_kept_even_then(saved, tmp_path, adapt_command):
-    with pytest.raises(adapt.UserError, match="run is there already: it holds no exported model"):
+    with pytest.raises(adapt.UserError, match="run already exists: it holds no exported model"):
         adapt_command("export", saved, "-o", saved, "--force")
 
 

@@ -44,4 +44,4 @@ def test_warning_is_a_sentence(tmp_path):
     (tmp_path / "image.png").write_bytes(b"no image")
     (tmp_path / "notes.txt").write_text("no image", encoding="utf-8")
     said = run("predict", str(tmp_path), str(tmp_path)).stderr.splitlines()[0]
-    assert said == f"warning: passed over in {tmp_path}, as no images: 1 files: {tmp_path / 'notes.txt'}"
+    assert said == f"warning: skipped in {tmp_path}: 1 files that are not images: {tmp_path / 'notes.txt'}"

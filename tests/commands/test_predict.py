@@ -1,4 +1,4 @@
-"""`adapt predict`: what a model says of pictures, for readers and for programs."""
+"""`adapt predict`: a model's predictions, printed for readers and for programs."""
 
 import csv
 import io
@@ -86,7 +86,7 @@ def test_image_that_cannot_be_read_is_named_and_the_rest_goes_on(run_folder, pic
 def test_folder_stands_for_its_images_and_says_what_it_passes_over(run_folder, pictures, adapt_command, capsys):
     folder = pictures[0].parent
     (folder / "notes.txt").write_text("no image", encoding="utf-8")
-    with pytest.warns(UserWarning, match=r"passed over in .*new, as no images: 1 files: .*notes.txt"):
+    with pytest.warns(UserWarning, match=r"skipped in .*new: 1 files that are not images: .*notes.txt"):
         adapt_command("predict", run_folder, folder)
     assert [row["path"] for row in rows(capsys.readouterr().out)] == list(map(str, pictures))
 
@@ -103,7 +103,7 @@ def test_paths_come_from_standard_input(run_folder, pictures, adapt_command, cap
 
 
 def test_first_answers_come_before_the_last_paths_are_there(run_folder, pictures):
-    """A program that watches a camera waits for each answer; no batch is filled up first."""
+    """A program that watches a camera waits for each answer: no batch is filled first."""
     command = [sys.executable, "-m", "adapt", "predict", str(run_folder), "--batch-size", "1"]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
@@ -117,7 +117,7 @@ def test_first_answers_come_before_the_last_paths_are_there(run_folder, pictures
 
 
 NOTHING = {
-    "nothing/*.png": "IMAGE: no file fits nothing/\\*.png",
+    "nothing/*.png": "IMAGE: no file matches nothing/\\*.png",
     "empty": "IMAGE: there are no images in empty",
 }
 

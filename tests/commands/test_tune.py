@@ -1,4 +1,4 @@
-"""`adapt tune`: the library's fit on a folder of pictures, kept as a run of the pipeline is."""
+"""`adapt tune`: the library's fit on a folder of pictures, saved as a stage's run."""
 
 import json
 from dataclasses import replace
@@ -87,7 +87,7 @@ def test_output_that_is_there_is_kept(insects, tmp_path, adapt_command):
     (tmp_path / "run").mkdir()
     (tmp_path / "run/notes.txt").write_text("mine", encoding="utf-8")
     for force in ([], ["--force"]):  # what holds no model is not replaced either
-        with pytest.raises(adapt.UserError, match="--output: .*run is there already"):
+        with pytest.raises(adapt.UserError, match="--output: .*run already exists"):
             adapt_command("tune", insects, "-o", tmp_path / "run", *QUICK, *force)
     assert (tmp_path / "run/notes.txt").read_text(encoding="utf-8") == "mine"
 

@@ -1,4 +1,7 @@
-"""The catalogue: every dataset is read in every layout, and refused with a sentence where something is wrong."""
+"""The catalogue: every dataset is read in every layout.
+
+Broken datasets are refused with a sentence.
+"""
 
 import hashlib
 import json
@@ -23,7 +26,7 @@ def sizes(dataset: Dataset) -> Sizes:
 
 @pytest.fixture(scope="module", params=LAYOUTS, ids=lambda case: f"{case[0]}-{case[1]}")
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[DatasetSpec, Dataset]:
-    """The miniature's entry, and what its reader finds."""
+    """The miniature's entry, and the dataset that its reader returns."""
     name, layout = request.param
     root = tmp_path_factory.mktemp(name)
     entry = miniature.make(name, root, layout)
@@ -171,7 +174,7 @@ def test_unsorted_validation_images_of_imagenet_are_refused(tmp_path):
 
 
 def altered(entry: DatasetSpec, root: Path, change) -> DatasetSpec:
-    """The entry and its split file after a change of the file's content, with the right checksum."""
+    """Change a split file's content, and return the entry with the new checksum."""
     split = entry.split
     assert isinstance(split, JsonSplit)
     rows = json.loads((root / split.file).read_text(encoding="utf-8"))

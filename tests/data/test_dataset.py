@@ -1,4 +1,4 @@
-"""Datasets: what an image becomes, and what a missing or broken one says."""
+"""Datasets: how an image is prepared, and the messages for missing or broken ones."""
 
 import struct
 import zlib

@@ -52,7 +52,7 @@ def test_area_of_a_crop_is_in_the_range():
 @pytest.mark.parametrize("ratio", [1.5, 2, 3, 4, 17])
 @pytest.mark.parametrize("short", [30, 41, 224])
 def test_where_no_crop_fits_it_is_torchvisions_central_one(short, ratio):
-    """Of the whole area no crop of a long image fits, so that both take what they fall back to."""
+    """No crop of the whole area fits into a long image, so both use their fallback."""
     for size in ((short, round(ratio * short)), (round(ratio * short), short)):
         theirs = RandomResizedCrop.get_params(torch.zeros(3, *size), [1.0, 1.0], [3 / 4, 4 / 3])
         assert augment.random_crop_box(np.random.default_rng(0), *size, [1.0, 1.0]) == theirs

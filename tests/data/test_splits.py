@@ -1,4 +1,7 @@
-"""Splits and few-shot subsets equal the published ones, where a copy of those is at hand ($ADAPT_TEST_SPLITS)."""
+"""Splits and few-shot subsets equal the published ones.
+
+The published ones are read from $ADAPT_TEST_SPLITS, if it is set.
+"""
 
 import json
 import os
@@ -79,7 +82,10 @@ def test_a_split_comes_back_as_it_was_written(tmp_path):
 
 
 def test_order_of_classes_is_the_files():
-    """Sampling goes through classes in order of first appearance, so a sorted split would draw other images."""
+    """Sampling goes through classes in order of first appearance.
+
+    So a sorted split would give other images.
+    """
     items = [Sample(f"{label}/{i}.jpg", label, str(label)) for label in (1, 0) for i in range(5)]
     drawn = sample(items, [], 2, 1).train
     assert [item.label for item in drawn] == [1, 1, 0, 0] and Counter(drawn).most_common(1)[0][1] == 1

@@ -1,4 +1,7 @@
-"""A small fitted model, its page in a process of its own, and a headless Chromium; skipped where any is missing."""
+"""A small fitted model, its page in a process of its own, and a headless Chromium.
+
+Tests are skipped if one of them is missing.
+"""
 
 import importlib.util
 import os
@@ -48,7 +51,7 @@ def run_folder(model, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def serve(run_folder, tmp_path_factory) -> Callable[[], Served]:
-    """A function that starts `adapt demo` and waits until it has said where."""
+    """A function that starts `adapt demo` and waits until it prints its address."""
     if importlib.util.find_spec("gradio") is None:
         pytest.skip("the extra `demo` is not installed")
 
@@ -83,7 +86,10 @@ def served(serve) -> Iterator[Served]:
 
 @pytest.fixture
 def open_page(browser) -> Iterator[Callable]:
-    """A function that opens an address in a browser of its own; without its policy a page may ask for anything."""
+    """A function that opens an address in a new browser context.
+
+    With `policy=False` the page ignores its content security policy.
+    """
     opened = []
 
     def opening(url: str, *listeners: Callable, policy: bool = True):

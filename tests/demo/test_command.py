@@ -1,4 +1,4 @@
-"""The command `adapt demo`: what it refuses, how it ends, what it leaves."""
+"""The command `adapt demo`: its refusals, its end and the files it leaves."""
 
 import os
 import signal
@@ -45,7 +45,7 @@ def test_missing_gradio_is_one_sentence(tmp_path):
 
 @pytest.fixture(scope="module")
 def refused(tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
-    """What is said of a folder that is not there, to be shown to the whole network."""
+    """The output for a folder that does not exist, served to the whole network."""
     folder = tmp_path_factory.mktemp("refused") / "none"
     return folder, demo(str(folder), "--port", "0", "--host", "0.0.0.0")
 
@@ -57,7 +57,9 @@ def test_folder_without_a_run_is_refused(refused):
 
 def test_other_interfaces_are_warned_of(refused):
     _, done = refused
-    assert done.stderr.startswith("warning: --host 0.0.0.0: whoever reaches this machine over the network can open")
+    assert done.stderr.startswith(
+        "warning: --host 0.0.0.0: anyone who can reach this machine over the network can open"
+    )
 
 
 def test_address_of_another_machine_is_refused(tmp_path):

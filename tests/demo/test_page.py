@@ -1,4 +1,4 @@
-"""The page in a browser: what a person sees who drops a picture on it."""
+"""The page in a browser, as seen by a person who drops a picture on it."""
 
 import contextlib
 import zlib

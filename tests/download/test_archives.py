@@ -1,4 +1,4 @@
-"""Archives from elsewhere: what is unpacked, and what is refused."""
+"""Archives from elsewhere: which ones are unpacked, and which are refused."""
 
 import io
 import stat

@@ -214,7 +214,10 @@ def put_tar(path: Path, **files: bytes) -> None:
 
 @pytest.fixture
 def imagenet(tmp_path, monkeypatch) -> Path:
-    """A root with ImageNet's three archives, each class with one image, the validation images in reverse order."""
+    """A root with ImageNet's three archives, one image per class.
+
+    The validation images are in reverse order.
+    """
     from scipy.io import savemat
     from torchvision.datasets import imagenet as theirs
 

@@ -1,4 +1,4 @@
-"""Verification: counts per split and class, and every image that cannot be read, by name."""
+"""Verification: counts per split and class, and a list of unreadable images."""
 
 from functools import partial
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The card says what is known, and no more."""
+"""The card reports the known facts, and no others."""
 
 import pytest
 import yaml

@@ -1,4 +1,4 @@
-"""docs/export.md: its programs run, and its table of methods is what happens."""
+"""docs/export.md: its programs run, and its table of methods is true."""
 
 import re
 import subprocess

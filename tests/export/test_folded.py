@@ -1,4 +1,4 @@
-"""What is folded says what the method says, with nothing left of the prompts' computation."""
+"""A folded method gives the method's results, with the prompts' computation gone."""
 
 import pytest
 import torch
@@ -64,5 +64,5 @@ def test_method_that_makes_its_logits_in_a_way_of_its_own_is_refused(fit):
         def classifier(self):
             raise AssertionError("is never asked")
 
-    with pytest.raises(adapt.UserError, match="its logits are not the cosines of classes and images"):
+    with pytest.raises(adapt.UserError, match="its logits are not cosines between independent embeddings"):
         Folded(Odd(fit("zero_shot").method.task, text="template"))

@@ -47,7 +47,7 @@ def test_difference_that_was_found_is_returned(model, tmp_path):
 
 def test_folder_that_is_there_is_kept(model, tmp_path):
     model.export(tmp_path / "out", "safetensors")
-    with pytest.raises(adapt.UserError, match="out is there already: say overwrite=True or give another"):
+    with pytest.raises(adapt.UserError, match="out already exists: pass overwrite=True or give another"):
         model.export(tmp_path / "out", "safetensors")
 
 

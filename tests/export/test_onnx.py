@@ -1,4 +1,7 @@
-"""The ONNX file: the model's predictions by onnxruntime alone, at the cost of the frozen tower."""
+"""The ONNX file gives the model's predictions at the cost of the frozen tower.
+
+onnxruntime alone runs it.
+"""
 
 import json
 import subprocess

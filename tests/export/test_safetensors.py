@@ -1,4 +1,4 @@
-"""The tensors, in plain open_clip by the lines of the card: the model's own logits."""
+"""The tensors give the model's own logits in plain open_clip, by the card's code."""
 
 import json
 import re

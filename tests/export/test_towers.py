@@ -1,4 +1,4 @@
-"""Image towers of other kinds than CLIP's plain ViT, with methods that leave them as they are."""
+"""Image towers other than CLIP's plain ViT, with methods that do not change them."""
 
 import pytest
 

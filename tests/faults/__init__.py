@@ -1,4 +1,6 @@
-"""Kill the pipeline at random moments until it has died N times; what it ends with has to be what it always gives.
+"""Kill the pipeline at random moments until it has died N times.
 
-python -m tests.faults N SEED [override of the params ...]      (make faults N=20 seed=0)
+    python -m tests.faults N SEED [override of the params ...]      (make faults N=20 seed=0)
+
+The results have to be those of an undisturbed run.
 """

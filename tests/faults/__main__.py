@@ -62,7 +62,10 @@ def start(folder: Path, overrides: list[str]) -> Path:
 
 
 def disturb(folder: Path, usual: Run, most: int, rng: random.Random, killed: list[Run], problems: list[str]) -> None:
-    """Run the pipeline until it ends, killed at most so many times on the way; adds the runs that died."""
+    """Run the pipeline until it ends, killing it at most `most` times.
+
+    The runs that died are added to `killed`.
+    """
     before, left = len(killed), dict(usual.seconds)
     while True:
         dead = Counter(str(run.killed).split("@")[0] for run in killed)
@@ -70,7 +73,7 @@ def disturb(folder: Path, usual: Run, most: int, rng: random.Random, killed: lis
         run = repro(folder, kill, rng)
         for name in run.seconds:
             left.pop(name, None)
-        if run.killed and run.status:  # without the server that lets stages start warm it goes on
+        if run.killed and run.status:  # the pipeline survives the death of the fork server
             killed.append(run)
             print(f"  {time.strftime('%X')} death in {run.killed} of {run.victim}", flush=True)
         elif run.status == 0:
@@ -82,10 +85,11 @@ def disturb(folder: Path, usual: Run, most: int, rng: random.Random, killed: lis
 
 
 def choose(left: dict[str, float], dead: Counter[str], rng: random.Random) -> Kill:
-    """A moment in a stage of the kind that has died least, the first of them; or, in turn, of all the time left.
+    """Choose when to kill which process.
 
-    In the former never `fork` alone, a process behind the stage: a pipeline often survives that, and the kind would
-    have had its turn.
+    In turn, it is a moment in a stage of the kind that has died least (the first of these kinds), or one in all the
+    time left. In the former case the victim is never only `fork`, a process behind the stage: the pipeline often
+    survives that, and the kind would have used up its turn.
     """
     if dead.total() % 2:
         return Kill(None, rng.uniform(0, sum(left.values())), rng.choice(VICTIMS))
@@ -96,7 +100,7 @@ def choose(left: dict[str, float], dead: Counter[str], rng: random.Random) -> Ki
 
 
 def untimed(folder: Path) -> dict[str, bytes]:
-    """What the report makes of the runs with all times and memory alike."""
+    """Return the report's files, made from the runs with equal times and memory."""
     for path in (folder / "runs").rglob("cost.json"):
         path.write_text(
             json.dumps({**json.loads(path.read_text(encoding="utf-8")), "seconds": 1.0, "memory_mb": 1.0}),
@@ -119,7 +123,7 @@ def everything(folder: Path) -> dict[str, bytes]:
 
 
 def compare(expected: dict[str, bytes], found: dict[str, bytes], folder: Path) -> list[str]:
-    """What differs, what is missing, and what nobody has cleaned up."""
+    """Return which files differ or are missing, and which temporary ones are left."""
     names = sorted(expected.keys() | found.keys())
     differ = [f"{name} differs" for name in names if expected.get(name) != found.get(name)]
     left = [path for path in folder.rglob("*.partial") if ".dvc" not in path.parts]

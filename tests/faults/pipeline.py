@@ -92,9 +92,9 @@ def repro(folder: Path, kill: Kill | None = None, rng: random.Random | None = No
 
 
 def strike(pid: int, victim: str, rng: random.Random, folder: Path) -> str:
-    """SIGKILL to all, to DVC alone, to the stage's process or to one behind it: the server, a worker, a seed.
+    """Send SIGKILL to all processes, to DVC, to the stage's one or to one behind it.
 
-    Returns who it was.
+    Processes behind a stage are the fork server, a worker or a seed. Returns the victim.
     """
     stages = psutil.Process(pid).children()
     behind = [process for process in at_work_in(folder) if process.pid != pid and process not in stages]

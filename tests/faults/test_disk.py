@@ -1,6 +1,7 @@
-"""A full disk, a read-only folder, a file gone between stages: a sentence, and the next run mends it.
+"""A full disk, a read-only folder, a file that is gone between stages.
 
-Needs Linux's user namespaces, in which anyone may mount. `make faults` runs it.
+Each ends in a sentence, and the next run repairs it. Needs Linux's user namespaces, in which anyone may mount.
+`make faults` runs it.
 """
 
 import shutil

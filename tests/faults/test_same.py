@@ -1,4 +1,7 @@
-"""The same params give the same bytes, however they are run: again, side by side or in turn, by `dvc exp run`."""
+"""The same params give the same bytes, however they are run.
+
+They are run again, with seeds side by side or in turn, and by `dvc exp run`.
+"""
 
 import os
 import subprocess
@@ -19,7 +22,7 @@ pytestmark = pytest.mark.thorough
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory) -> dict[str, bytes]:
-    """What a first run gives."""
+    """The results of a first run."""
     return finish(tmp_path_factory.mktemp("first"))
 
 

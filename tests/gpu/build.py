@@ -1,8 +1,8 @@
-"""The pretended GPU's libraries, built with gcc, and the environment of a process that runs on it.
+"""The fake GPU's libraries, built with gcc, and the environment to run on it.
 
-    python -m tests.gpu.build -m benchmarks.gpu        # whatever Python is to run there
+    python -m tests.gpu.build -m benchmarks.gpu        # the arguments of Python
 
-`fakecuda.c` is preloaded; `libcuda.c` and `nvml.c` become the driver's libraries, which are looked for by their names.
+`fakecuda.c` is preloaded; `libcuda.c` and `nvml.c` become the driver's libraries, which are found by their names.
 """
 
 import os
@@ -27,7 +27,10 @@ LIBRARIES = {
 
 @cache
 def include() -> Path | None:
-    """A folder with CUDA's headers, those of an installed package (Triton brings all) before those of the system."""
+    """Return a folder with CUDA's headers.
+
+    Those of an installed package (Triton brings all of them) come before those of the system.
+    """
     site = Path(torch.__file__).parents[1]
     folders = [site / "triton/backends/nvidia/include", *site.glob("nvidia/*/include"), Path("/usr/local/cuda/include")]
     return next((folder for folder in folders if all((folder / header).exists() for header in HEADERS)), None)
@@ -45,7 +48,7 @@ def obstacle() -> str | None:
 
 
 def build(folder: Path) -> Path:
-    """Compile the libraries into a folder, unless they are there and newer than their sources."""
+    """Compile the libraries into a folder, unless they are newer than their sources."""
     folder.mkdir(parents=True, exist_ok=True)
     for source, library in ((HERE / source, folder / library) for source, library in LIBRARIES.items()):
         if library.exists() and library.stat().st_mtime > source.stat().st_mtime:

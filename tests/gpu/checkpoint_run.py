@@ -1,4 +1,7 @@
-"""Save a checkpoint with a tensor of the pretended GPU: python -m tests.gpu.checkpoint_run FOLDER"""
+"""Save a checkpoint with a tensor of the pretended GPU.
+
+python -m tests.gpu.checkpoint_run FOLDER
+"""
 
 import json
 import sys

@@ -1,4 +1,7 @@
-"""The one thing that is computed where no kernels run: numbers of tokens, places and masks, which shapes come from."""
+"""The only computation where no kernels run: token counts, positions and masks.
+
+Shapes depend on them.
+"""
 
 from typing import Any
 
@@ -11,7 +14,10 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
 class Computed(TorchDispatchMode):
-    """Compute on the CPU what is made of whole numbers, truth values or nothing, and put it where it belongs."""
+    """Computes operations on integers, truth values or no tensors on the CPU.
+
+    The results are put on the device where they belong.
+    """
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

@@ -32,9 +32,10 @@ def libraries() -> Path:
 
 @pytest.fixture(scope="session")
 def program(libraries, tmp_path_factory) -> Program:
-    """A function that runs a module of this folder on the pretended GPU and reads the lines of JSON that it prints.
+    """A function that runs a module of this folder on the pretended GPU.
 
-    Each is run once, whichever process of pytest asks first.
+    It returns the lines of JSON that the module prints. Each module is run once, whichever process of pytest asks
+    first.
     """
     folder = tmp_path_factory.getbasetemp()
     folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder

@@ -1,4 +1,4 @@
-"""What the preloaded CUDA runtime has counted so far; only in a process on the pretended GPU."""
+"""The counts of the preloaded CUDA runtime, in a process on the pretended GPU."""
 
 import ctypes
 
@@ -16,7 +16,7 @@ def read() -> dict[str, int]:
 
 
 def launches() -> int:
-    """How often the device was told to do something."""
+    """Return how many launches the device has received."""
     counts = read()
     return sum(counts[name] for name in LAUNCHES)
 
@@ -30,7 +30,10 @@ def kernels() -> dict[str, int]:
 
 
 def compiled() -> int:
-    """Launches of kernels that were compiled while the process ran, by Triton: their names are not C++'s."""
+    """Return the launches of kernels that Triton compiled while the process ran.
+
+    Their names are not C++'s.
+    """
     return sum(count for name, count in kernels().items() if not name.startswith("_Z"))
 
 

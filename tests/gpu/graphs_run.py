@@ -1,4 +1,7 @@
-"""What is true of recording on the pretended GPU, whose runtime knows no graphs: torch's own are replaced."""
+"""Facts about recording on the pretended GPU.
+
+Its runtime has no graphs, so torch's own are replaced.
+"""
 
 from collections.abc import Callable
 from typing import Any

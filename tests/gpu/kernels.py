@@ -1,6 +1,7 @@
-"""What only a GPU has a kernel for, computed on the CPU: fused attention, and dropout in one.
+"""Kernels that exist only on a GPU, computed on the CPU: attention and dropout.
 
-Each refuses what its kernel would misread or could not read.
+The attention is fused, and dropout is one kernel. Each refuses arguments that its kernel would misread or could not
+read.
 """
 
 import torch

@@ -1,15 +1,22 @@
-"""Count what a training step asks of a GPU, on a machine without one: ViT-B/16, the paper's settings, a batch of 4.
+"""Count a training step's work for a GPU, on a machine without one.
 
     python -m tests.gpu.launches PRECISION CLASSES METHODS [compile]     such as: bfloat16 10,1000 adapt,coop
 
-With `compile`, as `runtime.compile` has it.
+The step is at ViT-B/16 with the paper's settings and a batch of 4. `compile` compiles the blocks, as `runtime.compile`
+does.
 
-A line of JSON for each method: how often the device is told to do something (`launches`, of which `gemms` are matrix
-products and `compiled` are kernels that Triton has to compile first), how often the host waits for it, copies from the
-host (`h2d`; `h2d_pageable` of them from memory that is not pinned) and to it, casts between floating-point types
-(`casts`; `frozen_casts` of them of the backbone's own weights), `cats`, memory, the host's time; `batch_…`, how much
-more it is with a batch that has to be made; and launches by operation, the most frequent ones. Nothing is computed, but
-for the texts (see fakecuda.c). FAKE_CC and FAKE_GB in the environment choose another device.
+Each method gives a line of JSON:
+
+- `launches`: work that the device is told to do; `gemms` of it are matrix products, and `compiled` are kernels that
+  Triton has to compile first;
+- how often the host waits for the device;
+- copies from the host (`h2d`; `h2d_pageable` of them from memory that is not pinned) and to it;
+- casts between floating-point types (`casts`; `frozen_casts` of them of the backbone's own weights), and `cats`;
+- memory, and the host's time;
+- `batch_…`: by how much a number grows with a batch that has to be made;
+- launches by operation, the most frequent ones.
+
+Nothing is computed except for the texts (see fakecuda.c). FAKE_CC and FAKE_GB in the environment choose another device.
 """
 
 import collections

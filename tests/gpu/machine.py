@@ -1,10 +1,12 @@
-"""The machine that `make gpu` has to do with, made of what is installed here: Python, PyTorch, no registry, no DVC.
+"""The machine for `make gpu`, built from installed packages.
+
+It has Python and PyTorch, but no package registry and no DVC.
 
     python -m tests.gpu.machine FOLDER
     cd FOLDER && PATH=FOLDER/python/bin:$PATH sh benchmarks/gpu.sh
 
-FOLDER is the checkout; FOLDER/python an environment with those packages of machine.txt that are installed here, and
-FOLDER/gpu_packages has what `make gpu-packages` puts there. All are links.
+FOLDER is the checkout. FOLDER/python is an environment with those packages of machine.txt that are installed here, and
+FOLDER/gpu_packages has the packages that `make gpu-packages` puts there. All are links.
 """
 
 import re

@@ -1,8 +1,8 @@
-"""Tune methods on the pretended GPU and on the CPU, and print a line of JSON on each.
+"""Tune methods on the pretended GPU and on the CPU; print a line of JSON for each.
 
     python -m tests.gpu.methods_run PRECISION METHODS [resume]
 
-With `resume` each is killed three times on the GPU and taken up again, and compared with one that was not.
+With `resume`, each run on the GPU is killed three times and resumed, and compared with an undisturbed one.
 """
 
 import json
@@ -45,7 +45,10 @@ def pruned(log: Any) -> list[Any]:
 
 
 def in_a_step(wait: pretend.Wait) -> bool:
-    """Whether a step waits so by itself: not for its batch, and not since it prunes or is saved."""
+    """Return whether a wait belongs to the training step itself.
+
+    Waits for its batch, for pruning and for saving do not count.
+    """
     if any(name.startswith(APART) or name.endswith(APART_TOO) for name in wait.functions):
         return False
     return "adapt/training/trainer.py:step" in wait.functions or wait.functions == ("backward",)
@@ -57,7 +60,10 @@ def in_pruning(wait: pretend.Wait) -> bool:
 
 
 def after_first_epochs(phases: list[int]) -> Callable[[range], Iterable[int]]:
-    """Progress that forgets the waits of each phase's first epoch: texts are embedded and masks made then, and kept."""
+    """Return a progress function that forgets the waits in each phase's first epoch.
+
+    In these epochs texts are embedded and masks are made, and then kept.
+    """
     first = list(accumulate(phases, initial=0))
 
     def progress(numbers: range) -> Iterator[int]:
@@ -101,7 +107,7 @@ def compare(name: str, cpu: Backbone, gpu: Backbone) -> Iterator[tuple[str, Any]
 
 
 def resume(name: str, gpu: Backbone) -> Iterator[tuple[str, Any]]:
-    """Whether a method that was killed and taken up ends as one that was not."""
+    """Return whether a method that was killed and resumed ends as an undisturbed one."""
     task, loader = make_task(gpu), make_loader(gpu)
     whole, log = tune(name, task, loader)
     with tempfile.TemporaryDirectory() as folder:

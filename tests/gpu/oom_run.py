@@ -1,4 +1,6 @@
-"""Run out of the pretended GPU's memory, and print what came of it: FAKE_GB=… python -m tests.gpu.oom_run CLASSES
+"""Run out of the pretended GPU's memory, and print the outcome.
+
+    FAKE_GB=… python -m tests.gpu.oom_run CLASSES
 
 Nothing is computed (see fakecuda.c), but memory is taken as on a GPU.
 """

@@ -1,4 +1,4 @@
-"""What is true of optimizers on the pretended GPU."""
+"""Facts about optimizers on the pretended GPU."""
 
 import io
 import warnings
@@ -51,7 +51,7 @@ def rate_stays_a_tensor(config: Config) -> bool:
 
 
 def moves(config: Config, source: str, target: str) -> bool:
-    """Whether a state that was saved on one device goes on on another as it would have there."""
+    """Return whether a state saved on one device continues the same on another."""
     with pretend.off():
         optimizer, parameter = make(config, CPU)
         first, second = step(optimizer, parameter), step(optimizer, parameter)

@@ -1,8 +1,9 @@
-"""Tensors that say cuda:0 and compute on the CPU, so that whole runs on a GPU give true numbers without one.
+"""Tensors that claim to be on cuda:0 and compute on the CPU.
 
-Within `Pretend()`, in a process on the pretended CUDA runtime (fakecuda.c), what is made on or moved to "cuda" is a
-`Pretended`. Mixing devices raises as on a GPU, every wait of the host for the device is recorded with the lines of
-adapt/ that cause it, and attention goes to the kernel that PyTorch picks for that device (kernels.py).
+With them, whole runs on a GPU give true numbers without a GPU. Within `Pretend()`, in a process on the pretended CUDA
+runtime (fakecuda.c), a tensor that is made on or moved to "cuda" is a `Pretended`. Mixing devices raises as on a GPU,
+every wait of the host for the device is recorded with the lines of adapt/ that cause it, and attention goes to the
+kernel that PyTorch picks for that device (kernels.py).
 """
 
 import sys
@@ -39,7 +40,10 @@ class Mixed(RuntimeError):
 
 
 class Wait(NamedTuple):
-    """What made the host wait, and in which functions of adapt/, the innermost first: "adapt/pruning.py:lowest"."""
+    """A wait of the host: its cause, and the functions of adapt/ in which it happened.
+
+    The innermost is first, such as "adapt/pruning.py:lowest".
+    """
 
     kind: str
     functions: tuple[str, ...]
@@ -89,7 +93,7 @@ class Pretended(Tensor):
         return f"Pretended({self.values!r})"
 
     def __tensor_flatten__(self) -> Any:
-        """By this and the next a module knows that its parameters have to be swapped when it is moved."""
+        """With `__tensor_unflatten__`, lets modules swap their parameters when moved."""
         return ["values"], None
 
     @staticmethod
@@ -107,7 +111,10 @@ class Pretended(Tensor):
         return self.values.untyped_storage()
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """What a tensor on a GPU leaves in a file: copies need no kernels, so that here it can be one."""
+        """Return the pickled form of a real CUDA tensor, as a GPU would leave in a file.
+
+        That is possible here, since copies need no kernels.
+        """
         with off():
             real = self.values.detach().contiguous().cuda()
         if isinstance(self, torch.nn.Parameter):
@@ -116,12 +123,12 @@ class Pretended(Tensor):
 
 
 def on_gpu(x: Any) -> bool:
-    """Whether something is a tensor on the GPU, pretended or as the CUDA runtime made it."""
+    """Return whether an object is a GPU tensor, pretended or of the CUDA runtime."""
     return isinstance(x, Tensor) and x.device.type == "cuda"
 
 
 def on_cpu(x: Any) -> Any:
-    """What an argument is on the CPU."""
+    """Return an argument's value on the CPU."""
     if isinstance(x, Pretended):
         return x.values
     if isinstance(x, torch.device) and x.type == "cuda":
@@ -172,7 +179,10 @@ def copied(source: Tensor, non_blocking: bool) -> None:
 
 
 def check(func: Any, args: Any, tensors: Iterable[Tensor]) -> None:
-    """Refuse tensors on the CPU, but where a GPU takes them: single numbers, sources of copies, indices."""
+    """Raise for tensors on the CPU, except where a GPU accepts them.
+
+    It accepts single numbers, sources of copies, and indices.
+    """
     strangers = [x for x in tensors if not on_gpu(x)]
     if func is aten.copy_.default:
         if strangers:
@@ -195,7 +205,10 @@ def check(func: Any, args: Any, tensors: Iterable[Tensor]) -> None:
 
 
 class Pretend(TorchDispatchMode):
-    """Within it, "cuda" is the pretended GPU: in threads that are started there too, and for torch.save and load."""
+    """A context in which "cuda" is the pretended GPU.
+
+    This also holds in threads started within it, and for torch.save and load.
+    """
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return run(func, args, kwargs or {})

@@ -1,4 +1,4 @@
-"""What is true of the pretended GPU itself."""
+"""Facts about the pretended GPU itself."""
 
 import ctypes
 import io

@@ -1,4 +1,6 @@
-"""Seeds side by side on the pretended GPU, by the fork that a true one needs: python -m tests.gpu.seeds_run
+"""Seeds side by side on the pretended GPU, forked as on a true one.
+
+    python -m tests.gpu.seeds_run
 
 Nothing is computed (see fakecuda.c), but CUDA starts as it does: a process that is forked after it cannot use the GPU.
 """

@@ -1,6 +1,8 @@
-"""Run stages on the CPU and on the pretended GPU, in a checkout whose samples are drawn: a line of JSON a method.
+"""Run stages on the CPU and on the pretended GPU; print a line of JSON per method.
 
-python -m tests.gpu.stages_run DATASET METHODS
+    python -m tests.gpu.stages_run DATASET METHODS
+
+The working directory is a checkout in which `sample` has run.
 """
 
 import json

@@ -1,4 +1,7 @@
-"""`make gpu` on the machine that it is for: what it has to have is there or carried, and what it measures is a fact."""
+"""`make gpu` on a copy of its machine.
+
+Every package it needs is there or carried along, and its measurements are facts.
+"""
 
 import multiprocessing
 import os
@@ -23,7 +26,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 def run(folder: Path, command: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """A shell command there, where a package that is neither there nor carried is missing."""
+    """Run a shell command on that machine, without packages that are not there."""
     own = {key: value for key, value in os.environ.items() if key not in {"PYTHONPATH", "VIRTUAL_ENV"}}
     path = os.pathsep.join([str(folder / "python/bin"), "/usr/bin", "/bin"])
     return subprocess.run(
@@ -122,7 +125,9 @@ def test_what_cannot_be_asked_for_is_refused(word, said):
 @pytest.mark.slow
 def test_run_without_time_names_what_it_skipped(folder, libraries):
     found = run(folder, "sh benchmarks/gpu.sh seconds=0 step tests", **pretended(libraries))
-    assert found.stdout == "skipped, for 0 seconds hold no more: step, tests\nwrote .scratch/gpu.json\n", found.stderr
+    assert found.stdout == "skipped, since 0 seconds are too short: step, tests\nwrote .scratch/gpu.json\n", (
+        found.stderr
+    )
 
 
 def test_time_runs_from_the_start_of_the_script(tmp_path):

@@ -1,4 +1,4 @@
-"""What a step at ViT-B/16 asks of a GPU, by PyTorch's own count: see launches.py."""
+"""A step's work at ViT-B/16 for a GPU, by PyTorch's own count: see launches.py."""
 
 import pytest
 
@@ -58,7 +58,10 @@ def test_no_frozen_weight_is_cast_in_a_step(name, told):
 
 @pytest.mark.slow
 def test_a_step_of_adapt_launches_no_more_than_it_did(told):
-    """1,531 before frozen matrices were held in bfloat16, masks kept and keys and values gathered together."""
+    """There were 1,531 launches before three changes.
+
+    Since then frozen matrices are held in bfloat16, masks are kept, and keys and values are gathered together.
+    """
     assert told("adapt", SOME)["launches"] <= 1160
 
 

@@ -1,4 +1,7 @@
-"""Every method on a pretended GPU: it gives what the CPU gives, a step waits for nothing, and a killed run goes on."""
+"""Every method on a pretended GPU gives the results of the CPU.
+
+A step waits for nothing, and a killed run resumes.
+"""
 
 from collections.abc import Sequence
 

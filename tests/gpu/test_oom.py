@@ -1,4 +1,4 @@
-"""A GPU, pretended, whose memory is too small: PyTorch's own error, from its own allocator."""
+"""A pretended GPU with too little memory, and PyTorch's own error and allocator."""
 
 import pytest
 
@@ -15,6 +15,6 @@ def test_classes_are_halved_until_memory_holds_a_step(gigabytes, program):
 @pytest.mark.slow
 @pytest.mark.parametrize("gigabytes", [0.12, 0.2])
 def test_no_more_is_halved_than_has_to_be(gigabytes, program):
-    """What the failed step held is free when the next one starts."""
+    """The memory of the failed step is free when the next one starts."""
     (line,) = program("oom_run", str(COUNT), FAKE_GB=str(gigabytes))
     assert line["went_on_with"] == line["tried"][-1] and not line["twice_as_many_fit"]

@@ -1,4 +1,4 @@
-"""Optimizers on a pretended GPU: their steps can be recorded, and their state goes from device to device."""
+"""Optimizers on a pretended GPU: steps can be recorded, state changes devices."""
 
 import pytest
 

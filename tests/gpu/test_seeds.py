@@ -1,4 +1,4 @@
-"""Seeds side by side on one GPU, pretended: their processes start before CUDA does."""
+"""Seeds side by side on one pretended GPU: their processes start before CUDA does."""
 
 import csv
 
@@ -28,7 +28,7 @@ def test_seeds_run_one_after_another_where_the_memory_holds_one(program):
 
 
 def test_seeds_run_one_after_another_where_torch_starts_cuda_to_count_the_gpus(program):
-    """NVML does not count parts of a GPU, so that torch asks CUDA, after which no fork can use it."""
+    """NVML does not count parts of a GPU, so torch asks CUDA; then no fork can use it."""
     (line,) = program("seeds_run", CUDA_VISIBLE_DEVICES="MIG-0")
     assert {seed["pid"] for seed in line["seeds"]} == {line["pid"]}
     assert all(seed["held"] > 0 for seed in line["seeds"])

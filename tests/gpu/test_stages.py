@@ -1,4 +1,7 @@
-"""Stages on a pretended GPU, with the pocket CLIP: its weights are loaded onto it, and results are written from it."""
+"""Stages on a pretended GPU, with the pocket CLIP.
+
+Its weights are loaded onto the GPU, and results are written from it.
+"""
 
 import subprocess
 import sys

@@ -1,7 +1,8 @@
-"""The paper preset with every method on miniatures of all eleven datasets, one shot, random weights: no traceback.
+"""The paper preset with every method on miniatures of all eleven datasets.
 
-At most five classes each and a ViT of two layers; every tuned phase is cut to one epoch or two steps. The stages are
-called one after another in this process, since DVC would take an hour for so many.
+One shot, random weights; no run may end in a traceback. At most five classes each and a ViT of two layers; every tuned
+phase is cut to one epoch or two steps. The stages are called one after another in this process, since DVC would take an
+hour for so many.
 """
 
 import csv
@@ -40,7 +41,7 @@ OVERRIDES = [
 
 
 def cut(entries: dict[str, Any]) -> None:
-    """Leave one epoch or two steps of whatever is tuned, and depths that two layers have."""
+    """Cut tuning to one epoch or two steps, and depths to those of two layers."""
     for entry in entries.values():
         for part in (entry, *entry.get("overrides", [])):
             if "optimizer" in part:

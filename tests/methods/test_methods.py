@@ -1,4 +1,4 @@
-"""What holds for every method, and what makes each one what it is."""
+"""Properties of every method, and those that make each method what it is."""
 
 import copy
 import re
@@ -97,7 +97,7 @@ def test_method_has_a_file_of_its_settings(name):
 @pytest.mark.parametrize("preset", ["pocket", "paper"])
 @pytest.mark.parametrize("name", methods.names())
 def test_settings_of_a_methods_file_run_for_a_step(name, preset, task, batches):
-    """On the small CLIP, which has two and three layers; everything else as it stands in the file."""
+    """On the small CLIP, with two and three layers; all other settings as in the file."""
     params = Params(**YAML(typ="safe").load(compose([f"preset={preset}"], ROOT / "conf")))
     entries = resolution.merge(
         params.method, {name: {"prompt_depth": 2} if "prompt_depth" in params.method[name] else {}}
@@ -148,7 +148,7 @@ def test_tuning_moves_every_parameter(name, task, batches):
 
 @pytest.mark.parametrize("name", TUNED)
 def test_killed_and_resumed_equals_never_killed(name, task, batches, deadly, checkpoint):
-    """Killed within an epoch, having saved a step ago; between epochs; and having saved an epoch ago."""
+    """Three kills: a step after a save, between epochs, and an epoch after a save."""
     whole, record = tune(name, task, batches)
     for at, seconds in (((1, 1), 0.0), ((3, 0), 0.0), ((4, 1), 1e9)):
         with pytest.raises(Killed):
@@ -183,7 +183,10 @@ def test_accuracy_taken_after_each_epoch_changes_nothing(name, task, batches):
 
 @pytest.mark.parametrize("name", ["adapt", "uniform", "promptsrc", "ivlp", "maple", "vpt", "coop", "kgcoop"])
 def test_step_equals_the_plain_one(name, task, batches, relative_error):
-    """77 positions a class, nothing shared or cached, prompts as tokens: the same loss and gradients."""
+    """77 positions per class, nothing shared or cached: the same loss and gradients.
+
+    Prompts are tokens in the plain step.
+    """
     batch = batches.batch(0, 0)
     fast, slow = build(name, task), build(name, task)
     loss, expected = fast.losses(batch)[0], plain.losses(slow, batch)
@@ -291,7 +294,10 @@ def test_prograd_steps_by_its_projected_gradient(task, batches):
 
 
 def test_context_takes_all_tokens_of_its_words(task):
-    """Differs from CoOp's code, which takes as many tokens as there are words and leaves the rest as text behind."""
+    """Differs from CoOp's code.
+
+    That takes as many tokens as there are words, and leaves the rest as text behind the context.
+    """
     words = "a photomicrograph of a"
     count = int(task.backbone.tokenize([words]).argmax()) - 1
     context = build("coop", task, n_ctx=None, ctx_init=words, csc=False).context
@@ -300,10 +306,11 @@ def test_context_takes_all_tokens_of_its_words(task):
 
 @pytest.mark.parametrize("place", ["front", "middle"])
 def test_name_that_ends_in_punctuation_keeps_its_tokens(place, task):
-    """Differs from CoOp's code, which cuts "kite (bird of prey)." after as many tokens as the name alone has.
+    """Differs from CoOp's code.
 
-    There the bracket and the full stop are one token, so that the context stands behind the sentence's end; here the
-    name, the context and the full stop follow each other, as the words are written.
+    That cuts "kite (bird of prey)." after as many tokens as the name alone has. There the bracket and the full stop are
+    one token, so the context follows the end of the sentence; here the name, the context and the full stop follow each
+    other, as the words are written.
     """
     name = "kite (bird of prey)"
     method = build(
@@ -348,7 +355,10 @@ TEMPLATES = [
 @pytest.mark.parametrize("template", TEMPLATES)
 @pytest.mark.parametrize("name", ["ivlp", "maple", "promptsrc"])
 def test_prompt_of_any_length_leaves_the_class_names(name, template, task):
-    """Also where the template has fewer tokens before the name than the prompt: the rest is filled up in front."""
+    """Also if the template has fewer tokens before the name than the prompt.
+
+    The rest is then filled up in front.
+    """
     method = build(
         name, replace(task, template=template), ctx_init="template", **{"n_ctx" if name == "maple" else "n_ctx_text": 4}
     )
@@ -515,7 +525,7 @@ def test_dpl_teaches_alpha_while_it_searches(task, batches):
 
 
 def test_dpl_teaches_alpha_on_val_images_as_evaluation_sees_them(task, batches):
-    """Batches of its own size, in centre crops: the gradient of α is that of such a batch."""
+    """The gradient of α is that of a batch of its own size, in centre crops."""
     val = replace(batches, seed=7)
     method = build("dpl", task, alpha_batch_size=5)
     method.on_fit_start(batches, val)

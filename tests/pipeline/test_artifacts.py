@@ -30,7 +30,10 @@ def contents(path: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory) -> Path:
-    """A repository with a tuned model and a remote that has all of it; two of its artifacts have versions."""
+    """A repository with a tuned model and a complete remote.
+
+    Two of its artifacts have versions.
+    """
     folder = checkout(tmp_path_factory.mktemp("lab") / "adapt")
     call(folder, "python", "-m", "stages.compose", *TINY)
     call(folder, "dvc", "repro", "evaluate@digits-adapt")

@@ -1,4 +1,4 @@
-"""Where the checkpoints of stages are, and what they depend on."""
+"""The folders of the stages' checkpoints, and the inputs that identify them."""
 
 from pathlib import Path
 

@@ -1,4 +1,7 @@
-"""Few-shot images, decoded once: their bytes are the dataset's, and a broken file is refused."""
+"""Few-shot images are decoded once.
+
+Their bytes are the dataset's, and a broken file is refused.
+"""
 
 import numpy as np
 import pytest

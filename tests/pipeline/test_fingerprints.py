@@ -1,4 +1,7 @@
-"""What lies outside the repository is looked at: what depends on it runs again where it has changed, and only there."""
+"""Files outside the repository are checked for changes.
+
+Stages that depend on a changed one run again, and no others.
+"""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Files of any content: what a user may have on disk ends in a result or in a sentence, never in a traceback.
+"""Files of any content: each ends in a result or in a sentence, never a traceback.
 
 500 examples each: `pytest tests/pipeline/test_fuzz.py --hypothesis-profile=thorough`; by default a few.
 """

@@ -30,7 +30,10 @@ def quiet(rows, **_):
 
 @pytest.fixture
 def made(tmp_path, monkeypatch) -> Dataset:
-    """Seven test images of different sizes, of which `broken` is none; packs go to a folder of this test."""
+    """Seven test images of different sizes, of which `broken` is not an image.
+
+    Packs go to a folder of this test.
+    """
     monkeypatch.setattr(image_cache, "ROOT", tmp_path / "pack")
 
     def read(path: str) -> Image.Image:

@@ -1,4 +1,4 @@
-"""What `train` tells while it runs: DVCLive's files, and nothing else of DVCLive's."""
+"""The output of `train` while it runs: DVCLive's files, and no other effect of it."""
 
 import csv
 import os

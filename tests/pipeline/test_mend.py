@@ -1,4 +1,4 @@
-"""What a killed DVC leaves behind, and that it is put right without hands."""
+"""Files that a killed DVC leaves behind, and their automatic repair."""
 
 import json
 import os

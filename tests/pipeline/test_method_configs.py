@@ -1,4 +1,7 @@
-"""The config of every method: whence each value comes; what is refused stands in refusals.yaml."""
+"""The config of every method: the source of each value.
+
+Mistakes in configs are in refusals.yaml.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,7 @@
-"""The paper preset: its whole matrix, and one run of it end to end with a random ViT-B/16 and a miniature dataset."""
+"""The paper preset: its whole matrix, and one run of it end to end.
+
+That run has a random ViT-B/16 and a miniature dataset.
+"""
 
 import csv
 import json
@@ -76,7 +79,10 @@ def test_dry_run_lists_every_dataset_and_method(bare):
 
 
 def test_hours_are_steps_and_images_at_what_they_cost(monkeypatch):
-    """A second a step and a tenth of one an image, for any number of classes: sums of the catalogue's counts."""
+    """A second a step and a tenth of one an image, for any number of classes.
+
+    The hours are then sums of the catalogue's counts.
+    """
     monkeypatch.chdir(ROOT)
     costs = [Cost(classes, step=1.0, rate=10.0, memory=0) for classes in (10, 1000)]
     classes = sum(entry.classes for name, entry in dataset_specs().items() if name in preset().datasets)
@@ -94,7 +100,10 @@ class Run(NamedTuple):
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory) -> Run:
-    """The paper preset run with random weights on a miniature of EuroSAT, whose split has its own checksum."""
+    """The paper preset, run with random weights on a miniature of EuroSAT.
+
+    The miniature's split has its own checksum.
+    """
     folder = tmp_path_factory.mktemp("small")
     entry = miniature.make("eurosat", folder / "datasets")
     project = checkout(folder / "adapt")

@@ -1,4 +1,4 @@
-"""Where a path leads: home folders, and the main checkout for what a copy of it lacks."""
+"""How paths are resolved: home folders, and the main checkout for missing files."""
 
 from pathlib import Path
 

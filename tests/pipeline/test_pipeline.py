@@ -1,4 +1,7 @@
-"""The pipeline as a user runs it: `dvc repro` in a fresh copy, again, and after changes of params."""
+"""The pipeline as a user runs it: `dvc repro`.
+
+It runs in a fresh copy, again, and after changes of params.
+"""
 
 import csv
 import json
@@ -58,7 +61,7 @@ def stages_run(output: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
-    """A fresh checkout of what git tracks here, as it is now, after one `dvc repro` of a small setting."""
+    """A fresh checkout of the tracked files, after one `dvc repro` of a small setting."""
     folder = checkout(tmp_path_factory.mktemp("project") / "adapt")
     call(folder, "python", "-m", "stages.compose", *SMALL)
     call(folder, "dvc", "repro")
@@ -207,7 +210,7 @@ def test_budget_that_cannot_be_reached_is_told_of_by_configure_train_and_report(
     told = "configure: adapt on digits: nothing will be pruned, since prune.warmup: 7 leaves none of 7 epochs"
     assert told in said
     assert "train digits adapt: not the budget, prune.target: 10, since prune.warmup leaves no step for pruning" in said
-    warning = "ended with other than the tokens asked for: adapt, dataset digits: 36 tokens for 10"
+    warning = "ended with another number of tokens than asked for: adapt, dataset digits: 36 tokens for 10"
     assert warning in (project / "reports/tables/accuracy.md").read_text(encoding="utf-8").replace("Ended", "ended")
 
 

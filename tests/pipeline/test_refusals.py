@@ -1,4 +1,4 @@
-"""What a user can get wrong, all of it in refusals.yaml: each is refused with its sentence, word for word."""
+"""The mistakes of refusals.yaml: each is refused with its sentence, word for word."""
 
 from pathlib import Path
 from typing import Any

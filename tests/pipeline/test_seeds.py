@@ -1,4 +1,7 @@
-"""Seeds side by side: on a GPU as many as its memory holds, in processes that start before CUDA does."""
+"""Seeds side by side: on a GPU as many as its memory holds.
+
+Their processes start before CUDA does.
+"""
 
 import os
 from dataclasses import replace

@@ -81,7 +81,10 @@ def test_a_method_is_made_of_itself_and_of_what_it_builds_on(manifests):
 
 
 def test_what_changes_no_number_is_left_out(manifests):
-    """A new sentence in a lock's message trains nothing again; a new way to write numbers does."""
+    """A new sentence in a lock's message runs nothing again.
+
+    A new way to write numbers does.
+    """
     names = {name for files in manifests.values() for name in files if name.startswith("adapt/runtime/")}
     assert names == {f"adapt/runtime/{name}.py" for name in ("__init__", "formats", "yaml")}
 
@@ -132,7 +135,10 @@ def digests(python: str | Path) -> dict[str, str]:
 
 
 def find_python(version: str) -> str | Path | None:
-    """A Python of this version, on the path or of pyenv; pyenv's stand-ins on the path may not start."""
+    """Return a Python of this version, from the path or from pyenv.
+
+    pyenv's shims on the path may fail to start.
+    """
     for python in (shutil.which(f"python{version}"), *Path.home().glob(f".pyenv/versions/{version}.*/bin/python")):
         if python and subprocess.run([python, "-c", ""], capture_output=True).returncode == 0:
             return python

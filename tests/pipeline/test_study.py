@@ -1,4 +1,4 @@
-"""Studies: what a grid runs, what is gathered of experiments, what the report makes of them."""
+"""Studies: the runs of a grid, the gathered experiments, and their report."""
 
 import json
 import shutil
@@ -237,7 +237,9 @@ def test_points_that_missed_their_budget_are_marked_in_table_and_curve(folder: P
     table.loc[table["shots"].eq(1) & table["method"].eq("adapt"), "tokens"] = 20
     table.to_csv(tmp_path / "studies/shots.csv", index=False)
     found = studies.read(read(tmp_path / "runs"), tmp_path / "studies")[0]["shots"]
-    assert found.warnings[-1] == "† ended with other than the tokens asked for: adapt, shots 1: 20 tokens for 18"
+    assert (
+        found.warnings[-1] == "† ended with another number of tokens than asked for: adapt, shots 1: 20 tokens for 18"
+    )
     marked = {(row.method, row.x) for row in studies.curve(found).itertuples() if row.missed}
     assert marked == {("adapt", 1)}
     rows = {cells[0].text: [cell.text for cell in cells[1:]] for cells in studies.show(found).rows}
@@ -258,7 +260,10 @@ def test_study_of_old_without_budgets_has_nothing_to_mark(folder: Path, tmp_path
 
 @pytest.fixture
 def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A function that runs a study none (or some) of whose experiments DVC finishes; what it says and leaves."""
+    """A function that runs a study of which DVC finishes no or only some experiments.
+
+    It returns the error, and the files before and after.
+    """
     monkeypatch.chdir(tmp_path)
     for name in ("conf", "models"):
         (tmp_path / name).symlink_to(ROOT / name)

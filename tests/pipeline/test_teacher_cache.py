@@ -86,7 +86,7 @@ def test_truncated_cache_is_refused(cached, backbone, tmp_path):
 
 
 def test_zero_shots_ensemble_normalises_each_template_first():
-    """As CLIP's notebook and CoOp's ZeroshotCLIP2 do: a template of long features counts no more than another."""
+    """As in CLIP's notebook and CoOp's ZeroshotCLIP2: all templates have equal weight."""
     features = (
         torch.randn(3, 5, 8, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 5.0, 9.0])[:, None, None]
     )

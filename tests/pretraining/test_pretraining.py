@@ -1,4 +1,4 @@
-"""Pre-training of the pocket CLIP: pictures, captions, the loop, and the weights that are kept."""
+"""Pre-training of the pocket CLIP: pictures, captions, the loop, stored weights."""
 
 import copy
 from collections.abc import Iterable, Iterator

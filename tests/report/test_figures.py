@@ -1,4 +1,4 @@
-"""The figures and the Vega templates draw, of few methods and of many; nothing is cut off."""
+"""The figures and Vega templates draw few methods and many; nothing is cut off."""
 
 import json
 import re
@@ -47,7 +47,10 @@ def plots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
 
 
 def is_whole(figure: Figure, stamp: str, folder: Path) -> None:
-    """Something is drawn, nothing is cut off, no two texts of a panel lie on each other, and the stamp is there."""
+    """Assert that a figure is complete.
+
+    Something is drawn, nothing is cut off, no two texts of a panel overlap, and the footer is there.
+    """
     drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
     assert min(drawn.x0, drawn.y0, width - drawn.x1, height - drawn.y1) >= 0
     texts = [text for text in figure.findobj(Text) if isinstance(text, Text) and text.get_visible()]
@@ -149,7 +152,10 @@ def test_study_figure_is_drawn_and_nothing_is_cut_off(
 
 
 def fill(name: str, table: pd.DataFrame, revisions: list[str]) -> dict[str, Any]:
-    """The template with data as DVC fills it: all values as text, one copy of the rows per revision."""
+    """Return the template with data as DVC fills it.
+
+    All values are text, and there is one copy of the rows per revision.
+    """
     cells = table.astype(str).to_dict("records")
     rows = [{**row, "rev": revision} for revision in revisions for row in cells]
     x, y = PLOTS[name]

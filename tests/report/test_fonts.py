@@ -31,7 +31,10 @@ def test_name_that_looks_like_mathematics_is_drawn_as_it_is(name, tmp_path):
 
 @pytest.fixture
 def with_font(monkeypatch):
-    """An installed font that has all characters (matplotlib's own of last resort, under another name)."""
+    """An installed font that covers all characters.
+
+    It is matplotlib's font of last resort under another name.
+    """
     (last,) = (font for font in font_manager.fontManager.ttflist if font.name.startswith(fonts.PLACEHOLDERS))
     monkeypatch.setattr(fonts, "PLACEHOLDERS", "no such font")
     return last.name

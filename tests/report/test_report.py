@@ -1,4 +1,4 @@
-"""The report: what it reads and refuses, what its tables say, and what the stage writes."""
+"""The report: its input and refusals, its tables, and the files the stage writes."""
 
 import csv
 import json
@@ -67,7 +67,7 @@ def test_a_missing_file_is_named_with_the_command_that_makes_it(tmp_path: Path, 
     some = load.read(tmp_path, **asked)
     assert some.missing == [f"{path} is missing; make it with `dvc repro evaluate@phosphor-adapt`"]
     assert len(some.results) == 17
-    assert "1 of 18 runs are missing: what needs them is empty" in some.warnings
+    assert "1 of 18 runs are missing: cells that need them are empty" in some.warnings
 
 
 def test_a_report_of_nothing_is_refused(tmp_path: Path):
@@ -90,7 +90,7 @@ def test_a_tuned_method_that_guesses_is_named(tmp_path: Path):
     for method, seed in (("adapt", 1), ("adapt", 3), ("zero_shot", 1)):  # zero_shot has learned nothing anyway
         edit_json(tmp_path / "digits" / method / f"seed_{seed}" / "metrics.json", at_chance=True)
     warnings = load.read(tmp_path, **asked).warnings
-    assert "no better than guessing, so that nothing was learned: adapt on digits, seed 1, 3" in warnings
+    assert "no better than guessing, so nothing was learned: adapt on digits, seed 1, 3" in warnings
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "", "low"])
@@ -131,7 +131,10 @@ def test_runs_of_two_backbones_are_not_mixed(tmp_path: Path):
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of tables that the stage writes, with one run missing and one study gathered."""
+    """The folder of tables that the stage writes.
+
+    One run is missing, and one study is gathered.
+    """
     folder = tmp_path_factory.mktemp("written")
     asked = write_runs(folder / "runs", methods=METHODS, datasets=["digits", "mnist", "phosphor"])
     (folder / "runs" / "mnist" / "coop" / "seed_2" / "metrics.json").unlink()
@@ -151,7 +154,10 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def show(values: list[str]) -> str:
-    """Mean ± sample standard deviation of fractions in percent, as texts from a CSV file; empty if one is missing."""
+    """Format mean ± sample standard deviation in percent; empty if a value is missing.
+
+    The values are texts from a CSV file.
+    """
     if not all(values):
         return ""
     numbers = [100 * float(value) for value in values]
@@ -534,11 +540,11 @@ def test_page_says_what_is_missing_and_what_was_not_run(project: Path):
     edit_json(Path("reports/studies/budget.json"), experiments=[{"name": "a", "state": "failed", "seconds": 1.0}])
     report_on(asked)
     text = " ".join(Page(Path("reports/index.html").read_text(encoding="utf-8")).texts)
-    assert "3 of 18 runs are missing: what needs them is empty." in text
+    assert "3 of 18 runs are missing: cells that need them are empty." in text
     assert "runs/digits/uniform/seed_1/metrics.json is missing; make it with" in text
     assert "not run yet:" in text and "make study-shots" in text
     assert "budget: reports/studies/budget.csv was made with other experiments" in text
-    assert "Published numbers" not in text and "No published numbers beside the measured ones" in text
+    assert "Published numbers" not in text and "No published numbers are shown beside the measured ones" in text
     assert "nan" not in re.findall(r"\w+", text)
 
 

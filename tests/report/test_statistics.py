@@ -1,4 +1,4 @@
-"""Tests and intervals against cases worked by hand and against scipy and brute force."""
+"""Tests and intervals, compared with manual results, scipy and brute force."""
 
 from itertools import product
 
@@ -25,7 +25,7 @@ def brute_force(differences: list[float]) -> float:
 
 
 def runs_of(accuracy: dict[str, list[list[float]]]) -> pd.DataFrame:
-    """A table of runs from accuracies by method: a list per dataset of a value per seed."""
+    """Return a table of runs: for each method a list per dataset of a value per seed."""
     return pd.DataFrame([
         {"dataset": f"d{at}", "method": method, "seed": seed, "accuracy": value}
         for method, datasets in accuracy.items()

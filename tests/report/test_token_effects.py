@@ -26,7 +26,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 def write(folder: Path, some: Runs, **changed) -> pd.DataFrame:
-    """Made-up correlations of the runs' datasets and seeds, as `python -m stages.removal` leaves them."""
+    """Write made-up correlations for the runs' datasets and seeds.
+
+    The files are those of `python -m stages.removal`.
+    """
     rng = np.random.default_rng(0)
     rows = [
         {

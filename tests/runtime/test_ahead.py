@@ -1,4 +1,4 @@
-"""Work done ahead: in order, begun before it is asked for, and failing where it would fail."""
+"""Work done ahead: in order, started before it is needed, failing in its turn."""
 
 import threading
 

@@ -1,4 +1,7 @@
-"""Unfinished work: kept whole, found again only by the run that it is of, and by one process at a time."""
+"""Checkpoints of unfinished work are complete, and found only by their own run.
+
+Only one process at a time may open one.
+"""
 
 import os
 import signal

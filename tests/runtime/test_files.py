@@ -1,4 +1,7 @@
-"""Artefacts: whole or not at all, read back bit-equal, refused where they do not belong."""
+"""Artefacts are written completely or not at all, and read back bit-equal.
+
+A file that belongs to something else is refused.
+"""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Stages that start warm do what they do cold, and stop when they are to stop."""
+"""Stages that start warm give the results of a cold start, and stop when asked to."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What the C library does with memory, each time in a process of its own."""
+"""The C library's use of memory, measured in a process for each case."""
 
 import platform
 import subprocess
@@ -35,7 +35,10 @@ def test_memory_given_back_is_kept_for_the_next_tensors():
 
 
 def test_memory_does_not_grow_with_the_number_of_chunks():
-    """The most memory before any text, with 4 chunks of classes, with 16: texts differ in length as names do."""
+    """Peak memory without texts, with 4 chunks of classes, and with 16.
+
+    Texts differ in length as names do.
+    """
     before, few, *_, many = run("""
         import random, re, open_clip, torch
         from pathlib import Path

@@ -1,4 +1,7 @@
-"""Other operating systems, none of which is at hand: what they lack is taken away, or the system gives their name."""
+"""Other operating systems, simulated.
+
+The functions that they lack are removed, or the system reports their name.
+"""
 
 import os
 import subprocess

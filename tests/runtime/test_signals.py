@@ -1,4 +1,4 @@
-"""Being asked to stop: at once, or at the end of a step, and always when nobody waits any more."""
+"""Requests to stop: at once, at the end of a step, and when the parent is gone."""
 
 import pickle
 import signal

@@ -1,4 +1,4 @@
-"""Seeds side by side: their results in order, and no process left whoever is stopped or killed."""
+"""Seeds side by side: results in order, and no process outlives a stop or a kill."""
 
 import os
 import signal
@@ -43,7 +43,10 @@ def test_results_come_in_the_order_of_the_seeds(processes):
 
 @pytest.fixture
 def start(tmp_path):
-    """A function that starts three seeds; returns the process and the pids once all are at work. Or another script."""
+    """A function that starts three seeds, or another script.
+
+    It returns the process and the pids once all of them are at work.
+    """
     started = []
 
     def make(processes: int = 3, script: str = STAGE) -> tuple[subprocess.Popen, list[int]]:

@@ -1,4 +1,4 @@
-"""Recorded steps: what a GPU replays is what the steps would have done as they come.
+"""Recorded steps: replaying on a GPU equals running the steps eagerly.
 
 No GPU is needed: the recorder here tapes the operations of a step and repeats them on the same tensors. As on a GPU,
 optimizers are fused.
@@ -22,9 +22,9 @@ ALIKE = [name for name in TUNED if name not in ("clip_lora", "random_prune")]  #
 
 
 class Tape(TorchDispatchMode):
-    """What is done within it, operation by operation, to be repeated as a CUDA graph repeats it.
+    """Records the operations within it, to repeat them as a CUDA graph would.
 
-    That is on the same tensors, with the numbers that Python held then, and into the tensors that came of it then.
+    They are repeated on the same tensors, with the Python numbers of the recording, and write into the same results.
     """
 
     def __init__(self):
@@ -95,7 +95,10 @@ def recorder(monkeypatch):
 
 
 def same(name, task, batches, changes=None, **options) -> bool:
-    """Whether a run with these options is the run without them, and its record too, both with changed settings."""
+    """Return whether a run with these options equals one without, its log included.
+
+    `changes` are settings of both runs.
+    """
     plain, record = tune(name, task, batches, build(name, task, **(changes or {})))
     other, found = tune(name, task, batches, build(name, task, **(changes or {})), **options)
     tensors = other.to_tensors()
@@ -201,7 +204,10 @@ def test_where_recording_fails_the_log_says_why(task, longer, recorder):
 
 @pytest.mark.parametrize("name", ["adapt", "tip_adapter_f"])
 def test_what_a_finished_run_held_is_free(name, task, longer, recorder, monkeypatch, no_collection):
-    """Its trainer, optimizer and recordings, without a garbage collection: a GPU's memory is the next run's."""
+    """Its trainer, optimizer and recordings are freed without a garbage collection.
+
+    The next run needs their GPU memory.
+    """
     made, held = recorder(), []
     init, record = trainer.Trainer.__init__, made.record
 

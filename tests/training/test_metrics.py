@@ -14,7 +14,10 @@ def test_accuracy_is_the_share_of_the_right():
 
 @pytest.mark.parametrize(("right", "flagged"), [(0, True), (50, True), (65, True), (80, False), (500, False)])
 def test_what_guessing_may_give_is_flagged(right, flagged):
-    """Of 500 in ten classes guessing gets 50 ± 6.7: more than 66 are rarer than 1 in 100."""
+    """Guessing among ten classes gets 50 ± 6.7 of 500 right.
+
+    More than 66 are rarer than 1 in 100.
+    """
     assert at_chance(right, TEN) is flagged
 
 

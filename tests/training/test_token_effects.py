@@ -1,4 +1,4 @@
-"""What criteria foretell, and what removal does."""
+"""The predictions of saliency criteria, and the true effects of removal."""
 
 from dataclasses import replace
 

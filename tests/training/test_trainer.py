@@ -1,4 +1,7 @@
-"""The loop: its schedule is the published one, it moves what it should, and a resumed run equals an undisturbed one."""
+"""The training loop: it has the published schedule and moves the right parameters.
+
+A resumed run equals an undisturbed one.
+"""
 
 import copy
 import signal
