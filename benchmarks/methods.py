@@ -65,7 +65,7 @@ def paper_link(name: str) -> str:
 
 
 def pocket_accuracies() -> dict[str, float]:
-    """Return each method's accuracy on the pocket, mean over datasets and seeds, in percent.
+    """Return each method's mean accuracy on the pocket, in percent.
 
     The default methods' are those of the report; the others' are those of the study `methods`, if that was made with
     the same CLIP weights.
@@ -75,7 +75,8 @@ def pocket_accuracies() -> dict[str, float]:
     found: dict[str, float] = {}
     if all(experiment["weights"] == report["weights"] for experiment in study["experiments"]):
         runs = pd.read_csv("reports/studies/methods.csv")
-        found = runs.groupby(["method", "dataset"])["accuracy"].mean().groupby("method").mean().to_dict()
+        means = runs.groupby(["method", "dataset"])["accuracy"].mean().groupby("method").mean()
+        found = {str(name): accuracy for name, accuracy in means.items()}
     return {name: 100 * accuracy for name, accuracy in (found | report["accuracy"]["average"]).items()}
 
 

@@ -1,4 +1,4 @@
-"""Write a method of your own and compare it with others, without touching the package.
+"""Write a method of your own and compare it with others.
 
     python examples/new_method.py
 

@@ -1,4 +1,4 @@
-"""Use a tuned model without this package: export its tensors and run them in plain open_clip.
+"""Export a tuned model and run it in plain open_clip, without this package.
 
     python examples/use_with_open_clip.py
 
@@ -8,6 +8,7 @@ images with open_clip alone. exported/README.md has these lines for the model at
 
 import json
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
@@ -26,7 +27,8 @@ images = [data.test.image(number) for number in range(0, 500, 50)]
 package = Path(adapt.__file__).parent
 open_clip.add_model_config(package / "clip/model_configs/pocket.json")
 weights = next(path for path in (package / "models", package.parent / "models") if path.exists()) / "pocket.safetensors"
-model, _, preprocess = open_clip.create_model_and_transforms("pocket", pretrained=str(weights))
+created: Any = open_clip.create_model_and_transforms("pocket", pretrained=str(weights))
+model, _, preprocess = created
 model.eval()
 tensors = load_file("exported/model.safetensors")
 for layer, block in enumerate(model.visual.transformer.resblocks):

@@ -264,6 +264,16 @@ def test_text_is_utf8_whatever_the_locale(path: Path):
     assert not [f"line {node.lineno}: {ast.unparse(node)}" for node in ast.walk(tree) if opens_text(node)]
 
 
+def test_first_line_of_a_docstring_has_at_most_80_characters():
+    long = []
+    for path in sources("adapt", "stages", "benchmarks", "docs", "examples"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                first = (ast.get_docstring(node) or "").partition("\n")[0]
+                long += [f"{path.relative_to(ROOT)}: {first}"] if len(first) > 80 else []
+    assert not long
+
+
 def test_no_path_of_one_machine_is_tracked():
     patterns = [word for text in FORBIDDEN for word in ("-e", text)]
     command = ["git", "grep", "-InE", *patterns, "--", ":!.dvc/plots/page.html"]  # which is Vega, minified

@@ -228,7 +228,7 @@ def token_effects(
 
 
 def match(features: TeacherFeatures, expected: Mapping[str, Any], where: str) -> None:
-    """Raise UserError for features that are not of this CLIP, these images and settings."""
+    """Raise UserError for features of another CLIP, other images or settings."""
     if features.made_from != expected:
         wrong = next(key for key, value in expected.items() if features.made_from.get(key) != value)
         raise UserError(

@@ -15,7 +15,7 @@ _registered: dict[str, "type[Method]"] = {}  # by name, for this process: method
 
 
 def register(name: str, made: "type[Method]") -> None:
-    """Add a method that is defined elsewhere, or a newer version of it; see `adapt.register_method`."""
+    """Add or replace a method from outside this package (`adapt.register_method`)."""
     _registered[name] = made
 
 

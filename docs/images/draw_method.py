@@ -1,4 +1,4 @@
-"""Draw the diagram of the method: the tokens of each layer before and after pruning.
+"""Draw the diagram of the method: each layer's tokens before and after pruning.
 
     python docs/images/draw_method.py
 
@@ -7,6 +7,7 @@ seconds. It writes method_light.svg and method_dark.svg beside itself.
 """
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -28,7 +29,7 @@ Lengths = dict[str, list[int]]
 
 
 def draw_layer(axes: Axes, x: float, layer: int, left: int, start: int, colour: str, theme: dict[str, str]) -> None:
-    """Draw a frozen layer and its tokens, at its left; those that are pruned as dotted outlines."""
+    """Draw a frozen layer and its tokens; pruned tokens are dotted outlines."""
     y = layer * PITCH
     shape = "round,pad=0,rounding_size=0.12"
     axes.add_patch(FancyBboxPatch((x, y), LAYER, HEIGHT, boxstyle=shape, fc=theme["frozen"], ec="none"))
@@ -36,7 +37,9 @@ def draw_layer(axes: Axes, x: float, layer: int, left: int, start: int, colour: 
     for token in range(start):
         corner = (x - (token + 1) * (TOKEN + GAP), y + (HEIGHT - TOKEN) / 2)
         kept = token < left
-        look = {"fc": colour, "ec": colour} if kept else {"fc": "none", "ec": theme["faint"], "ls": (0, (1.5, 1.5))}
+        look: Any = (
+            {"fc": colour, "ec": colour} if kept else {"fc": "none", "ec": theme["faint"], "ls": (0, (1.5, 1.5))}
+        )
         axes.add_patch(Rectangle(corner, TOKEN, TOKEN, lw=1, **look))
 
 
@@ -75,7 +78,8 @@ def main() -> None:
     clip = adapt.load_clip("pocket")
     model = adapt.fit("adapt", clip, adapt.load_dataset("digits").few_shot(shots=16, seed=1))
     after = model.lengths()
-    initial = model.config.prompts.initial_length
+    config: Any = model.config
+    initial = config.prompts.initial_length
     before = {branch: [initial] * len(lengths) for branch, lengths in after.items()}
     mpl.rcParams["svg.hashsalt"] = "method"  # the same file each time
     for name, theme in THEMES.items():
