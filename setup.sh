@@ -118,7 +118,7 @@ except Exception as error:
 }
 
 fall_back() {
-    echo "$TORCH_INDEX $1: taking PyPI's build of PyTorch instead, a download of 3.0 GB that also runs without a GPU."
+    echo "$TORCH_INDEX $1: taking PyPI's build of PyTorch instead, a download of 3.1 GB that also runs without a GPU."
     build=pypi
 }
 

@@ -67,7 +67,7 @@ def draw(before: Lengths, after: Lengths, theme: dict[str, str]) -> Figure:
     axes.add_patch(FancyArrowPatch((begin, height / 2), (end, height / 2), **arrow))
     above, below = "tune, score,\nprune, repeat", "prompt tokens: keys\nand values only"
     axes.text((begin + end) / 2, height / 2 + 0.3, above, ha="center", va="bottom", color=theme["ink"], size=10)
-    axes.text((begin + end) / 2, height / 2 - 0.3, below, ha="center", va="top", color=theme["faint"], size=9)
+    axes.text((begin + end) / 2, height / 2 - 0.3, below, ha="center", va="top", color=theme["ink"], size=9)
     axes.set(xlim=(-2.1, PANEL + TOWER + LAYER + 0.3), ylim=(-0.9, height + 0.95))
     axes.set_aspect("equal")
     axes.axis("off")

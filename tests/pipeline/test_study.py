@@ -77,7 +77,7 @@ def test_names_tell_experiments_of_other_params_apart():
         ("shot", [], "conf/studies.yaml has no study 'shot'; did you mean 'shots'?"),
         ("shots", ["datasets=[digit]"], "unknown dataset 'digit'; did you mean 'digits'?"),
         ("shots", ["nonsense=1"], "nonsense"),
-        ("budget", ["prompts.initial_length=1"], "more than the start"),
+        ("budget", ["prompts.initial_length=1"], "prune.target: 18 tokens exceed the initial 12"),
     ],
 )
 def test_a_wrong_study_is_refused_before_anything_runs(name: str, more: list[str], told: str):
